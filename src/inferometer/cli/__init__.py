@@ -1,0 +1,1 @@
+"""The command line: one thin file per verb; it parses, calls the api room and prints."""

@@ -1,0 +1,56 @@
+"""The exception tree. Every message names the thing, its value, the rule and the next step."""
+
+from __future__ import annotations
+
+
+class InferometerError(Exception):
+    """Something a user can act on.
+
+    Args:
+        message: which thing, which value, which rule was broken.
+        next_step: what to do about it; empty when the message already says so.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, next_step: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.next_step})" if self.next_step else self.message
+
+
+class UsageError(InferometerError):
+    """A flag, a configuration file or a combination of values that cannot be carried out."""
+
+
+class DataError(InferometerError):
+    """A data set or tokenizer file that is missing, empty or broken; names the file and the line."""
+
+
+class EndpointError(InferometerError):
+    """The endpoint cannot be reached, or does not answer as its dialect says it should."""
+
+    exit_code = 6
+
+
+class RunFolderError(InferometerError):
+    """A run folder that cannot be written or read."""
+
+
+class LoadgenError(InferometerError):
+    """The load generator itself failed; what had been measured is in the run folder."""
+
+    exit_code = 5
+
+
+class MissingExtraError(InferometerError):
+    """An optional library is not installed; names the exact install line."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs the extra '{extra}', which is not installed",
+            f'pip install "inferometer[{extra}]"',
+        )

@@ -1,0 +1,48 @@
+"""What a run tells its watcher while it goes on."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from inferometer.record.types import PointRecord
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot of the load point under way; about four a second."""
+
+    point: int
+    points_total: int
+    kind: str  # "warmup" or "measure"
+    title: str  # "concurrency 16" or "rate 4 req/s"
+    planned: int | None  # requests of this point; None when only time bounds it
+    done: int  # finished and journalled, failed ones included
+    failed: int
+    in_flight: int
+    output_tokens: int
+    elapsed_s: float
+    limit_s: float | None  # time limit of the point
+    stopping: bool = False
+
+
+class Observer(Protocol):
+    """Watches a run. Called in the parent process, never in the loop that measures."""
+
+    def on_progress(self, progress: Progress) -> None:
+        """About four times a second while a point runs."""
+        ...
+
+    def on_point_end(self, point: PointRecord) -> None:
+        """Once per load point, after its last request was journalled."""
+        ...
+
+
+class NullObserver:
+    """Watches nothing."""
+
+    def on_progress(self, progress: Progress) -> None:
+        """Ignore."""
+
+    def on_point_end(self, point: PointRecord) -> None:
+        """Ignore."""

@@ -1,0 +1,1 @@
+"""What the numbers mean: metric dictionary, percentiles, goodput, verdict, other tools' views."""

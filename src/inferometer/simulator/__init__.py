@@ -1,0 +1,1 @@
+"""The simulated engine: a virtual scheduler behind an OpenAI-compatible server."""

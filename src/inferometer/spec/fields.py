@@ -1,0 +1,61 @@
+"""How a field of the spec is written: its help text, flag and group in one place, and the accepted text forms."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from pydantic import Field
+
+
+def option(default: Any, text: str, *, flag: str | None = None, metavar: str | None = None,
+           advanced: bool = False) -> Any:
+    """A spec field that is also a flag.
+
+    Args:
+        default: value when nothing is given.
+        text: one line of help; also the JSON Schema description.
+        flag: the canonical flag when it is not the field's name with dashes.
+        metavar: what help prints for the value.
+        advanced: shown by ``--help-all`` only.
+    """
+    extra: dict[str, Any] = {"flag": flag, "metavar": metavar, "advanced": advanced}
+    return Field(default=default, description=text, json_schema_extra={k: v for k, v in extra.items() if v})
+
+
+def as_list(value: Any) -> Any:
+    """Space, comma and repeated lists: ``"1,4 16"``, ``["1,4", "16"]`` and ``4`` all become lists."""
+    if value is None or isinstance(value, dict):
+        return value
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, (list, tuple)):
+        return [value]
+    items: list[Any] = []
+    for item in value:
+        items += [part for part in re.split(r"[,\s]+", item.strip()) if part] if isinstance(item, str) else [item]
+    return items
+
+
+_UNITS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def as_seconds(value: Any) -> Any:
+    """A duration in seconds from ``90``, ``"90s"``, ``"5m"``, ``"1.5h"`` or ``"250ms"``."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([a-z]*)\s*", value.lower())
+    if not match or (match[2] or "s") not in _UNITS:
+        raise ValueError(f"{value!r} is not a duration: write 90, 90s, 5m, 1.5h or 250ms")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def as_rate(value: Any) -> Any:
+    """A request rate per second; ``inf`` and ``-1`` both mean "no pacing"."""
+    number = float(value)
+    if number == -1:
+        return math.inf
+    if not number > 0:
+        raise ValueError(f"{value!r} is not a request rate: give requests per second > 0, or inf")
+    return number

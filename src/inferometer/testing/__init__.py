@@ -1,0 +1,1 @@
+"""Shipped test helpers: a fault-injecting server and conformance suites."""

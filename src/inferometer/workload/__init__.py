@@ -1,0 +1,1 @@
+"""WHAT to send: data sets and token counting, as iterators of requests."""
