@@ -1,3 +1,48 @@
-"""Inferometer: the instrument that measures, explains, predicts and tunes LLM inference."""
+"""Inferometer: the instrument that measures, explains, predicts and tunes LLM inference.
 
-__version__ = "0.1.0"
+The public names are imported when they are first used, so that ``import inferometer`` stays light.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inferometer.version import __version__
+
+if TYPE_CHECKING:
+    from inferometer.api import RunResult, demo, list_runs, recover, run
+    from inferometer.spec import Endpoint, Load, Measure, Output, RunSpec, Sampling, Workload
+
+_ROOMS = {
+    "inferometer.api": ("RunResult", "demo", "list_runs", "recover", "run"),
+    "inferometer.spec": ("Endpoint", "Load", "Measure", "Output", "RunSpec", "Sampling", "Workload"),
+}
+
+__all__ = [
+    "Endpoint",
+    "Load",
+    "Measure",
+    "Output",
+    "RunResult",
+    "RunSpec",
+    "Sampling",
+    "Workload",
+    "__version__",
+    "demo",
+    "list_runs",
+    "recover",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    room = next((room for room, names in _ROOMS.items() if name in names), None)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(room), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,6 +1,40 @@
 """What a run is asked to do: one frozen pydantic model for flags, YAML, JSON Schema and Python."""
 
-from inferometer.spec.model import Endpoint, Load, Measure, Output, RunSpec, Sampling, Workload
-from inferometer.spec.points import LoadPoint, load_points
+from inferometer.spec.files import file_layer, load_file
+from inferometer.spec.layers import Layer, Merged, build, environment_layer, merge, public_dict
+from inferometer.spec.model import (
+    Endpoint,
+    Load,
+    Measure,
+    Output,
+    RunSpec,
+    Sampling,
+    Workload,
+    resolve_ignore_eos,
+)
+from inferometer.spec.points import LoadPoint, derive_seed, load_points, warmup_point
+from inferometer.spec.rules import check_spec
 
-__all__ = ["Endpoint", "Load", "LoadPoint", "Measure", "Output", "RunSpec", "Sampling", "Workload", "load_points"]
+__all__ = [
+    "Endpoint",
+    "Layer",
+    "Load",
+    "LoadPoint",
+    "Measure",
+    "Merged",
+    "Output",
+    "RunSpec",
+    "Sampling",
+    "Workload",
+    "build",
+    "check_spec",
+    "derive_seed",
+    "environment_layer",
+    "file_layer",
+    "load_file",
+    "load_points",
+    "merge",
+    "public_dict",
+    "resolve_ignore_eos",
+    "warmup_point",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import Any
@@ -9,8 +10,14 @@ from typing import Any
 from pydantic import Field
 
 
-def option(default: Any, text: str, *, flag: str | None = None, metavar: str | None = None,
-           advanced: bool = False) -> Any:
+def option(
+    default: Any,
+    text: str,
+    *,
+    flag: str | None = None,
+    metavar: str | None = None,
+    advanced: bool = False,
+) -> Any:
     """A spec field that is also a flag.
 
     Args:
@@ -34,8 +41,13 @@ def as_list(value: Any) -> Any:
         return [value]
     items: list[Any] = []
     for item in value:
-        items += [part for part in re.split(r"[,\s]+", item.strip()) if part] if isinstance(item, str) else [item]
+        items += [part for part in re.split(r"[,\s]+", item) if part] if isinstance(item, str) else [item]
     return items
+
+
+def as_texts(value: Any) -> Any:
+    """One text or a list of texts; commas and spaces belong to the text."""
+    return [value] if isinstance(value, str) else value
 
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -45,17 +57,47 @@ def as_seconds(value: Any) -> Any:
     """A duration in seconds from ``90``, ``"90s"``, ``"5m"``, ``"1.5h"`` or ``"250ms"``."""
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([a-z]*)\s*", value.lower())
+    match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)\s*", value.lower())
     if not match or (match[2] or "s") not in _UNITS:
-        raise ValueError(f"{value!r} is not a duration: write 90, 90s, 5m, 1.5h or 250ms")
+        raise ValueError("a duration is written 90, 90s, 5m, 1.5h or 250ms")
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
 def as_rate(value: Any) -> Any:
     """A request rate per second; ``inf`` and ``-1`` both mean "no pacing"."""
-    number = float(value)
+    rule = "a request rate is a number of requests per second above 0, or inf"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(rule) from None
     if number == -1:
         return math.inf
     if not number > 0:
-        raise ValueError(f"{value!r} is not a request rate: give requests per second > 0, or inf")
+        raise ValueError(rule)
     return number
+
+
+def as_header(value: Any) -> Any:
+    """``Name: value`` from ``Name: value``, ``Name:value`` or ``Name=value`` (as vLLM and EvalScope write it).
+
+    The error never repeats the text, because a header may hold a credential.
+    """
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*[:=]\s*([^\r\n]*?)\s*", value)
+    if not match:
+        raise ValueError("a header is written 'Name: value', on one line")
+    return f"{match[1]}: {match[2]}"
+
+
+def as_json_object(value: Any) -> Any:
+    """A mapping, or the text of a JSON object."""
+    if not isinstance(value, str):
+        return value
+    try:
+        parsed = json.loads(value)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error.msg} at character {error.pos + 1}") from None
+    if not isinstance(parsed, dict):
+        raise ValueError('it has to be a JSON object such as {"top_k": 20}')
+    return parsed

@@ -1,15 +1,27 @@
-"""From lists to load points: pairing, defaults and the checks that need several fields."""
+"""From lists to load points: pairing and defaults.
+
+Seeds. Every measured load point carries ``load.seed`` itself, so that points of one run send the same order,
+lengths and arrival pattern, and differ in the load alone. A room that draws numbers takes its own stream with
+``derive_seed(point.seed, concern)``; the concerns in use are ``workload`` and ``schedule``. The warm-up point
+gets ``derive_seed(load.seed, "warmup")``, so that it does not put the measured prompts into a prefix cache.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import Any
 
 from inferometer.errors import UsageError
 from inferometer.spec.model import RunSpec
+from inferometer.spec.rules import check_spec
 
 DEFAULT_CONCURRENCY = (1, 4, 16, 64)
+DEFAULT_OUTPUT_LEN = 128  # tokens, random data
+WARMUP_CONCURRENCY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +29,8 @@ class LoadPoint:
     """One load: everything a schedule and a workload need, with no lists left.
 
     ``max_concurrency`` alone is a closed loop; ``request_rate`` is an open loop, which ``max_concurrency`` then
-    limits; an infinite rate with a limit is a closed loop too (as vLLM's users write it).
+    limits; an infinite rate with a limit is a closed loop too (as vLLM's users write it). The order of a run is
+    the order of ``index``: 0 is the warm-up, measured points count from 1.
     """
 
     index: int
@@ -44,3 +57,118 @@ class LoadPoint:
             if data[key] is not None and math.isinf(data[key]):
                 data[key] = "inf"
         return data
+
+
+def load_points(spec: RunSpec) -> tuple[LoadPoint, ...]:
+    """The measured load points of a run, in order, from index 1.
+
+    Raises:
+        UsageError: the spec contradicts itself (see ``check_spec``), or its lists do not pair up.
+    """
+    check_spec(spec)
+    lists = _lists(spec)
+    rows = _crossed(lists) if spec.load.pair == "grid" else _paired(lists)
+    return tuple(_point(spec, index, row) for index, row in enumerate(rows, start=1))
+
+
+def warmup_point(spec: RunSpec, first: LoadPoint) -> LoadPoint | None:
+    """The uncounted load point before ``first``: a closed loop of a few requests of the same kind."""
+    count = spec.load.warmup
+    if count == 0:
+        return None
+    return LoadPoint(
+        index=0,
+        kind="warmup",
+        max_concurrency=min(count, first.max_concurrency or WARMUP_CONCURRENCY),
+        request_rate=None,
+        burstiness=1.0,
+        num_prompts=count,
+        duration_s=None,
+        input_len=first.input_len,
+        output_len=first.output_len,
+        seed=derive_seed(spec.load.seed, "warmup"),
+    )
+
+
+def derive_seed(seed: int, concern: str) -> int:
+    """An independent 63-bit seed for one concern: the head of SHA-256 over ``seed:concern``."""
+    digest = hashlib.sha256(f"{seed}:{concern}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _lists(spec: RunSpec) -> dict[str, tuple[Any, ...]]:
+    """Every list that makes load points, defaults filled in; the last one varies fastest in a grid."""
+    load, data = spec.load, spec.workload
+    lists: dict[str, tuple[Any, ...] | None] = {"input_len": None, "output_len": data.output_len}
+    if data.dataset == "random":
+        default = (spec.sampling.max_tokens or DEFAULT_OUTPUT_LEN,)
+        lists |= {"input_len": data.input_len, "output_len": data.output_len or default}
+    concurrency = load.max_concurrency
+    if concurrency is None and load.request_rate is None:
+        concurrency = DEFAULT_CONCURRENCY
+    lists |= {
+        "max_concurrency": concurrency,
+        "request_rate": load.request_rate,
+        "num_prompts": load.num_prompts,
+    }
+    return {name: values for name, values in lists.items() if values is not None}
+
+
+def _paired(lists: Mapping[str, tuple[Any, ...]]) -> list[dict[str, Any]]:
+    length = max(len(values) for values in lists.values())
+    if any(len(values) not in (1, length) for values in lists.values()):
+        counts = ", ".join(
+            f"--{name.replace('_', '-')} has {len(values)}"
+            for name, values in lists.items()
+            if len(values) > 1
+        )
+        raise UsageError(
+            f"lists of different lengths cannot pair up: {counts}",
+            "give lists of equal length (one value serves all points), or cross them with --pair grid",
+        )
+    return [
+        {name: values[i if len(values) > 1 else 0] for name, values in lists.items()} for i in range(length)
+    ]
+
+
+def _crossed(lists: Mapping[str, tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """The cross product; ``num_prompts`` stays beside its load list when they are equally long."""
+    axes = {name: [{name: value} for value in values] for name, values in lists.items()}
+    counts = lists.get("num_prompts", ())
+    partner = next(
+        (name for name in ("request_rate", "max_concurrency") if len(lists.get(name, ())) == len(counts)),
+        None,
+    )
+    if partner is not None and len(counts) > 1:
+        del axes["num_prompts"]
+        axes[partner] = [row | {"num_prompts": n} for row, n in zip(axes[partner], counts, strict=True)]
+    return [{name: value for row in rows for name, value in row.items()} for rows in product(*axes.values())]
+
+
+def _point(spec: RunSpec, index: int, row: Mapping[str, Any]) -> LoadPoint:
+    limit: int | None = row.get("max_concurrency")
+    rate: float | None = row.get("request_rate")
+    if rate is not None and math.isinf(rate) and limit is not None:
+        rate = None
+    count: int | None = row.get("num_prompts")
+    if count is None and spec.load.duration_s is None:
+        count = _default_count(limit, rate)
+    return LoadPoint(
+        index=index,
+        kind="measure",
+        max_concurrency=limit,
+        request_rate=rate,
+        burstiness=spec.load.burstiness if rate is not None else 1.0,
+        num_prompts=count,
+        duration_s=spec.load.duration_s,
+        input_len=row.get("input_len"),
+        output_len=row.get("output_len"),
+        seed=spec.load.seed,
+    )
+
+
+def _default_count(limit: int | None, rate: float | None) -> int:
+    """Requests when nothing bounds a point: a few turns of a closed loop, all at once 1000, or a minute."""
+    if rate is None:
+        return max(20, 4 * (limit or 1))
+    return 1000 if math.isinf(rate) else max(100, math.ceil(60 * rate))

@@ -1,0 +1,229 @@
+"""What the command line and a notebook call: run, demo, report, recover, list_runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from inferometer.client.dialects import DIALECTS
+from inferometer.client.probe import ask_server, choose_model
+from inferometer.client.target import Target, Timeouts, resolve
+from inferometer.clock import MonotonicClock
+from inferometer.errors import InferometerError, UsageError
+from inferometer.loadgen.progress import NullObserver, Observer
+from inferometer.loadgen.run import RunPlan, execute
+from inferometer.loadgen.stop import StopSignal
+from inferometer.metrics.slo import parse_slos
+from inferometer.metrics.summary import RunSummary, summarize
+from inferometer.record.folder import JOURNAL, RUN_JSON, read_meta, write_meta
+from inferometer.record.store import close_journal, read_frames, read_run
+from inferometer.record.tables import RunRecord
+from inferometer.report.files import write_summary
+from inferometer.simulator import SimSettings, start_simulated_server
+from inferometer.spec import Endpoint, Load, Output, RunSpec, Sampling, Workload, load_points, warmup_point
+from inferometer.workload import RowFeed, load_tokenizer, open_dataset
+
+QUESTIONS = Path(__file__).parent / "workload" / "data" / "questions.jsonl"
+EXIT_SLO_NOT_MET = 3
+EXIT_INVALID = 5
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A run that came to its end.
+
+    Attributes:
+        path: its folder.
+        summary: every number with its verdict.
+        exit_code: 0 ok, 3 SLO not met, 5 run INVALID, 130 interrupted with a valid partial run.
+    """
+
+    path: Path
+    summary: RunSummary
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunListing:
+    """One line of ``runs list``."""
+
+    path: Path
+    created_utc: str
+    model: str
+    label: str
+    state: str
+    verdict: str
+    points: int
+    simulated: bool
+    requests: int
+
+
+def run(spec: RunSpec, observer: Observer | None = None, stop: StopSignal | None = None) -> RunResult:
+    """Measure an endpoint.
+
+    Args:
+        spec: what to do.
+        observer: told how far it is.
+        stop: asked for, it ends the run early with what was measured.
+
+    Raises:
+        InferometerError: something a person can act on; see ``inferometer.errors``.
+    """
+    stop = stop or StopSignal()
+    folder = execute(prepare(spec), observer or NullObserver(), stop)
+    summary = report(folder)
+    return RunResult(folder, summary, _exit_code(summary, stop))
+
+
+def demo(
+    observer: Observer, out: str, on_ready: Callable[[str], None], stop: StopSignal | None = None
+) -> RunResult:
+    """Measure the simulated engine with real questions at concurrency 1 to 32; takes well under a minute.
+
+    Args:
+        observer: told how far it is.
+        out: directory of run folders.
+        on_ready: told the address of the simulated server once it listens.
+        stop: ends the run early.
+    """
+    with start_simulated_server(SimSettings()) as server:
+        on_ready(server.url)
+        return run(_demo_spec(server.url, out), observer, stop)
+
+
+def _demo_spec(url: str, out: str) -> RunSpec:
+    return RunSpec(
+        endpoint=Endpoint(url=url),
+        # The last point has the 1,000 requests that a p99 needs; the others about as long a time.
+        load=Load(max_concurrency=(1, 2, 4, 8, 16, 32), num_prompts=(30, 60, 120, 240, 450, 1000)),
+        workload=Workload(dataset="openqa", dataset_path=str(QUESTIONS), oversample=True),
+        sampling=Sampling(max_tokens=32, ignore_eos=True),
+        output=Output(out=out, label=("demo",)),
+    )
+
+
+def prepare(spec: RunSpec) -> RunPlan:
+    """Settle everything that can fail before the first request: lists, data, address, model.
+
+    Raises:
+        UsageError, DataError, EndpointError: what is wrong and what to do.
+    """
+    points = load_points(spec)
+    warmup = warmup_point(spec, points[0])
+    parse_slos(spec.measure.slo)
+    DIALECTS.get(spec.endpoint.backend)
+    tokenizer = load_tokenizer(spec.workload.tokenizer)
+    feed = RowFeed(lambda point: open_dataset(spec.workload, point, tokenizer), spec.workload.oversample)
+    # The longest point is drawn once beforehand, so that a file that is too short fails before anything was sent.
+    longest = max(points, key=lambda point: point.num_prompts or 0)
+    RowFeed(lambda point: open_dataset(spec.workload, point, tokenizer), spec.workload.oversample).take(
+        longest, "check"
+    )
+    target = _target(spec.endpoint)
+    server = ask_server(target, MonotonicClock())
+    model = choose_model(spec.endpoint.model, server, target)
+    return RunPlan(spec, target, server, model, (warmup, *points) if warmup else points, tokenizer, feed)
+
+
+def _target(endpoint: Endpoint) -> Target:
+    headers = [_header(text) for text in endpoint.header]
+    if endpoint.api_key is not None:
+        headers.append(("Authorization", f"Bearer {endpoint.api_key.get_secret_value()}"))
+    return msgspec.structs.replace(
+        resolve(endpoint.url),
+        headers=headers,
+        ca_file=endpoint.ca_file,
+        insecure=endpoint.insecure,
+        timeouts=Timeouts(
+            connect_s=endpoint.connect_timeout_s,
+            read_s=endpoint.read_timeout_s,
+            total_s=endpoint.total_timeout_s,
+        ),
+    )
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip() or any(c in text for c in "\r\n"):
+        raise UsageError(f"--header {name!r} has no 'Name: value' form", "write --header 'X-Name: value'")
+    return name.strip(), value.strip()
+
+
+def _exit_code(summary: RunSummary, stop: StopSignal) -> int:
+    if stop.level:
+        return EXIT_INTERRUPTED
+    if summary.verdict.word == "INVALID":
+        return EXIT_INVALID
+    missed = any(result.met is False for point in summary.points for result in point.slo)
+    return EXIT_SLO_NOT_MET if missed else 0
+
+
+def report(path: Path) -> RunSummary:
+    """Recompute every number of a closed run from its folder, and write ``summary.json`` and ``vllm.json``.
+
+    Raises:
+        RunFolderError: not a run folder, or a run that was not closed.
+    """
+    record = read_run(path)
+    summary = summarize(record)
+    write_summary(record, summary)
+    verdict = {"word": summary.verdict.word, "failed": _failed(summary)}
+    if record.meta.verdict != verdict:
+        record.meta.verdict = verdict
+        write_meta(path, record.meta)
+    return summary
+
+
+def _failed(summary: RunSummary) -> list[str]:
+    """Names of the conditions that do not hold, each once, in order."""
+    verdicts = [summary.verdict, *(point.verdict for point in summary.points)]
+    return list(dict.fromkeys(condition.name for verdict in verdicts for condition in verdict.failed))
+
+
+def recover(path: Path) -> RunRecord:
+    """Close a run that was killed: every request that had finished is in its tables afterwards.
+
+    A run that is closed already is returned as it is.
+
+    Raises:
+        RunFolderError: not a run folder.
+    """
+    meta = read_meta(path)
+    if (path / JOURNAL).is_dir():
+        if meta.state == "running":
+            meta.state = "recovered"
+            meta.notes.append("recovered from the journal of a run that did not end by itself")
+        for point in meta.points:
+            point.stop_reason = point.stop_reason or "lost"
+        close_journal(path, meta)
+    return read_run(path)
+
+
+def list_runs(out: Path) -> list[RunListing]:
+    """The run folders in ``out``, oldest first; a folder that cannot be read is listed with its state."""
+    folders = (path.parent for path in out.glob(f"*/{RUN_JSON}") if not path.parent.is_symlink())
+    return [_listing(folder) for folder in sorted(folders)]
+
+
+def _listing(folder: Path) -> RunListing:
+    try:
+        meta = read_meta(folder)
+    except InferometerError as error:
+        return RunListing(folder, "", "", "", f"unreadable: {error.message}", "", 0, False, 0)
+    closed = not (folder / JOURNAL).is_dir()
+    measured = [point for point in meta.points if point.kind == "measure"]
+    return RunListing(
+        path=folder,
+        created_utc=meta.created_utc,
+        model=meta.model,
+        label=meta.label,
+        state=meta.state if closed else "not closed",
+        verdict=str((meta.verdict or {}).get("word", "")),
+        points=len(measured),
+        simulated=meta.simulated,
+        requests=sum(point.dispatched for point in measured) if closed else len(read_frames(folder).requests),
+    )

@@ -1,0 +1,309 @@
+"""Names that other tools use, as data: what each becomes here, or why it is refused.
+
+A name is accepted only when it means the same thing there and here. The table is consulted before parsing, and
+only for the verb ``run``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """A peer's name for one of our flags.
+
+    Attributes:
+        values: the peer's words that are written differently here; None drops the flag.
+        reads: how values are rewritten: empty = as they are, ``{}`` = ``key:value`` words become a JSON
+            object, ``key=`` = this key is put before the value.
+    """
+
+    flag: str
+    peers: str
+    values: Mapping[str, str | None] = field(default_factory=dict)
+    reads: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A peer's switch that is a fixed flag and value here."""
+
+    argv: tuple[str, ...]
+    peers: str
+
+
+@dataclass(frozen=True, slots=True)
+class Needless:
+    """Accepted and left out, because what it asks for is always so.
+
+    Attributes:
+        only: the values for which that holds; empty = any. Another value is refused.
+    """
+
+    why: str
+    peers: str
+    only: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Known, but with another meaning or not in this version: an error that says what to do instead."""
+
+    why: str
+    instead: str
+    peers: str
+
+
+Alias = Rename | Fixed | Needless | Refused
+
+# vLLM's and SGLang's --backend: plain engine names speak /v1/completions there.
+_ENGINES: dict[str, str | None] = {
+    "openai": "openai-completions",
+    "vllm": "openai-completions",
+    "vllm-chat": "openai-chat",
+    "sglang-oai": "openai-completions",
+    "sglang-oai-chat": "openai-chat",
+    "lmdeploy": "openai-completions",
+    "lmdeploy-chat": "openai-chat",
+    "chat": "openai-chat",
+    "completions": "openai-completions",
+}
+# EvalScope lets the URL decide, and takes chat without a path: what leaving the flag out does here.
+_EVALSCOPE: dict[str, str | None] = {**_ENGINES, "openai": None}
+# genai-bench and LLMPerf send chat requests to "openai" and to every engine that speaks it.
+_CHAT: dict[str, str | None] = {**_ENGINES, **dict.fromkeys(("openai", "vllm", "sglang"), "openai-chat")}
+
+# Dialects of peers that this version does not speak; refused for --backend and its aliases.
+UNSPOKEN = frozenset(
+    {
+        "sglang",
+        "sglang-native",
+        "tgi",
+        "tensorrt-llm",
+        "trt",
+        "triton",
+        "mindie",
+        "mindie_stream",
+        "truss",
+        "gserver",
+        "dashscope",
+        "local",
+        "local_vllm",
+        "embeddings",
+        "openai-embeddings",
+        "openai_embedding",
+        "rankings",
+        "openai_rerank",
+        "vllm-rerank",
+        "responses",
+        "openai_http",
+    }
+)
+
+_LENGTHS = "lengths that vary are not in this version"
+_PREFIX = "shared prefixes are not in this version"
+_STORED = "every run is stored, with one record per request"
+_NO_CODE = "no remote code is ever run"
+_REPEAT = "repeats are not in this version"
+_EXTRA = "it has no flag of its own"
+_ZERO = ("0", "0.0")
+
+_ROWS: tuple[tuple[str, Alias], ...] = (
+    # Target
+    ("--base-url", Rename("--url", "vLLM SGLang LMDeploy")),
+    ("--target", Rename("--url", "GuideLLM")),
+    ("--api-base", Rename("--url", "genai-bench")),
+    ("-u", Rename("--url", "AIPerf")),
+    ("--custom-endpoint", Rename("--endpoint", "AIPerf")),
+    ("--backend", Rename("--backend", "vLLM SGLang LMDeploy", _ENGINES)),
+    ("--endpoint-type", Rename("--backend", "AIPerf, vLLM until 0.10", _ENGINES)),
+    ("--api", Rename("--backend", "EvalScope", _EVALSCOPE)),
+    ("--api-backend", Rename("--backend", "genai-bench", _CHAT)),
+    ("--llm-api", Rename("--backend", "LLMPerf", _CHAT)),
+    ("-m --model-names", Rename("--model", "AIPerf")),
+    ("--api-model-name", Rename("--model", "genai-bench")),
+    ("--headers", Rename("--header", "EvalScope")),
+    ("-H", Rename("--header", "AIPerf")),
+    ("--total-timeout", Rename("--timeout", "EvalScope")),
+    ("--request-timeout-seconds", Rename("--timeout", "AIPerf")),
+    # Load
+    ("--parallel --parallels", Rename("--max-concurrency", "EvalScope")),
+    ("--parallel-num", Rename("--max-concurrency", "benchmark_parallel.py")),
+    ("--concurrency", Rename("--max-concurrency", "AIPerf LMDeploy")),
+    ("--num-concurrency", Rename("--max-concurrency", "genai-bench")),
+    ("--num-concurrent-requests", Rename("--max-concurrency", "LLMPerf")),
+    ("--max-vus", Rename("--max-concurrency", "inference-benchmarker")),
+    ("--rate", Rename("--request-rate", "EvalScope")),
+    ("--rates", Rename("--request-rate", "inference-benchmarker")),
+    ("--vllm-burstiness --arrival-smoothness", Rename("--burstiness", "AIPerf")),
+    ("-n --number", Rename("--num-prompts", "EvalScope")),
+    ("--num-requests", Rename("--num-prompts", "AISBench")),
+    ("--request-count", Rename("--num-prompts", "AIPerf")),
+    ("--max-requests", Rename("--num-prompts", "GuideLLM")),
+    ("--max-requests-per-run", Rename("--num-prompts", "genai-bench")),
+    ("--max-num-completed-requests", Rename("--num-prompts", "LLMPerf")),
+    ("--benchmark-duration", Rename("--duration", "AIPerf")),
+    ("--max-seconds", Rename("--duration", "GuideLLM")),
+    ("--pressure-time", Rename("--duration", "AISBench")),
+    ("--num-warmups", Rename("--warmup", "vLLM AISBench")),
+    ("--warmup-requests", Rename("--warmup", "SGLang")),
+    ("--warmup-num", Rename("--warmup", "EvalScope")),
+    ("--warmup-request-count --num-warmup-requests", Rename("--warmup", "AIPerf")),
+    # Data
+    ("--dataset-name", Rename("--dataset", "vLLM SGLang LMDeploy")),
+    ("--random-input-len", Rename("--input-len", "vLLM SGLang LMDeploy")),
+    ("--random-output-len", Rename("--output-len", "vLLM SGLang LMDeploy")),
+    ("--sharegpt-output-len", Rename("--output-len", "vLLM SGLang LMDeploy")),
+    ("--isl --synthetic-input-tokens-mean", Rename("--input-len", "AIPerf")),
+    ("--osl --output-tokens-mean", Rename("--output-len", "AIPerf")),
+    ("--prompt-tokens", Rename("--input-len", "GuideLLM")),
+    ("--output-tokens", Rename("--output-len", "GuideLLM")),
+    ("--tokenizer", Rename("--tokenizer", "vLLM and others", {"none": "builtin"})),
+    ("--tokenizer-path", Rename("--tokenizer", "EvalScope")),
+    ("--model-tokenizer", Rename("--tokenizer", "genai-bench")),
+    ("--tokenizer-name", Rename("--tokenizer", "inference-benchmarker")),
+    ("--processor", Rename("--tokenizer", "GuideLLM")),
+    # Request
+    ("--disable-ignore-eos", Fixed(("--no-ignore-eos",), "SGLang LMDeploy")),
+    ("--streaming", Fixed(("--stream",), "AIPerf")),
+    ("--disable-stream", Fixed(("--no-stream",), "SGLang")),
+    ("--extra-request-body", Rename("--extra-body", "SGLang LMDeploy")),
+    ("--extra-args", Rename("--extra-body", "EvalScope")),
+    ("--extra-inputs", Rename("--extra-body", "AIPerf", reads="{}")),
+    ("--additional-request-params", Rename("--extra-body", "genai-bench")),
+    # Measure and output
+    ("--goodput", Rename("--slo", "vLLM SGLang AIPerf")),
+    ("--metric-percentiles", Rename("--percentiles", "vLLM")),
+    ("--result-dir", Rename("--out", "vLLM")),
+    ("--outputs-dir", Rename("--out", "EvalScope")),
+    ("--work-dir", Rename("--out", "AISBench")),
+    ("--output-artifact-dir --artifact-dir", Rename("--out", "AIPerf")),
+    ("--output-dir", Rename("--out", "GuideLLM")),
+    ("--metadata", Rename("--label", "vLLM")),
+    ("--server-engine", Rename("--label", "genai-bench", reads="server-engine=")),
+    ("--server-version", Rename("--label", "genai-bench", reads="server-version=")),
+    ("--server-gpu-type", Rename("--label", "genai-bench", reads="server-gpu-type=")),
+    ("--server-gpu-count", Rename("--label", "genai-bench", reads="server-gpu-count=")),
+    ("--ui-type", Rename("--ui", "AIPerf", {"dashboard": "rich", "simple": "plain"})),
+    ("--disable-tqdm", Fixed(("--ui", "none"), "vLLM SGLang LMDeploy")),
+    ("--disable-progress", Fixed(("--ui", "none"), "GuideLLM")),
+    # Not needed
+    ("--save-result --save-detailed", Needless(_STORED, "vLLM")),
+    ("--output-details", Needless(_STORED, "SGLang")),
+    ("--append-result", Needless("no run is ever overwritten", "vLLM")),
+    ("--percentile-metrics", Needless("every metric is always computed", "vLLM")),
+    ("--trust-remote-code --tokenizer-trust-remote-code", Needless(_NO_CODE, "vLLM SGLang AIPerf")),
+    ("--random-prefix-len", Needless("prompts share no prefix", "vLLM", _ZERO)),
+    ("--prefix-length", Needless("prompts share no prefix", "EvalScope", _ZERO)),
+    ("--prefix-prompt-length", Needless("prompts share no prefix", "AIPerf", _ZERO)),
+    ("--isl-stddev --synthetic-input-tokens-stddev", Needless("lengths are exact", "AIPerf", _ZERO)),
+    ("--osl-stddev --output-tokens-stddev", Needless("lengths are exact", "AIPerf", _ZERO)),
+    ("--num-runs --num-profile-runs --repeat", Needless("a point is measured once", "vLLM AIPerf", ("1",))),
+    # Refused
+    (
+        "--random-range-ratio",
+        Refused(
+            "it means lengths in [1-r, 1+r] in vLLM but in [r, 1] in SGLang and LMDeploy, and " + _LENGTHS,
+            "leave it out for exact lengths, or give several: --input-len 256 512 1024",
+            "vLLM SGLang LMDeploy",
+        ),
+    ),
+    (
+        "--input-dist --output-dist --traffic-scenario",
+        Refused(_LENGTHS, "use --input-len N --output-len N", ""),
+    ),
+    ("--prefix-len --gsp-num-groups --gsp-system-prompt-len", Refused(_PREFIX, "leave it out", "SGLang")),
+    (
+        "--profile",
+        Refused(
+            "it starts a profiler in vLLM and SGLang, names a workload in inference-benchmarker and a schedule in "
+            "GuideLLM",
+            "leave it out; load is set by --max-concurrency or --request-rate",
+            "vLLM SGLang GuideLLM",
+        ),
+    ),
+    (
+        "--rate-type",
+        Refused(
+            "it changes what GuideLLM's --rate means",
+            "concurrent: --max-concurrency N; constant: --request-rate R --burstiness inf; poisson: --request-rate R; "
+            "throughput: --request-rate inf; synchronous: --max-concurrency 1",
+            "GuideLLM",
+        ),
+    ),
+    (
+        "--data",
+        Refused(
+            "GuideLLM's data strings are not read",
+            "use --dataset random --input-len N --output-len N, or --dataset sharegpt --dataset-path FILE",
+            "GuideLLM",
+        ),
+    ),
+    (
+        "--input-file",
+        Refused(
+            "AIPerf's input files are not read",
+            "use --dataset sharegpt or openqa --dataset-path FILE",
+            "AIPerf",
+        ),
+    ),
+    (
+        "--public-dataset",
+        Refused("nothing is downloaded", "use --dataset sharegpt --dataset-path FILE", "AIPerf"),
+    ),
+    (
+        "--result-filename --output-file",
+        Refused(
+            "each run has a folder of its own",
+            "leave it out; a result with vLLM's keys is vllm.json in the run folder",
+            "vLLM SGLang",
+        ),
+    ),
+    (
+        "--max-time-per-run",
+        Refused("it counts minutes in genai-bench", "write the unit: --duration 10m", "genai-bench"),
+    ),
+    (
+        "--sla-params --sla-auto-tune --sla-variable",
+        Refused(
+            "the search for the largest load within an SLO is not in this version",
+            "use --slo LIMIT",
+            "EvalScope",
+        ),
+    ),
+    (
+        "--ramp-up-strategy --ramp-up-start-rps --ramp-up-end-rps --ramp",
+        Refused("ramps are not in this version", "give the rates as a list: --request-rate 1 2 4 8", "vLLM"),
+    ),
+    (
+        "--frequency-penalty --presence-penalty --repetition-penalty --min-p --logprobs",
+        Refused(_EXTRA, """send it with --extra-body '{"min_p": 0.1}'""", "vLLM EvalScope"),
+    ),
+    ("--use-beam-search --best-of", Refused("one answer per request is measured", "leave it out", "vLLM")),
+)
+
+ALIASES: Mapping[str, Alias] = {name: alias for names, alias in _ROWS for name in names.split()}
+
+
+def names_of(flag: str) -> list[str]:
+    """The peers' names for one of our flags, in the order of the table."""
+    return [
+        name
+        for name, alias in ALIASES.items()
+        if isinstance(alias, Rename) and alias.flag == flag and name != flag and not alias.reads
+    ]
+
+
+def meaning(alias: Alias) -> str:
+    """What a name becomes here, on one line."""
+    if isinstance(alias, Rename):
+        words = ", ".join(f"{there} = {here or 'left out'}" for there, here in alias.values.items())
+        shape = {"": "", "{}": " (key:value becomes JSON)"}.get(alias.reads, f" {alias.reads}VALUE")
+        return alias.flag + shape + (f" ({words})" if words else "")
+    if isinstance(alias, Fixed):
+        return " ".join(alias.argv)
+    if isinstance(alias, Needless):
+        return f"not needed{' with ' + alias.only[0] if alias.only else ''}: {alias.why}"
+    return f"refused: {alias.why}"

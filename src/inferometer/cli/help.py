@@ -1,0 +1,90 @@
+"""The help of ``run``, written from the spec: groups, one line a flag, the names that other tools use."""
+
+from __future__ import annotations
+
+import textwrap
+
+from inferometer.cli.aliases import names_of
+from inferometer.spec.options import Option, options
+
+GENERAL = (
+    ("-c, --config FILE", "YAML file of values; flags and environment win over it"),
+    ("--dry-run", "show the merged plan, where each value comes from, and how long it will take"),
+    ("--json", "the last line of stdout is a JSON object"),
+    ("-q, --quiet", "no hints and no progress"),
+    ("-h, --help", "this page; --help-all adds the advanced flags"),
+)
+
+EXAMPLES = """\
+Examples
+  inferometer run --url http://127.0.0.1:8000
+  inferometer run --url http://127.0.0.1:8000 --dataset sharegpt --dataset-path ShareGPT.json \\
+      --num-prompts 1000 --request-rate inf
+  inferometer run --url http://127.0.0.1:8000 --dataset openqa --dataset-path gsm8k_test.jsonl \\
+      --parallel 1 10 50 --number 10 100 500
+  inferometer run --url http://127.0.0.1:8000 --request-rate 1 2 4 8 --num-prompts 100 200 400 800 \\
+      --burstiness 0.5
+  inferometer run --url http://127.0.0.1:8000 --dataset random --input-len 256 --output-len 128 \\
+      --max-concurrency 64 --num-prompts 500 --ignore-eos
+"""
+
+INTRODUCTION = """\
+usage: inferometer run --url URL [flags]          (also: inferometer bench, inferometer perf)
+
+Puts load on a server and measures it: one or more load points, judged and stored in a run folder.
+--max-concurrency is a closed loop, --request-rate an open one; neither means concurrency 1 4 16 64.
+Lists are written 1 4 16, 1,4,16 or repeated. Flags of vllm bench serve, sglang.bench_serving, evalscope perf,
+aiperf, guidellm and genai-bench are understood (in brackets; all: inferometer config aliases).
+"""
+
+_INDENT = 30
+_SHOWN_NAMES = 3
+
+
+def run_help(everything: bool, width: int) -> str:
+    """The help page of ``run``.
+
+    Args:
+        everything: advanced flags too.
+        width: columns of the terminal.
+    """
+    groups: dict[str, list[str]] = {}
+    for option in options().values():
+        if everything or not option.advanced:
+            lines = groups.setdefault(option.group, [])
+            lines += _entry(_head(option), _description(option), width)
+    groups["General"] = [line for head, text in GENERAL for line in _entry(head, text, width)]
+    body = "\n\n".join("\n".join([title, *lines]) for title, lines in groups.items())
+    return f"{INTRODUCTION}\n{body}\n\n{EXAMPLES}"
+
+
+def _entry(head: str, text: str, width: int) -> list[str]:
+    lines = textwrap.wrap(text, max(width - _INDENT, 30), break_long_words=False, break_on_hyphens=False)
+    if len(head) + 4 > _INDENT:
+        return [f"  {head}", *(" " * _INDENT + line for line in lines)]
+    return [f"  {head}".ljust(_INDENT) + lines[0], *(" " * _INDENT + line for line in lines[1:])]
+
+
+def _head(option: Option) -> str:
+    if option.shape == "switch":
+        no = "--no-" + option.flag.removeprefix("--")
+        return {False: option.flag, True: no}.get(option.default, f"{option.flag}, {no}")
+    return f"{option.flag} {option.metavar}" + (" ..." if option.shape in ("list", "texts") else "")
+
+
+def _description(option: Option) -> str:
+    text = option.text
+    if option.shape == "switch" and option.default is True:
+        text = f"do not {text}"
+    default = option.default
+    if option.shape != "switch" and default not in (None, "", (), {}) and "default" not in text:
+        words = " ".join(f"{item:g}" for item in default) if isinstance(default, tuple) else _number(default)
+        text += f" (default {words})"
+    names = names_of(option.flag)
+    if names:
+        text += f" [{' '.join(names[:_SHOWN_NAMES])}{' ...' if len(names) > _SHOWN_NAMES else ''}]"
+    return text
+
+
+def _number(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,40 @@
+"""How a finished run is shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inferometer.api import RunResult
+
+
+def terminal() -> bool:
+    """Whether a person is watching: both streams are terminals."""
+    return sys.stdout.isatty() and sys.stderr.isatty()
+
+
+def colour() -> bool:
+    """Whether stdout takes colours, and the person wants them (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def width() -> int:
+    """Columns to print into; 100 when the output is no terminal."""
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def print_outcome(result: RunResult, as_json: bool) -> int:
+    """Print the console report, where the run is, and with ``--json`` the line for machines."""
+    from inferometer.report.console import render_run
+
+    print(render_run(result.summary, width(), colour=colour()))
+    print(f"run  {result.path}")
+    if as_json:
+        verdict = result.summary.verdict.word
+        line = {"run": str(result.path), "verdict": verdict, "exit_code": result.exit_code}
+        print(json.dumps(line, ensure_ascii=False))
+    return result.exit_code

@@ -1,0 +1,117 @@
+"""Parsers made from the spec: every field is a flag, and whatever is wrong becomes one UsageError."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from inferometer.cli.aliases import ALIASES, Rename
+from inferometer.cli.translate import Translation, translate
+from inferometer.errors import UsageError
+from inferometer.spec.layers import Layer
+from inferometer.spec.options import Option, options
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that raises UsageError, and suggests the nearest flag."""
+
+    def __init__(self, verb: str, text: str, **settings: Any) -> None:
+        super().__init__(prog=f"inferometer {verb}", description=text, allow_abbrev=False, **settings)
+        self.verb = verb
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing and exiting."""
+        text = re.sub(r"^argument ([^:]+): ", r"\1: ", message)
+        raise UsageError(text, f"see `{self.prog} --help`")
+
+    def parse(self, argv: list[str]) -> argparse.Namespace:
+        """The parsed flags; unknown ones are refused with a suggestion."""
+        found, rest = self.parse_known_args(argv)
+        if rest:
+            self._refuse(rest)
+        return found
+
+    def _refuse(self, rest: list[str]) -> NoReturn:
+        strange = next((word for word in rest if re.match(r"--?[A-Za-z]", word)), None)
+        if strange is None:
+            raise UsageError(f"unexpected argument {rest[0]!r}", f"see `{self.prog} --help`")
+        name = strange.partition("=")[0]
+        known = [flag for action in self._actions for flag in action.option_strings]
+        if self.verb == "run":
+            known += ALIASES
+        near = difflib.get_close_matches(name, known, n=1)
+        if not near:
+            raise UsageError(f"unknown flag {name}", f"see `{self.prog} --help-all`")
+        alias = ALIASES.get(near[0]) if self.verb == "run" else None
+        means = f" (which is {alias.flag})" if isinstance(alias, Rename) and alias.flag != near[0] else ""
+        raise UsageError(f"unknown flag {name}", f"did you mean {near[0]}{means}?")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A parsed ``run`` command line.
+
+    Attributes:
+        flags: the values given as flags, with the names they were given by.
+        hints: what the names of other tools are called here.
+    """
+
+    flags: Layer
+    hints: list[str]
+    config: str | None
+    dry_run: bool
+    json: bool
+    quiet: bool
+
+
+def parse_run(argv: list[str]) -> Asked:
+    """Parse the flags of ``run``, peers' names included.
+
+    Raises:
+        UsageError: unknown or refused flags, missing or superfluous values.
+    """
+    translation = translate(argv)
+    parser = run_parser()
+    found = vars(parser.parse(translation.argv()))
+    flags = {dotted: found[dotted] for dotted in options() if dotted in found}
+    return Asked(
+        flags=Layer(flags, {dotted: _origin(options()[dotted], translation, flags) for dotted in flags}),
+        hints=translation.hints,
+        config=found["config"],
+        dry_run=found["dry_run"],
+        json=found["json"],
+        quiet=found["quiet"],
+    )
+
+
+def run_parser() -> Parser:
+    """The parser of ``run``; a flag that is not given leaves no trace."""
+    parser = Parser("run", "", add_help=False, argument_default=argparse.SUPPRESS)
+    for option in options().values():
+        _add(parser, option)
+    parser.add_argument("-c", "--config", default=None)
+    parser.add_argument("--dry-run", action="store_true", default=False)
+    parser.add_argument("--json", action="store_true", default=False)
+    parser.add_argument("-q", "--quiet", action="store_true", default=False)
+    return parser
+
+
+def _add(parser: Parser, option: Option) -> None:
+    if option.shape == "switch":
+        parser.add_argument(option.flag, dest=option.dotted, action="store_const", const=True)
+        negative = "--no-" + option.flag.removeprefix("--")
+        parser.add_argument(negative, dest=option.dotted, action="store_const", const=False)
+    elif option.shape in ("list", "texts"):
+        parser.add_argument(option.flag, dest=option.dotted, nargs="+", action="extend")
+    else:
+        parser.add_argument(option.flag, dest=option.dotted)
+
+
+def _origin(option: Option, translation: Translation, flags: dict[str, Any]) -> str:
+    flag = option.flag
+    if option.shape == "switch" and flags[option.dotted] is False:
+        flag = "--no-" + flag.removeprefix("--")
+    return f"flag {translation.spelled.get(flag, flag)}"

@@ -1,0 +1,101 @@
+"""``inferometer runs``: the store of runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from inferometer.cli.parse import Parser
+from inferometer.cli.which import find_run
+
+_HEADINGS = ("run", "created (UTC)", "model", "label", "state", "verdict", "points", "requests")
+
+
+def main(argv: list[str]) -> int:
+    """List, show or recover runs."""
+    parser = Parser("runs", "Lists, shows and recovers stored runs.")
+    parser.add_argument(
+        "what", choices=("list", "show", "recover"), help="list all; show one; close a broken one"
+    )
+    parser.add_argument(
+        "run", nargs="?", default=None, metavar="RUN", help="path, part of the name, or latest"
+    )
+    parser.add_argument(
+        "--out", default="runs", metavar="DIR", help="directory of run folders (default runs)"
+    )
+    asked = parser.parse(argv)
+    if asked.what == "list":
+        return _list(asked)
+    if asked.run is None:
+        parser.error(f"runs {asked.what} needs the name of a run, or latest")
+    folder = find_run(asked.run, asked.out)
+    return _show(folder) if asked.what == "show" else _recover(folder)
+
+
+def _list(asked: argparse.Namespace) -> int:
+    from inferometer import api
+
+    listings = api.list_runs(Path(asked.out))
+    if not listings:
+        print(f"no runs in {asked.out}")
+        return 0
+    rows = [
+        (
+            run.path.name,
+            run.created_utc[:19],
+            run.model,
+            run.label or "-",
+            run.state + (" [simulated]" if run.simulated else ""),
+            run.verdict or "-",
+            str(run.points),
+            "-" if run.requests is None else str(run.requests),
+        )
+        for run in listings
+    ]
+    print(table(_HEADINGS, rows))
+    return 0
+
+
+def _show(folder: Path) -> int:
+    from inferometer import api
+    from inferometer.cli.outcome import colour, width
+    from inferometer.record.folder import read_meta
+    from inferometer.report.console import render_run
+    from inferometer.spec import RunSpec, public_dict
+
+    print(render_run(api.report(folder), width(), colour=colour()))
+    defaults = public_dict(RunSpec())
+    print("\nasked (what is not the default)")
+    for part, values in read_meta(folder).spec.items():
+        usual = defaults.get(part, {})
+        given = {name: value for name, value in values.items() if name not in usual or value != usual[name]}
+        if given:
+            print(f"  {part}: {json.dumps(given, ensure_ascii=False)}")
+    print(f"run  {folder}")
+    return 0
+
+
+def _recover(folder: Path) -> int:
+    from inferometer import api
+
+    run = api.recover(folder)
+    records = sum(len(table.requests["index"]) for table in run.tables)
+    print(f"recovered  {records} requests in {len(run.tables)} load points  {run.path}")
+    print(f"next  inferometer report {run.path}")
+    return 0
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell, wide East Asian signs counted as two."""
+    from rich.cells import cell_len
+
+    cells = [headings, *rows]
+    widths = [max(cell_len(row[i]) for row in cells) for i in range(len(headings))]
+    return "\n".join(
+        "  ".join(
+            cell + " " * (wide - cell_len(cell)) for cell, wide in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in cells
+    )

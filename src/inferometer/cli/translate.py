@@ -1,0 +1,205 @@
+"""From the flags of other tools to ours, before anything is parsed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from inferometer.cli.aliases import ALIASES, UNSPOKEN, Fixed, Needless, Refused, Rename
+from inferometer.errors import UsageError
+from inferometer.spec.fields import as_json_object
+
+# Flags of ours that may be named in several ways at once, because their values add up.
+_ADDITIVE = frozenset({"--label", "--header", "--slo"})
+_DEFAULT_PORTS = "vLLM 8000, SGLang 30000, LMDeploy 23333"
+
+
+@dataclass
+class Group:
+    """A flag with the values that follow it; the name is empty for words before the first flag."""
+
+    name: str
+    values: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Translation:
+    """A command line in our own words.
+
+    Attributes:
+        groups: flags and values, aliases replaced.
+        hints: what to call things here, one line each.
+        spelled: for each of our flags that came by another name, that name.
+    """
+
+    groups: list[Group] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+    spelled: dict[str, str] = field(default_factory=dict)
+
+    def argv(self) -> list[str]:
+        """The command line again."""
+        words: list[str] = []
+        for group in self.groups:
+            if group.name and len(group.values) == 1 and group.values[0].startswith("-"):
+                words.append(f"{group.name}={group.values[0]}")
+            else:
+                words += [*([group.name] if group.name else []), *group.values]
+        return words
+
+
+def translate(argv: Iterable[str]) -> Translation:
+    """Replace the names that other tools use.
+
+    Raises:
+        UsageError: a name that is refused, or two names of one flag with different values.
+    """
+    done = Translation()
+    host_port: dict[str, Group] = {}
+    first: dict[str, tuple[str, list[str]]] = {}
+    for group in _joined(split(argv)):
+        if group.name in ("--host", "--port"):
+            host_port[group.name] = group
+            continue
+        replaced = _replace(group, done.hints)
+        if replaced is None:
+            continue
+        _refuse_two_names(group, replaced, first)
+        if replaced.name != group.name:
+            done.spelled[replaced.name] = group.name
+        done.groups.append(replaced)
+    if host_port:
+        if any(group.name == "--url" for group in done.groups):
+            raise UsageError("--url and --host/--port both name the server", "keep --url")
+        done.groups.append(_url(host_port))
+        done.spelled["--url"] = "--host/--port"
+        done.hints.append(f"--host and --port are --url {done.groups[-1].values[0]} here")
+    return done
+
+
+def split(argv: Iterable[str]) -> list[Group]:
+    """Flags with their values; ``--flag=value`` is taken apart, and a negative number is a value."""
+    groups = [Group("")]
+    for word in argv:
+        if re.match(r"--?[A-Za-z]", word) and not re.fullmatch(r"-inf(inity)?", word, re.IGNORECASE):
+            name, equals, value = word.partition("=")
+            groups.append(Group(name, [value] if equals else []))
+        else:
+            groups[-1].values.append(word)
+    return groups if groups[0].values else groups[1:]
+
+
+def _joined(groups: list[Group]) -> list[Group]:
+    """Groups whose ``key:value`` words add up, although the flag they become takes one value, put into one."""
+    first: dict[str, Group] = {}
+    for group in groups:
+        alias = ALIASES.get(group.name)
+        if (
+            isinstance(alias, Rename)
+            and alias.reads == "{}"
+            and first.setdefault(group.name, group) is not group
+        ):
+            first[group.name].values += group.values
+    return [group for group in groups if first.get(group.name, group) is group]
+
+
+def _replace(group: Group, hints: list[str]) -> Group | None:
+    """The group in our words; None when it is not needed here."""
+    alias = ALIASES.get(group.name)
+    if alias is None:
+        return group
+    if isinstance(alias, Refused):
+        raise UsageError(f"{group.name}: {alias.why}", alias.instead)
+    if isinstance(alias, Needless):
+        strange = [value for value in group.values if alias.only and value not in alias.only]
+        if strange:
+            raise UsageError(
+                f"{group.name} {' '.join(strange)}: {alias.why} in this version", f"leave {group.name} out"
+            )
+        hints.append(f"{group.name} is not needed here: {alias.why}")
+        return None
+    if isinstance(alias, Fixed):
+        hints.append(f"{group.name} is {' '.join(alias.argv)} here")
+        return Group(alias.argv[0], [*alias.argv[1:], *group.values])
+    return _rename(group, alias, hints)
+
+
+def _rename(group: Group, alias: Rename, hints: list[str]) -> Group | None:
+    values: list[str] = []
+    for value in group.values:
+        if alias.flag == "--backend" and value in UNSPOKEN:
+            raise UsageError(
+                f"{group.name} {value}: this dialect is not in this version",
+                "if the server also speaks OpenAI's API, use --backend openai-chat or openai-completions",
+            )
+        word = alias.values.get(value, value)
+        if word is None:
+            hints.append(
+                f"{group.name} {value} is not needed here: the path in --url decides, and chat is the default"
+            )
+            return None
+        if word != value:
+            hints.append(f"{group.name} {value} is {alias.flag} {word} here")
+        values.append(word)
+    if alias.reads == "{}":
+        values = [_json_of_pairs(group.name, values)]
+    elif alias.reads:
+        values = [alias.reads + value for value in values]
+    if alias.flag != group.name and values == group.values:
+        hints.append(f"{group.name} is {alias.flag} here")
+    return Group(alias.flag, values)
+
+
+def _json_of_pairs(name: str, words: list[str]) -> str:
+    """``ignore_eos:true top_k:20``, or JSON objects, as one JSON object; a value that is not JSON is a text."""
+    body: dict[str, object] = {}
+    for word in words:
+        if word.lstrip().startswith("{"):
+            body |= _json_object(name, word)
+            continue
+        key, colon, value = word.partition(":")
+        if not colon or not key:
+            raise UsageError(
+                f"{name} {word!r} is neither key:value nor a JSON object", "write --extra-body JSON"
+            )
+        try:
+            body[key] = json.loads(value)
+        except json.JSONDecodeError:
+            body[key] = value
+    return json.dumps(body)
+
+
+def _json_object(name: str, word: str) -> dict[str, object]:
+    """A word that begins like a JSON object, read."""
+    try:
+        return dict(as_json_object(word))
+    except ValueError as error:
+        raise UsageError(f"{name} {word!r}: {error}", "write --extra-body JSON") from None
+
+
+def _refuse_two_names(group: Group, ours: Group, first: dict[str, tuple[str, list[str]]]) -> None:
+    name, values = first.setdefault(ours.name, (group.name, ours.values))
+    if name == group.name or values == ours.values or ours.name in _ADDITIVE:
+        return
+    note = (
+        " (AIPerf's --num-prompts counts rows of the data set instead)"
+        if ours.name == "--num-prompts"
+        else ""
+    )
+    raise UsageError(
+        f"{name} and {group.name} both mean {ours.name} here, with different values{note}", "keep one"
+    )
+
+
+def _url(found: dict[str, Group]) -> Group:
+    """``--host H --port P`` as one URL; a host alone is not enough, because the tools' default ports differ."""
+    host = (found["--host"].values or [""])[0] if "--host" in found else "127.0.0.1"
+    if "--port" not in found or not found["--port"].values:
+        raise UsageError(
+            f"--host without --port ({_DEFAULT_PORTS})", f"write --url http://{host or 'HOST'}:PORT"
+        )
+    port = found["--port"].values[0]
+    scheme, _, bare = host.rpartition("://")
+    bare = f"[{bare}]" if ":" in bare and not bare.startswith("[") else bare
+    return Group("--url", [f"{scheme or 'http'}://{bare}:{port}"])

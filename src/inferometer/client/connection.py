@@ -1,0 +1,171 @@
+"""One connection: connect, TLS, write, read, with the times of each. All I/O errors end here as a failure text."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from typing import NamedTuple
+
+from inferometer.client.exchange import Exchange, Read
+from inferometer.client.poller import READ, WRITE
+from inferometer.client.stamps import ANCILLARY_BYTES, enable_kernel_stamps, kernel_stamp_ns
+from inferometer.client.target import Target
+from inferometer.client.tls import TlsStream
+from inferometer.record.types import Status
+
+
+class Ended(NamedTuple):
+    """Why a connection is over: a failure for its exchange (None = none), and the text."""
+
+    failure: Status | None
+    text: str
+
+
+class Connection:
+    """A non-blocking connection that carries one exchange at a time.
+
+    Life cycle: connecting -> (TLS handshake) -> ready <-> busy -> closed.
+    """
+
+    __slots__ = (
+        "_address",
+        "_connected",
+        "_out",
+        "exchange",
+        "fd",
+        "idle_since_ns",
+        "ready",
+        "sock",
+        "stamped",
+        "started_ns",
+        "tls",
+    )
+
+    def __init__(
+        self, target: Target, address: tuple[int, str, int], tls: TlsStream | None, now_ns: int
+    ) -> None:
+        self._address = address
+        self.tls = tls
+        self._connected = False
+        self.ready = False
+        self.exchange: Exchange | None = None
+        self.started_ns = now_ns
+        self.idle_since_ns = now_ns
+        self._out = b""
+        self.sock = socket.socket(address[0], socket.SOCK_STREAM)
+        self.fd = self.sock.fileno()
+        self.sock.setblocking(False)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.stamped = enable_kernel_stamps(self.sock)
+
+    def connect(self) -> Ended | None:
+        """Begin to connect."""
+        code = self.sock.connect_ex(self._address[1:])
+        if code in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+            return None
+        return self._refused(code)
+
+    def _refused(self, code: int) -> Ended:
+        _, host, port = self._address
+        return Ended("connect_error", f"connect to {host} port {port}: {os.strerror(code)}")
+
+    @property
+    def mask(self) -> int:
+        """What the poller must watch: writing while connecting or while bytes wait to go out."""
+        return READ | WRITE if self._out or not self._connected else READ
+
+    def advance(self) -> Ended | None:
+        """The socket is writable or readable before the connection is ready: finish connecting, go on with TLS."""
+        code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            return self._refused(code)
+        self._connected = True
+        if self.tls is None:
+            self.ready = True
+            return None
+        try:
+            received = self._receive_raw()
+            if received == b"":
+                return Ended("connect_error", "the server closed the connection during the TLS handshake")
+            if received:
+                self.tls.receive(received)
+            self.ready = self.tls.handshake()
+        except ssl.SSLError as error:
+            return Ended("connect_error", f"TLS handshake: {error.reason or error}: {error}")
+        except OSError as error:
+            return Ended("connect_error", f"TLS handshake: {error.strerror or error}")
+        return self.flush()
+
+    def _receive_raw(self) -> bytes | None:
+        """Bytes during the handshake; None when there are none yet."""
+        try:
+            return self.sock.recv(65536)
+        except BlockingIOError:
+            return None
+
+    def start(self, exchange: Exchange, now_ns: int) -> Ended | None:
+        """Write the request; ``sent_ns`` is stamped before the first byte goes out."""
+        self.exchange = exchange
+        if self.tls is None:
+            self._out = exchange.wire
+        else:
+            self.tls.encrypt(exchange.wire)
+        exchange.sent_ns = now_ns
+        return self.flush()
+
+    def flush(self) -> Ended | None:
+        """Write what waits to go out, as far as the socket takes it."""
+        if self.tls is not None:
+            self._out += self.tls.pending()
+        try:
+            while self._out:
+                self._out = self._out[self.sock.send(self._out) :]
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            # The server may have answered (say with 413) before it closed; what it said is read first.
+            self._out = b""
+            if error.errno not in (errno.EPIPE, errno.ECONNRESET):
+                return Ended("connect_error", f"send: {error.strerror or error}")
+        return None
+
+    def read(
+        self, buffer: bytearray, view: memoryview, offset_ns: int, now_ns: Callable[[], int]
+    ) -> Read | Ended | None:
+        """One read; None when it held no plaintext. ``Ended`` without a failure is the peer's orderly close.
+
+        Args:
+            buffer: shared receive buffer.
+            view: a memoryview of it.
+            offset_ns: CLOCK_REALTIME - CLOCK_MONOTONIC, to convert the kernel's stamp.
+            now_ns: the monotonic clock, read immediately after the socket.
+        """
+        try:
+            size, ancillary, _, _ = self.sock.recvmsg_into((buffer,), ANCILLARY_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            return Ended("stream_error", f"receive: {error.strerror or error}")
+        read_ns = now_ns()
+        if size == 0:
+            return Ended(None, "the server closed the connection")
+        data = bytes(view[:size])
+        if self.tls is not None:
+            try:
+                self.tls.receive(data)
+                data = self.tls.plaintext()
+            except ssl.SSLError as error:
+                return Ended("stream_error", f"TLS: {error.reason or error}")
+            if not data:
+                return Ended(None, "the server closed the TLS connection") if self.tls.closed else None
+        stamp_ns = kernel_stamp_ns(ancillary, offset_ns)
+        if stamp_ns is None:
+            return Read(read_ns, -1, data)
+        return Read(stamp_ns, max(0, read_ns - stamp_ns), data)
+
+    def close(self) -> None:
+        """Close the socket; the poller must have forgotten it."""
+        self.sock.close()

@@ -1,0 +1,15 @@
+"""How each API is spoken: builds the body, names the events of the stream."""
+
+from inferometer.client.dialects.dialect import BodyOptions, Delta, Dialect, Usage
+from inferometer.registry import Registry
+
+DIALECTS = Registry(
+    "backend",
+    {
+        "openai-chat": "inferometer.client.dialects.openai:OPENAI_CHAT",
+        "openai-completions": "inferometer.client.dialects.openai:OPENAI_COMPLETIONS",
+    },
+    group="inferometer.dialects",
+)
+
+__all__ = ["DIALECTS", "BodyOptions", "Delta", "Dialect", "Usage"]

@@ -1,0 +1,196 @@
+"""The OpenAI API as vLLM, SGLang, LMDeploy, TGI, MindIE and gateways serve it: chat and legacy completions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from inferometer.client.dialects.dialect import BodyOptions, Delta, Usage
+from inferometer.record.types import ChunkKind
+from inferometer.workload.request import Request
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _CompletionDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+
+    def public(self) -> Usage:
+        prompt, completion = self.prompt_tokens_details, self.completion_tokens_details
+        return Usage(
+            self.prompt_tokens,
+            self.completion_tokens,
+            completion.reasoning_tokens if completion else None,
+            prompt.cached_tokens if prompt else None,
+        )
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: Any = None
+
+
+class _ToolCall(msgspec.Struct):
+    function: _Function | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+
+
+class _Choice(msgspec.Struct):
+    text: str | None = None
+    delta: _Message | None = None
+    message: _Message | None = None
+    finish_reason: str | None = None
+    token_ids: list[int] | None = None
+
+
+class _Event(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: Any = None
+    object: str | None = None
+    message: str | None = None
+
+
+_decoder = msgspec.json.Decoder(_Event)
+_encoder = msgspec.json.Encoder()
+
+
+class OpenAIDialect:
+    """Chat (``chat=True``) or legacy completions.
+
+    Source: OpenAI API reference, "Chat" and "Completions"; the fields ``ignore_eos``, ``min_tokens``, ``top_k``
+    and ``reasoning_content`` are vLLM's and SGLang's additions.
+    """
+
+    def __init__(self, *, chat: bool) -> None:
+        self._chat = chat
+        self.path = "/v1/chat/completions" if chat else "/v1/completions"
+
+    def body(self, request: Request, options: BodyOptions) -> bytes:
+        """The JSON body; ``extra_body`` is merged last, and a null in it removes a field."""
+        fields: dict[str, Any] = {"model": options.model}
+        fields.update(self._prompt(request))
+        fields["max_tokens"] = (
+            options.max_tokens or request.output_tokens_target or options.default_max_tokens
+        )
+        for name in ("min_tokens", "temperature", "top_p", "top_k"):
+            fields[name] = getattr(options, name)
+        fields["stop"] = options.stop or None
+        fields["ignore_eos"] = options.ignore_eos or None
+        if options.stream:
+            fields["stream"] = True
+            fields["stream_options"] = {"include_usage": True}
+        fields.update(options.extra_body)
+        return _encoder.encode({name: value for name, value in fields.items() if value is not None})
+
+    def _prompt(self, request: Request) -> dict[str, Any]:
+        if self._chat:
+            return {"messages": request.messages or [{"role": "user", "content": request.text}]}
+        if request.token_ids is not None:
+            return {"prompt": request.token_ids}
+        if request.text is not None:
+            return {"prompt": request.text}
+        return {"prompt": "\n".join(str(message.get("content", "")) for message in request.messages or [])}
+
+    def event(self, data: bytes, name: bytes) -> Delta:
+        """Classify one event: output moves a latency clock; role, usage, keep-alive and error frames do not."""
+        if data.strip() == b"[DONE]":
+            return Delta(ChunkKind.DONE)
+        if not data.strip():
+            return Delta(ChunkKind.OTHER)
+        try:
+            event = _decoder.decode(data)
+        except msgspec.DecodeError as error:
+            return Delta(
+                ChunkKind.ERROR, error=f"stream event is not JSON of this API: {error}: {data[:120]!r}"
+            )
+        if event.error or name == b"error" or event.object == "error":
+            return Delta(ChunkKind.ERROR, error=_error_message(event, data))
+        usage = event.usage.public() if event.usage else None
+        if not event.choices:
+            return Delta(ChunkKind.USAGE if usage else ChunkKind.OTHER, usage=usage)
+        return _choices(event.choices, usage)
+
+    def reply(self, body: bytes) -> Delta:
+        """What a whole reply carried."""
+        try:
+            event = _decoder.decode(body)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"reply is not JSON of this API: {error}") from None
+        if event.error or event.object == "error":
+            return Delta(ChunkKind.ERROR, error=_error_message(event, body))
+        if event.choices is None:
+            raise ValueError("reply is JSON, but has no 'choices'")
+        return _choices(event.choices, event.usage.public() if event.usage else None)
+
+
+def _choices(choices: list[_Choice], usage: Usage | None) -> Delta:
+    """Join all choices of one event: whatever carries output decides the kind."""
+    kind = ChunkKind.ROLE
+    texts: list[str] = []
+    finish: str | None = None
+    token_ids: int | None = None
+    for choice in choices:
+        found, text = _output(choice)
+        if text:
+            texts.append(text)
+            kind = found if kind is ChunkKind.ROLE else min(kind, found)
+        finish = choice.finish_reason or finish
+        if choice.token_ids:
+            token_ids = (token_ids or 0) + len(choice.token_ids)
+    if kind is ChunkKind.ROLE and finish is not None:
+        kind = ChunkKind.OTHER
+    return Delta(kind, "".join(texts), token_ids, finish, usage)
+
+
+def _output(choice: _Choice) -> tuple[ChunkKind, str]:
+    """Kind and text of one choice; the text is empty when it carries no output."""
+    message = choice.delta or choice.message
+    if message is None:
+        return ChunkKind.CONTENT, choice.text or ""
+    if message.content or message.refusal:
+        return ChunkKind.CONTENT, (message.reasoning_content or "") + (
+            message.content or message.refusal or ""
+        )
+    reasoning = message.reasoning_content or message.reasoning
+    if reasoning:
+        return ChunkKind.REASONING, reasoning
+    calls = [call.function for call in message.tool_calls or [] if call.function]
+    return ChunkKind.TOOL, "".join(f"{call.name or ''}{_text(call.arguments)}" for call in calls)
+
+
+def _text(arguments: Any) -> str:
+    if arguments is None or isinstance(arguments, str):
+        return arguments or ""
+    return _encoder.encode(arguments).decode()
+
+
+def _error_message(event: _Event, data: bytes) -> str:
+    error = event.error
+    if isinstance(error, dict):
+        message = error.get("message") or error.get("detail")
+        return str(message) if message else data.decode("utf-8", "replace")
+    if isinstance(error, str):
+        return error
+    return event.message or data.decode("utf-8", "replace")
+
+
+OPENAI_CHAT = OpenAIDialect(chat=True)
+OPENAI_COMPLETIONS = OpenAIDialect(chat=False)

@@ -1,0 +1,165 @@
+"""Waiting for sockets until an absolute deadline: epoll with a timerfd on Linux, ``selectors`` elsewhere."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import selectors
+import sys
+import time
+from typing import Protocol
+
+READ = 1
+WRITE = 2
+
+
+class Poller(Protocol):
+    """Waits for readiness of file descriptors; the masks are ``READ`` and ``WRITE``."""
+
+    def watch(self, fd: int, mask: int) -> None:
+        """Start to watch ``fd``, or change what is watched."""
+        ...
+
+    def forget(self, fd: int) -> None:
+        """Stop watching ``fd``; must come before the descriptor is closed."""
+        ...
+
+    def wait(self, deadline_ns: int | None) -> list[tuple[int, int]]:
+        """Ready descriptors with their masks; empty at ``deadline_ns`` (monotonic). 0 = do not wait."""
+        ...
+
+    def close(self) -> None:
+        """Release the poller's own descriptors."""
+        ...
+
+
+class _Timespec(ctypes.Structure):
+    _fields_ = (("tv_sec", ctypes.c_long), ("tv_nsec", ctypes.c_long))
+
+
+class _Itimerspec(ctypes.Structure):
+    _fields_ = (("it_interval", _Timespec), ("it_value", _Timespec))
+
+
+class _Timer:
+    """An absolute CLOCK_MONOTONIC timer as a descriptor (timerfd_create(2)); Python has it only from 3.13."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = self._libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
+        if self.fd < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_create failed")
+        self._spec = _Itimerspec()
+        self._armed_ns = 0
+
+    def arm(self, at_ns: int) -> None:
+        if at_ns == self._armed_ns:
+            return
+        value = self._spec.it_value
+        value.tv_sec, value.tv_nsec = divmod(at_ns, 1_000_000_000)
+        if self._libc.timerfd_settime(self.fd, 1, ctypes.byref(self._spec), None) < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_settime failed")
+        self._armed_ns = at_ns
+
+    def drain(self) -> None:
+        self._armed_ns = 0
+        try:
+            os.read(self.fd, 8)
+        except BlockingIOError:
+            return  # re-armed between expiry and this read
+
+
+class EpollPoller:
+    """epoll plus timerfd: microsecond deadlines without a spinning loop."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._timer = _Timer()
+        self._masks: dict[int, int] = {}
+        self._epoll.register(self._timer.fd, select.EPOLLIN)
+
+    def watch(self, fd: int, mask: int) -> None:
+        """Start to watch ``fd``, or change what is watched."""
+        if self._masks.get(fd) == mask:
+            return
+        events = (select.EPOLLIN if mask & READ else 0) | (select.EPOLLOUT if mask & WRITE else 0)
+        if fd in self._masks:
+            self._epoll.modify(fd, events)
+        else:
+            self._epoll.register(fd, events)
+        self._masks[fd] = mask
+
+    def forget(self, fd: int) -> None:
+        """Stop watching ``fd``."""
+        if self._masks.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def wait(self, deadline_ns: int | None) -> list[tuple[int, int]]:
+        """Ready descriptors; empty at the deadline."""
+        timeout = -1.0
+        if deadline_ns == 0:
+            timeout = 0.0
+        elif deadline_ns is not None:
+            self._timer.arm(deadline_ns)
+        ready = []
+        for fd, events in self._epoll.poll(timeout):
+            if fd == self._timer.fd:
+                self._timer.drain()
+                continue
+            mask = WRITE if events & select.EPOLLOUT else 0
+            if events & ~select.EPOLLOUT:  # errors and hang-ups are found by reading
+                mask |= READ
+            ready.append((fd, mask))
+        return ready
+
+    def close(self) -> None:
+        """Close epoll and timer."""
+        self._epoll.close()
+        os.close(self._timer.fd)
+
+
+class SelectorPoller:
+    """The portable way: the platform's best selector with its own time-out."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._fds: set[int] = set()
+
+    def watch(self, fd: int, mask: int) -> None:
+        """Start to watch ``fd``, or change what is watched."""
+        events = (selectors.EVENT_READ if mask & READ else 0) | (selectors.EVENT_WRITE if mask & WRITE else 0)
+        if fd in self._fds:
+            self._selector.modify(fd, events)
+        else:
+            self._selector.register(fd, events)
+            self._fds.add(fd)
+
+    def forget(self, fd: int) -> None:
+        """Stop watching ``fd``."""
+        if fd in self._fds:
+            self._fds.remove(fd)
+            self._selector.unregister(fd)
+
+    def wait(self, deadline_ns: int | None) -> list[tuple[int, int]]:
+        """Ready descriptors; empty at the deadline."""
+        timeout = None
+        if deadline_ns is not None:
+            timeout = 0.0 if deadline_ns == 0 else max(0.0, (deadline_ns - time.monotonic_ns()) / 1e9)
+        return [
+            (
+                key.fd,
+                (READ if events & selectors.EVENT_READ else 0)
+                | (WRITE if events & selectors.EVENT_WRITE else 0),
+            )
+            for key, events in self._selector.select(timeout)
+        ]
+
+    def close(self) -> None:
+        """Close the selector."""
+        self._selector.close()
+
+
+def make_poller() -> Poller:
+    """The best poller of this platform."""
+    return EpollPoller() if sys.platform.startswith("linux") else SelectorPoller()

@@ -1,0 +1,250 @@
+"""The transport: a single-threaded reactor over non-blocking connections. It moves bytes and takes times.
+
+No JSON, no tokenising and no logging happens here; a read appends its time and bytes and looks only for the end of
+the message. What the bytes mean is found out later, when nothing else waits (``inferometer.client.decode``).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from ssl import SSLContext
+
+from inferometer.client.connection import Connection, Ended
+from inferometer.client.exchange import Exchange, Read
+from inferometer.client.http1 import ProtocolError
+from inferometer.client.poller import READ, Poller, make_poller
+from inferometer.client.stamps import ClockOffset
+from inferometer.client.target import Target
+from inferometer.client.tls import TlsStream, client_context
+from inferometer.clock import Clock
+from inferometer.record.types import Status
+
+READ_BUFFER_BYTES = 1 << 18
+# Servers close idle connections, most after 5 s; one that is younger is not in danger of a race with that.
+IDLE_REUSE_NS = 4_000_000_000
+
+
+class Reactor:
+    """Sends exchanges and collects their raw responses.
+
+    Life cycle: ``send`` exchanges, ``poll`` in a loop, take ``finished`` ones; ``close`` at the end.
+
+    Args:
+        target: where to.
+        clock: the monotonic clock of all stamps.
+        poller: readiness; the platform's best when absent.
+    """
+
+    def __init__(self, target: Target, clock: Clock, poller: Poller | None = None) -> None:
+        self.target = target
+        self.clock = clock
+        self.poller = poller or make_poller()
+        self.offset = ClockOffset(clock.now_ns)
+        self.finished: deque[Exchange] = deque()
+        self.kernel_stamps: bool | None = None  # unknown until the first connection
+        self.woken: set[int] = set()  # descriptors of others that the last poll found readable
+        self._tls: SSLContext | None = client_context(target) if target.tls else None
+        self._address = target.addresses[0]
+        self._connections: dict[int, Connection] = {}
+        self._idle: dict[int, Connection] = {}  # the last one used is used first
+        self.in_flight = 0  # exchanges sent and not finished
+        self._buffer = bytearray(READ_BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
+        limits = target.timeouts
+        self._limits_ns = tuple(round(s * 1e9) for s in (limits.connect_s, limits.read_s, limits.total_s))
+        self._check_every_ns = max(
+            10_000_000, min(1_000_000_000, *(limit // 20 for limit in self._limits_ns))
+        )
+        self._check_at_ns = clock.now_ns() + self._check_every_ns
+
+    @property
+    def idle(self) -> int:
+        """Open connections that carry nothing."""
+        return len(self._idle)
+
+    @property
+    def connections(self) -> int:
+        """Open connections, and those being opened."""
+        return len(self._connections)
+
+    def send(self, exchange: Exchange) -> None:
+        """Send on an idle connection, or on a new one."""
+        self.in_flight += 1
+        now_ns = self.clock.now_ns()
+        while self._idle:
+            _, connection = self._idle.popitem()
+            if now_ns - connection.idle_since_ns < IDLE_REUSE_NS:
+                self._start(connection, exchange)
+                return
+            self._drop(connection)
+        exchange.connect_start_ns = now_ns
+        self._connect(exchange)
+
+    def open_idle(self) -> None:
+        """Begin to open one connection that will wait for use."""
+        self._connect(None)
+
+    def poll(self, deadline_ns: int | None) -> int:
+        """Handle what is ready, waiting until ``deadline_ns`` (0 = not at all, None = at most one time-out tick).
+
+        Returns:
+            The number of descriptors that were ready.
+        """
+        if deadline_ns is None or deadline_ns > self._check_at_ns:
+            deadline_ns = self._check_at_ns
+        ready = self.poller.wait(deadline_ns)
+        now_ns = self.clock.now_ns()
+        self.offset.refresh(now_ns)
+        for fd, mask in ready:
+            connection = self._connections.get(fd)
+            if connection is None:
+                self.woken.add(fd)
+            elif not connection.ready:
+                self._advance(connection)
+            elif mask & READ:
+                self._read(connection)
+            else:
+                self._settle(connection, connection.flush())
+        if now_ns >= self._check_at_ns:
+            self._check_timeouts(now_ns)
+        return len(ready)
+
+    def cancel_all(self, status: Status, text: str) -> None:
+        """End every exchange in flight with ``status``."""
+        for connection in list(self._connections.values()):
+            if connection.exchange is not None:
+                self._fail(connection, status, text)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for connection in list(self._connections.values()):
+            self._drop(connection)
+        self.poller.close()
+
+    def _connect(self, exchange: Exchange | None) -> None:
+        tls = TlsStream(self._tls, self.target.server_name) if self._tls is not None else None
+        try:
+            connection = Connection(self.target, self._address, tls, self.clock.now_ns())
+        except OSError as error:  # out of descriptors
+            if exchange is None:
+                return
+            exchange.failure = "connect_error"
+            exchange.failure_text = (
+                f"socket: {error.strerror or error}; raise the limit with: ulimit -n 65536"
+            )
+            self._end(exchange, self.clock.now_ns())
+            return
+        if self.kernel_stamps is None:
+            self.kernel_stamps = connection.stamped
+        connection.exchange = exchange
+        self._connections[connection.fd] = connection
+        self._settle(connection, connection.connect())
+
+    def _start(self, connection: Connection, exchange: Exchange) -> None:
+        connection.exchange = exchange
+        self._settle(connection, connection.start(exchange, self.clock.now_ns()))
+
+    def _advance(self, connection: Connection) -> None:
+        ended = connection.advance()
+        if ended is not None:
+            self._settle(connection, ended)
+        elif not connection.ready:
+            self._settle(connection, None)
+        else:
+            exchange = connection.exchange
+            now_ns = self.clock.now_ns()
+            if exchange is None:
+                self._make_idle(connection, now_ns)
+            else:
+                exchange.connect_end_ns = now_ns
+                self._start(connection, exchange)
+
+    def _settle(self, connection: Connection, ended: Ended | None) -> None:
+        """Watch what the connection now needs, or take it down."""
+        if ended is None:
+            self.poller.watch(connection.fd, connection.mask)
+        elif connection.exchange is not None:
+            self._fail(connection, ended.failure or "truncated", ended.text)
+        else:
+            self._drop(connection)
+
+    def _read(self, connection: Connection) -> None:
+        got = connection.read(self._buffer, self._view, self.offset.offset_ns, self.clock.now_ns)
+        exchange = connection.exchange
+        if got is None:
+            self._settle(connection, connection.flush())
+        elif exchange is None:
+            self._drop(connection)  # the server closed, or spoke without being asked
+        elif isinstance(got, Ended):
+            self._peer_ended(connection, exchange, got)
+        else:
+            self._take(connection, exchange, got)
+
+    def _take(self, connection: Connection, exchange: Exchange, got: Read) -> None:
+        exchange.reads.append(got)
+        exchange.bytes_in += len(got.data)
+        try:
+            done = exchange.framer.feed(got.data)
+        except ProtocolError as error:
+            self._fail(connection, "stream_error", str(error))
+            return
+        if done:
+            head = exchange.framer.head
+            assert head is not None
+            connection.exchange = None
+            if head.keep_alive and not exchange.framer.extra:
+                self._make_idle(connection, self.clock.now_ns())
+            else:
+                self._drop(connection)
+            self._end(exchange, got.at_ns)
+
+    def _peer_ended(self, connection: Connection, exchange: Exchange, ended: Ended) -> None:
+        if ended.failure is None and exchange.framer.end_of_input():
+            connection.exchange = None
+            self._drop(connection)
+            self._end(exchange, exchange.reads[-1].at_ns)
+            return
+        if ended.failure is None and not exchange.reads:
+            ended = Ended("connect_error", "the server closed the connection without an answer")
+        self._fail(connection, ended.failure or "truncated", ended.text)
+
+    def _make_idle(self, connection: Connection, now_ns: int) -> None:
+        connection.idle_since_ns = now_ns
+        self._idle[connection.fd] = connection
+        self.poller.watch(connection.fd, connection.mask)
+
+    def _fail(self, connection: Connection, status: Status, text: str) -> None:
+        exchange = connection.exchange
+        connection.exchange = None
+        self._drop(connection)
+        if exchange is not None:
+            exchange.failure, exchange.failure_text = status, text
+            self._end(exchange, self.clock.now_ns())
+
+    def _end(self, exchange: Exchange, at_ns: int) -> None:
+        exchange.end_ns = at_ns
+        self.in_flight -= 1
+        self.finished.append(exchange)
+
+    def _drop(self, connection: Connection) -> None:
+        if self._connections.pop(connection.fd, None) is None:
+            return
+        self._idle.pop(connection.fd, None)
+        self.poller.forget(connection.fd)
+        connection.close()
+
+    def _check_timeouts(self, now_ns: int) -> None:
+        self._check_at_ns = now_ns + self._check_every_ns
+        connect_ns, read_ns, total_ns = self._limits_ns
+        limits = self.target.timeouts
+        for connection in list(self._connections.values()):
+            exchange = connection.exchange
+            if not connection.ready and now_ns - connection.started_ns > connect_ns:
+                text = f"no connection within {limits.connect_s:g} s (--connect-timeout)"
+                self._settle(connection, Ended("connect_error", text))
+            elif exchange is not None and exchange.sent_ns is not None:
+                last_ns = exchange.reads[-1].at_ns if exchange.reads else exchange.sent_ns
+                if now_ns - exchange.sent_ns > total_ns:
+                    self._fail(connection, "timeout", f"not finished within {limits.total_s:g} s (--timeout)")
+                elif now_ns - last_ns > read_ns:
+                    self._fail(connection, "timeout", f"no byte for {limits.read_s:g} s (--read-timeout)")

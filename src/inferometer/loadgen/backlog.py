@@ -1,0 +1,76 @@
+"""Finished streams that wait to be decoded and journalled: done when nothing else waits, within bounds."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+
+from inferometer.client.exchange import Exchange
+from inferometer.record.types import ChunkColumns, RequestRecord
+
+MAX_BYTES = 64 << 20
+MAX_AGE_NS = 250_000_000
+
+Decoded = tuple[RequestRecord, ChunkColumns]
+Decoding = Generator[None, None, Decoded]
+
+
+class Backlog:
+    """Decodes finished exchanges in small steps, first in, first out.
+
+    Args:
+        decode: begins to decode one exchange.
+        store: takes a decoded request; called once per exchange.
+
+    Attributes:
+        peak_bytes: most bytes that ever waited.
+        peak_age_ns: longest time an exchange waited, measured from the end of its message.
+    """
+
+    def __init__(
+        self, decode: Callable[[Exchange], Decoding], store: Callable[[Exchange, Decoded], None]
+    ) -> None:
+        self._decode = decode
+        self._store = store
+        self._waiting: deque[Exchange] = deque()
+        self._current: tuple[Exchange, Decoding] | None = None
+        self._bytes = 0
+        self.peak_bytes = 0
+        self.peak_age_ns = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting) or self._current is not None
+
+    def add(self, exchange: Exchange) -> None:
+        """Queue a finished exchange."""
+        self._waiting.append(exchange)
+        self._bytes += exchange.bytes_in
+        self.peak_bytes = max(self.peak_bytes, self._bytes)
+
+    def overdue(self, now_ns: int) -> bool:
+        """Whether a bound is passed, so that a step must be taken even while the sockets are busy."""
+        if self._bytes > MAX_BYTES:
+            return True
+        oldest = self._current[0] if self._current else self._waiting[0] if self._waiting else None
+        return oldest is not None and now_ns - (oldest.end_ns or now_ns) > MAX_AGE_NS
+
+    def step(self, now_ns: int) -> None:
+        """Decode one step of the oldest exchange; store it when that was its last."""
+        if self._current is None:
+            if not self._waiting:
+                return
+            exchange = self._waiting.popleft()
+            self._current = (exchange, self._decode(exchange))
+        exchange, decoding = self._current
+        try:
+            next(decoding)
+        except StopIteration as finished:
+            self._current = None
+            self._bytes -= exchange.bytes_in
+            self.peak_age_ns = max(self.peak_age_ns, now_ns - (exchange.end_ns or now_ns))
+            self._store(exchange, finished.value)
+
+    def drain(self, now_ns: Callable[[], int]) -> None:
+        """Decode all that waits."""
+        while self:
+            self.step(now_ns())

@@ -1,0 +1,190 @@
+"""A whole run: folder, worker, load points one after the other, tables. Decides nothing about the numbers."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from inferometer.client.dialects import DIALECTS
+from inferometer.client.probe import ServerInfo
+from inferometer.client.target import Target
+from inferometer.clock import MonotonicClock, utc_now
+from inferometer.errors import EndpointError, LoadgenError
+from inferometer.loadgen.messages import Setup, StartPoint, WireRequest
+from inferometer.loadgen.plan import body_options, point_record, title, wire_requests
+from inferometer.loadgen.process import WorkerProcess
+from inferometer.loadgen.progress import Observer
+from inferometer.loadgen.stop import StopSignal
+from inferometer.record.folder import JOURNAL, create_folder, point_latest, write_meta
+from inferometer.record.store import close_journal, read_frames
+from inferometer.record.types import PointRecord, RunMeta
+from inferometer.spec import LoadPoint, RunSpec, public_dict
+from inferometer.version import __version__
+from inferometer.workload import RowFeed, Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """Everything that is settled before the first request goes out."""
+
+    spec: RunSpec
+    target: Target
+    server: ServerInfo
+    model: str
+    points: tuple[LoadPoint, ...]  # warm-up first, if any
+    tokenizer: Tokenizer
+    feed: RowFeed
+
+
+def execute(plan: RunPlan, observer: Observer, stop: StopSignal) -> Path:
+    """Carry out all load points and close the run folder, whatever happens on the way.
+
+    Raises:
+        EndpointError: every warm-up request failed; the first error is in the message.
+        LoadgenError: the worker failed; finished requests are in the folder.
+        RunFolderError: the folder cannot be made or closed.
+    """
+    clock = MonotonicClock()
+    meta = _meta(plan)
+    folder = create_folder(Path(plan.spec.output.out), utc_now(), plan.model, meta.label)
+    meta.run_id = folder.name
+    meta.anchors.append({"monotonic_ns": clock.now_ns(), "realtime_ns": clock.realtime_ns()})
+    write_meta(folder, meta)
+    meta.state = "failed"  # until the run has come to its end
+    try:
+        _points(plan, folder, meta, observer, stop)
+        meta.state = "interrupted" if stop.level else "complete"
+    finally:
+        meta.anchors.append({"monotonic_ns": clock.now_ns(), "realtime_ns": clock.realtime_ns()})
+        close_journal(folder, meta)
+        point_latest(folder.parent, folder)
+    return folder
+
+
+def _meta(plan: RunPlan) -> RunMeta:
+    words = [text for text in plan.spec.output.label if "=" not in text]
+    pairs = [text.partition("=") for text in plan.spec.output.label if "=" in text]
+    return RunMeta(
+        run_id="",
+        state="running",
+        simulated=plan.server.simulated,
+        created_utc=utc_now().isoformat(timespec="seconds"),
+        model=plan.model,
+        label="-".join(words),
+        labels={key: value for key, _, value in pairs},
+        spec=public_dict(plan.spec),
+        environment=environment(),
+        server=msgspec.to_builtins(plan.server),
+        points=[point_record(point) for point in plan.points],
+    )
+
+
+def environment() -> dict[str, Any]:
+    """The machine and the versions that measured; nothing that names a person or a network."""
+    return {
+        "inferometer": __version__,
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+    }
+
+
+def _points(plan: RunPlan, folder: Path, meta: RunMeta, observer: Observer, stop: StopSignal) -> None:
+    setup = Setup(
+        target=plan.target,
+        journal=str(folder / JOURNAL / "worker-0.seg"),
+        worker=0,
+        dialect=plan.spec.endpoint.backend,
+        tokenizer=plan.spec.workload.tokenizer,
+        keep_text=plan.spec.output.keep_text,
+    )
+    with WorkerProcess(setup, folder / "worker-0.log") as worker:
+        for place, point in enumerate(plan.points):
+            if stop.level:
+                return
+            done = _point(plan, worker, (point, meta.points[place], folder.name), observer, stop)
+            meta.points[place] = done
+            observer.on_point_end(done)
+            if done.kind == "warmup" and not stop.level:
+                _check_warmup(folder, done)
+
+
+def _point(
+    plan: RunPlan,
+    worker: WorkerProcess,
+    what: tuple[LoadPoint, PointRecord, str],
+    observer: Observer,
+    stop: StopSignal,
+) -> PointRecord:
+    point, record, run_id = what
+    # The run's own name is part of the salt: the same command run twice must not find its prompts in the cache of
+    # a server that has kept running.
+    salt = f"{run_id}-{point.index}"
+    dialect = DIALECTS.get(plan.spec.endpoint.backend)
+    options = body_options(plan.spec, point, plan.model)
+    requests = plan.feed.take(point, salt)
+    wire = wire_requests(requests, dialect, options, plan.tokenizer, plan.spec.output.keep_text)
+
+    def start(first: list[WireRequest], complete: bool) -> StartPoint:
+        return StartPoint(
+            point=record,
+            load=asdict(point),
+            path=plan.spec.endpoint.endpoint or dialect.path,
+            stream=plan.spec.sampling.stream,
+            grace_s=plan.spec.load.grace_s,
+            requests=first,
+            complete=complete,
+            points_total=sum(1 for each in plan.points if each.kind == "measure"),
+            title=title(record.load),
+        )
+
+    done = worker.run_point(start, wire, observer, stop)
+    done.repeated_prompts = plan.feed.repeated + plan.feed.reused
+    if plan.feed.dataset is not None:
+        done.dataset = {**msgspec.to_builtins(plan.feed.dataset.info()), "salt": salt, "seed": point.seed}
+    return done
+
+
+def _check_warmup(folder: Path, point: PointRecord) -> None:
+    """A service that answers no warm-up request is not put under load.
+
+    Raises:
+        EndpointError: every request failed.
+    """
+    records = [frame.record for frame in read_frames(folder).requests if frame.record.point == point.index]
+    if not records:
+        raise LoadgenError("the warm-up sent no request", "give --warmup 0 to go without")
+    if any(record.status == "ok" for record in records):
+        return
+    first = records[0]
+    raise EndpointError(
+        f"all {len(records)} warm-up requests failed; the first: {first.status}: {first.error}",
+        next_step_for(first.http_status, first.error or ""),
+    )
+
+
+def next_step_for(http_status: int | None, error: str) -> str:
+    """What a person can do about a failed request, from its HTTP status and text."""
+    steps = {
+        400: "the server refuses the request body: compare --model, lengths and --extra-body with its error",
+        401: "give the key with --api-key or in OPENAI_API_KEY",
+        403: "give the key with --api-key or in OPENAI_API_KEY",
+        404: "check --model and the path: --endpoint PATH, --backend openai-completions",
+        405: "check the path of --url and --endpoint",
+        422: "the server refuses the request body: compare --model, lengths and --extra-body with its error",
+        429: "the server limits the rate: lower --max-concurrency or --request-rate, or lift its limit",
+    }
+    if http_status in steps:
+        return steps[http_status]
+    if http_status is not None and http_status >= 500:
+        return "the server failed: see its log"
+    if "text/html" in error:
+        return "--url leads to a web page: check host, port and path"
+    return "see the server's log; --warmup 0 measures in spite of it"

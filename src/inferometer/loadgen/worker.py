@@ -1,0 +1,174 @@
+"""The worker process: ``python -m inferometer.loadgen.worker``, spoken to over its standard pipes.
+
+It shares nothing with other workers, writes its own journal, and ends when its parent does: when standard input
+reaches its end, what is in flight is cancelled, everything finished is in the journal.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import sys
+from pathlib import Path
+
+from inferometer.client.decode import DecodeOptions
+from inferometer.client.dialects import DIALECTS
+from inferometer.client.poller import READ
+from inferometer.client.reactor import Reactor
+from inferometer.clock import MonotonicClock
+from inferometer.errors import InferometerError
+from inferometer.loadgen.messages import (
+    Failed,
+    FromWorker,
+    Inbox,
+    MoreRequests,
+    PointDone,
+    Setup,
+    StartPoint,
+    Stop,
+    ToWorker,
+    pack,
+)
+from inferometer.loadgen.point import PointRun
+from inferometer.record.journal import JournalWriter
+from inferometer.schedule import make_schedule
+from inferometer.spec import LoadPoint
+from inferometer.workload import load_tokenizer
+
+STDIN, STDOUT = 0, 1
+
+
+class Worker:
+    """Carries out the load points that the parent asks for, one after the other.
+
+    Args:
+        setup: the worker's constants.
+        inbox: what has arrived on standard input beyond the set-up.
+    """
+
+    def __init__(self, setup: Setup, inbox: Inbox) -> None:
+        self._setup = setup
+        self._inbox = inbox
+        self._clock = MonotonicClock()
+        self._reactor = Reactor(setup.target, self._clock)
+        self._journal = JournalWriter(Path(setup.journal))
+        self._waiting: list[StartPoint] = []
+        self._running: PointRun | None = None
+        self._dialect = DIALECTS.get(setup.dialect)
+        self._tokenizer = load_tokenizer(setup.tokenizer)
+        self.orphaned = False
+        os.set_blocking(STDIN, False)
+        self._reactor.poller.watch(STDIN, READ)
+
+    def serve(self) -> None:
+        """Carry out points until the parent closes the pipe."""
+        gc.collect()
+        gc.freeze()
+        while not self.orphaned:
+            if not self._waiting:
+                self._reactor.poll(None)
+                if self._reactor.woken:
+                    self._reactor.woken.clear()
+                    self._control()
+                continue
+            self._point(self._waiting.pop(0))
+        self._journal.close()
+        self._reactor.close()
+
+    def _point(self, start: StartPoint) -> None:
+        load = LoadPoint(**start.load)
+        decoding = DecodeOptions(
+            self._dialect,
+            start.stream,
+            self._setup.target.secrets(),
+            self._tokenizer.count,
+            self._setup.keep_text,
+        )
+        parts = (self._reactor, make_schedule(load), self._journal, decoding)
+        run = self._running = PointRun(start, self._setup, parts, say, self._control)
+        gc.disable()  # a collection would stop the loop for tens of milliseconds when many streams are open
+        point = run.run()
+        gc.enable()
+        self._running = None
+        self._journal.sync()
+        if run.disk_error is not None:
+            say(
+                Failed(
+                    f"the journal cannot be written: {run.disk_error}",
+                    "free some space; finished requests are kept",
+                )
+            )
+        say(PointDone(point))
+
+    def _control(self) -> None:
+        try:
+            data = os.read(STDIN, 1 << 20)
+        except BlockingIOError:
+            return
+        if not data:
+            self.orphaned = True
+            self._reactor.poller.forget(STDIN)
+            if self._running is not None:
+                self._running.stop(2)
+            return
+        for message in self._inbox.feed(data):
+            self.obey(message)
+
+    def obey(self, message: ToWorker) -> None:
+        """Do, or put in line, what the parent asks for."""
+        if isinstance(message, StartPoint):
+            self._waiting.append(message)
+        elif self._running is None:
+            return  # the point had ended when this was sent
+        elif isinstance(message, MoreRequests):
+            self._running.more(message.requests, message.complete)
+        elif isinstance(message, Stop):
+            self._running.stop(message.level)
+
+
+def say(message: FromWorker) -> None:
+    """Send a message to the parent; a parent that is gone does not matter, standard input will say so."""
+    data = pack(message)
+    try:
+        while data:
+            data = data[os.write(STDOUT, data) :]
+    except BrokenPipeError:
+        return
+
+
+def raise_descriptor_limit() -> None:
+    """Allow as many descriptors as the system grants without asking."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def main() -> int:
+    """Read the set-up, serve, and turn what stops the worker into a message."""
+    raise_descriptor_limit()
+    inbox = Inbox(ToWorker)
+    messages: list[ToWorker] = []
+    while not messages:
+        data = os.read(STDIN, 1 << 16)
+        if not data:
+            return 0
+        messages = inbox.feed(data)
+    setup, *early = messages
+    assert isinstance(setup, Setup)
+    try:
+        worker = Worker(setup, inbox)
+        for message in early:
+            worker.obey(message)
+        worker.serve()
+    except InferometerError as error:
+        say(Failed(error.message, error.next_step))
+        return 1
+    except OSError as error:
+        say(Failed(f"worker: {error}", "see the journal in the run folder: inferometer runs recover"))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""Conditions on the load generator: it sent when it should, read when it could, and had CPU to spare.
+
+Each is a function from the evidence of one load point to a ``Condition``, or to None when it does not apply.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from inferometer.metrics import generator
+from inferometer.metrics.concurrency import plateau_concurrency
+from inferometer.metrics.evidence import Evidence
+from inferometer.metrics.verdict import Condition
+
+_SEND_LAG_FLOOR_MS = 2.0
+_SEND_LAG_OF_TTFT = 0.01
+_BURST_MS_PER_REQUEST = 0.1  # the pace at which a closed loop hands out its first permits
+_WORST_SEND_LAG = 10.0  # times the limit of the p99
+_RECEIVE_LAG_MS = 1.0
+_RATE_TOLERANCE = 0.01
+_CONCURRENCY_SHARE = 0.95
+_CPU_SHARE = 0.85
+
+
+def sent_in_time(e: Evidence) -> Condition:
+    """The generator sent 99 of 100 requests when they were due."""
+    lag_ms, limit = generator.own_lag_ms(e.table), _send_lag_limit_ms(e)
+    p99 = float(np.percentile(lag_ms, 99)) if len(lag_ms) else None
+    return Condition(
+        name="send lag",
+        level="hard",
+        asked="p99 of the generator's own lateness",
+        measured=p99,
+        limit=limit,
+        unit="ms",
+        ok=None if p99 is None else p99 <= limit,
+        next_step="no request was sent"
+        if p99 is None
+        else "use more workers, or a less busy or faster client machine",
+    )
+
+
+def never_very_late(e: Evidence) -> Condition | None:
+    """Not even the latest send was far behind its time."""
+    lag_ms, limit = generator.own_lag_ms(e.table), _WORST_SEND_LAG * _send_lag_limit_ms(e)
+    if not len(lag_ms):
+        return None
+    latest = float(lag_ms.max())
+    return Condition(
+        name="latest send",
+        level="warn",
+        asked="the generator's worst lateness",
+        measured=latest,
+        limit=limit,
+        unit="ms",
+        ok=latest <= limit,
+        next_step="look for other work on the client machine",
+    )
+
+
+def load_reached(e: Evidence) -> Condition | None:
+    """The asked rate was achieved, or the asked concurrency held; nothing to reach when all is sent at once."""
+    load = e.table.point.load
+    rate, limit = load.get("request_rate"), load.get("max_concurrency")
+    if rate is not None and rate != "inf" and math.isfinite(float(rate)):
+        return _rate_reached(e, float(rate), limit)
+    return None if limit is None else _concurrency_reached(e, int(limit))
+
+
+def read_in_time(e: Evidence) -> Condition:
+    """Receive times come from the kernel, or the reads were quick enough to stand for them."""
+    health = e.table.point.health
+    step = "lower the load per worker, or run the client where kernel receive times exist (Linux)"
+    kernel = bool(health) and all(h.receive_clock == "kernel" for h in health)
+    if kernel:
+        return Condition(
+            name="receive clock",
+            level="hard",
+            asked="kernel receive times",
+            measured=None,
+            limit=None,
+            unit="",
+            ok=True,
+            next_step="",
+        )
+    lag_ms = generator.receive_lag_ms(e.table)
+    measured = float(np.percentile(lag_ms, 99)) if len(lag_ms) else None
+    if measured is None and health:
+        # A read is at most one turn of the loop late, so a short longest turn proves the limit; a long one is
+        # no proof.
+        turn_ms = max(h.loop_turn_max_s for h in health) * 1e3
+        measured = turn_ms if turn_ms <= _RECEIVE_LAG_MS else None
+    return Condition(
+        name="receive lag",
+        level="hard",
+        asked="p99 without kernel receive times",
+        measured=measured,
+        limit=_RECEIVE_LAG_MS,
+        unit="ms",
+        ok=None if measured is None else measured <= _RECEIVE_LAG_MS,
+        next_step=step if measured is not None else f"lateness of reads is not known: {step}",
+    )
+
+
+def cpu_to_spare(e: Evidence) -> Condition:
+    """No worker was near the end of its core."""
+    share = generator.cpu_share(e.table)
+    return Condition(
+        name="client CPU",
+        level="hard",
+        asked="CPU of the busiest worker, share of a core",
+        measured=share,
+        limit=_CPU_SHARE,
+        unit="share",
+        ok=None if share is None else share <= _CPU_SHARE,
+        next_step="no worker reported its CPU time" if share is None else "use more workers",
+    )
+
+
+def clock_steady(e: Evidence) -> Condition:
+    """The wall clock was not set while kernel times were converted with it."""
+    health = e.table.point.health
+    clock_steps = sum(h.clock_steps for h in health) if health else None
+    return Condition(
+        name="clock",
+        level="hard",
+        asked="no step of the wall clock",
+        measured=clock_steps,
+        limit=0,
+        unit="steps",
+        ok=None if clock_steps is None else clock_steps == 0,
+        next_step="no worker reported on its clock"
+        if clock_steps is None
+        else "stop whatever sets the clock (NTP step, virtual machine resume) and measure again",
+    )
+
+
+def _send_lag_limit_ms(e: Evidence) -> float:
+    ttft_ms = e.data.ttft_ms[~np.isnan(e.data.ttft_ms)]
+    of_ttft = _SEND_LAG_OF_TTFT * float(np.median(ttft_ms)) if len(ttft_ms) else 0.0
+    # What is due at one instant cannot leave in one: a burst has time to be written.
+    of_burst = (
+        _BURST_MS_PER_REQUEST * len(e.data.ok) if e.table.point.load.get("request_rate") == "inf" else 0.0
+    )
+    return max(_SEND_LAG_FLOOR_MS, of_ttft, of_burst)
+
+
+def _rate_reached(e: Evidence, asked: float, limit: int | None) -> Condition:
+    rate = generator.dispatch_rate(e.table)
+    step = "use more workers, or ask for a lower rate"
+    if limit is not None:
+        step = f"the concurrency limit of {limit} may hold requests back: raise it, or ask for a lower rate"
+    ok = None
+    if rate is not None:
+        late_ms = (rate.achieved_span_s - rate.planned_span_s) * 1e3
+        # A few requests within a few ms cannot keep 1 %: there the limit of the send lag decides.
+        ok = abs(rate.achieved_per_s / rate.planned_per_s - 1.0) <= _RATE_TOLERANCE or (
+            abs(late_ms) <= _SEND_LAG_FLOOR_MS and bool(np.isfinite(e.table.number("sent_ns")).all())
+        )
+    return Condition(
+        name="achieved rate",
+        level="hard",
+        asked=f"{asked:g} req/s, within 1 % of the schedule's own rate",
+        measured=None if rate is None else rate.achieved_per_s,
+        limit=None if rate is None else rate.planned_per_s,
+        unit="req/s",
+        ok=ok,
+        next_step=step if rate is not None else "fewer than two requests were sent",
+    )
+
+
+def _concurrency_reached(e: Evidence, asked: int) -> Condition:
+    held = plateau_concurrency(e.table, asked)
+    limit = _CONCURRENCY_SHARE * asked
+    return Condition(
+        name="concurrency",
+        level="hard",
+        asked=f"{asked} in flight, 95 % of it held",
+        measured=held,
+        limit=limit,
+        unit="requests",
+        ok=None if held is None else held >= limit,
+        next_step=f"too few requests to hold {asked} in flight: --num-prompts {5 * asked} or more"
+        if held is None
+        else "use more workers: the client was slow to send again",
+    )

@@ -1,0 +1,84 @@
+"""How many requests were in flight: time-weighted mean, peak, and the plateau of a closed loop."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from inferometer.metrics.latency import Floats
+from inferometer.record.tables import PointTable
+
+
+class Window(NamedTuple):
+    """A span of time, in ns from the point's epoch."""
+
+    start_ns: float
+    end_ns: float
+
+
+def spans(table: PointTable) -> tuple[Floats, Floats]:
+    """Send and end of every request that was sent, failed ones too.
+
+    A request whose end is not known counts as in flight until the last known moment of the point.
+    """
+    sent = ~np.isnan(table.number("sent_ns"))
+    start, end = table.number("sent_ns")[sent], table.number("end_ns")[sent]
+    if not len(start):
+        return start, end
+    known = np.concatenate((start, end[~np.isnan(end)]))
+    return start, np.where(np.isnan(end), known.max(), end)
+
+
+def mean_in_flight(start: Floats, end: Floats, window: Window) -> float | None:
+    """Time-weighted mean of the number of spans that cover the window's moments; None for an empty window."""
+    length = window.end_ns - window.start_ns
+    if not length > 0:
+        return None
+    covered = np.clip(end, *window) - np.clip(start, *window)
+    return float(covered.sum() / length)
+
+
+def peak_in_flight(start: Floats, end: Floats) -> int | None:
+    """Largest number of spans that overlap; a span that ends as another starts does not overlap it."""
+    if not len(start):
+        return None
+    moment = np.concatenate((start, end))
+    change = np.concatenate((np.ones(len(start)), -np.ones(len(end))))
+    order = np.lexsort((change, moment))
+    return int(np.cumsum(change[order]).max())
+
+
+def concurrency_mean(table: PointTable) -> float | None:
+    """Time-weighted mean of requests in flight, from the first send to the last end of the point."""
+    start, end = spans(table)
+    return mean_in_flight(start, end, Window(float(start.min()), float(end.max()))) if len(start) else None
+
+
+def concurrency_peak(table: PointTable) -> int | None:
+    """Most requests in flight at one moment."""
+    return peak_in_flight(*spans(table))
+
+
+def plateau(table: PointTable, asked: int) -> Window | None:
+    """The part of a closed loop in which ``asked`` requests should be in flight.
+
+    It starts when as many requests as there are permits had been sent, and ends when a worker had sent its
+    last request, from when on its permits go back unused. None when there is no such time.
+    """
+    sent_ns = table.number("sent_ns")
+    present = ~np.isnan(sent_ns)
+    sent_ns, worker = sent_ns[present], table.number("worker")[present]
+    if len(sent_ns) <= asked:
+        return None
+    window = Window(
+        start_ns=float(np.partition(sent_ns, asked - 1)[asked - 1]),
+        end_ns=min(float(sent_ns[worker == w].max()) for w in np.unique(worker)),
+    )
+    return window if window.end_ns > window.start_ns else None
+
+
+def plateau_concurrency(table: PointTable, asked: int) -> float | None:
+    """Time-weighted mean of requests in flight on the plateau; None when there is no plateau."""
+    window = plateau(table, asked)
+    return None if window is None else mean_in_flight(*spans(table), window)

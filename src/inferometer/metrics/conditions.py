@@ -1,0 +1,41 @@
+"""The conditions of the verdict, in the order in which they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from inferometer.metrics import answer_conditions as answers
+from inferometer.metrics import client_conditions as client
+from inferometer.metrics.evidence import Evidence
+from inferometer.metrics.verdict import Condition
+
+Judge = Callable[[Evidence], Condition | None]
+
+HARD: tuple[Judge, ...] = (
+    answers.all_recorded,
+    answers.few_errors,
+    client.sent_in_time,
+    client.load_reached,
+    client.read_in_time,
+    client.cpu_to_spare,
+    answers.really_streamed,
+    answers.length_as_asked,
+    client.clock_steady,
+)
+WARN: tuple[Judge, ...] = (
+    answers.enough_samples,
+    answers.steady,
+    answers.cold_cache,
+    answers.reads_apart,
+    answers.usage_reported,
+    answers.finished_as_asked,
+    answers.prompts_fresh,
+    answers.not_cut_off,
+    client.never_very_late,
+)
+
+
+def judge(evidence: Evidence) -> list[Condition]:
+    """Every condition that applies to the load point, hard ones first."""
+    found = (condition(evidence) for condition in (*HARD, *WARN))
+    return [condition for condition in found if condition is not None]

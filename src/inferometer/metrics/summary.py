@@ -1,0 +1,256 @@
+"""From a closed run to its numbers: derived, never stored as truth, computed anew whenever somebody asks."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from pydantic import ValidationError
+
+from inferometer.errors import RunFolderError
+from inferometer.metrics import conditions, generator, slo
+from inferometer.metrics.counts import Counts, Tokens, count_requests, count_tokens
+from inferometer.metrics.dictionary import METRICS
+from inferometer.metrics.evidence import Evidence
+from inferometer.metrics.latency import Floats, PointData
+from inferometer.metrics.percentiles import Stat, stat
+from inferometer.metrics.throughput import window_s
+from inferometer.metrics.verdict import Condition, Verdict, Word, decide, worst
+from inferometer.metrics.views.vllm import vllm_result
+from inferometer.record.tables import PointTable, RunRecord
+from inferometer.record.types import RunMeta
+from inferometer.spec import Measure, RunSpec, Sampling, resolve_ignore_eos
+
+SCHEMA = "inferometer.summary/1"
+_ORIGINS_DIFFER = 0.01
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """How the load generator itself did; None where no worker reported."""
+
+    workers: int
+    receive_clock: Literal["kernel", "user"] | None
+    cpu_share: float | None
+    send_lag_p99_ms: float | None
+    receive_lag_p99_ms: float | None
+    loop_turn_max_ms: float | None
+
+
+class PointSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The numbers of one load point.
+
+    Attributes:
+        load: the load point as asked.
+        origin: what latencies in ``stats`` are counted from.
+        duration_s: last end - first send of the successful requests; None without any.
+        values: metrics with one number, by key (``output_throughput_per_s``); None = does not exist.
+        stats: metrics with a sample, by key (``ttft_ms``); a metric without a value is not in it.
+        stats_from_sent: those latencies whose median or p99 changes by more than 1 % when counted from the
+        send. slo: limits on the whole point.
+        vllm: the point as ``vllm bench serve`` would report it.
+    """
+
+    index: int
+    load: dict[str, Any]
+    stop_reason: str | None
+    origin: Literal["planned", "sent"]
+    counts: Counts
+    tokens: Tokens
+    duration_s: float | None
+    values: dict[str, float | None]
+    stats: dict[str, Stat]
+    stats_from_sent: dict[str, Stat]
+    goodput: slo.Goodput | None
+    slo: list[slo.SloResult]
+    client: Client
+    verdict: Verdict
+    vllm: dict[str, Any] | None = None
+
+
+class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The numbers of a run: its measured load points and the worst of their verdicts.
+
+    ``verdict.conditions`` holds the conditions on the run as a whole; each point has its own.
+    """
+
+    schema: str
+    run_id: str
+    state: str
+    simulated: bool
+    created_utc: str
+    model: str
+    label: str
+    labels: dict[str, str]
+    notes: list[str]
+    percentiles: list[float]
+    verdict: Verdict
+    points: list[PointSummary]
+
+
+def summarize(run: RunRecord) -> RunSummary:
+    """The summary of a closed run; warm-up points are left out.
+
+    Raises:
+        RunFolderError: the stored spec cannot be read.
+        UsageError: the stored spec holds an SLO that cannot be read.
+    """
+    spec = stored_spec(run.meta)
+    sampling = spec.sampling.model_copy(update={"ignore_eos": resolve_ignore_eos(spec)})
+    points = [
+        msgspec.structs.replace(
+            summarize_point(table, spec.measure, sampling),
+            vllm=vllm_result(table, run.meta, percentiles=spec.measure.percentiles),
+        )
+        for table in run.measured
+    ]
+    own = decide(_run_conditions(run))
+    return RunSummary(
+        schema=SCHEMA,
+        run_id=run.meta.run_id,
+        state=run.meta.state,
+        simulated=run.meta.simulated,
+        created_utc=run.meta.created_utc,
+        model=run.meta.model,
+        label=run.meta.label,
+        labels=run.meta.labels,
+        notes=run.meta.notes,
+        percentiles=list(spec.measure.percentiles),
+        verdict=Verdict(word=_worst_of(own, points), conditions=own.conditions),
+        points=points,
+    )
+
+
+def summarize_point(table: PointTable, measure: Measure, sampling: Sampling | None = None) -> PointSummary:
+    """The numbers of one load point, latencies from the planned time.
+
+    Args:
+        table: the load point.
+        measure: percentiles, limits and the error limit.
+        sampling: what answers were asked to be like (streamed, of fixed length); defaults as in a spec.
+
+    Raises:
+        UsageError: an SLO in ``measure`` cannot be read.
+    """
+    data = PointData(table, "planned", measure.slo)
+    counts = count_requests(table)
+    stats = _stats(data, measure)
+    evidence = Evidence(data, counts, stats, measure, sampling or Sampling())
+    return PointSummary(
+        index=table.point.index,
+        load=table.point.load,
+        stop_reason=table.point.stop_reason,
+        origin=data.origin,
+        counts=counts,
+        tokens=count_tokens(data),
+        duration_s=window_s(data),
+        values={m.key: _number(m.compute(data)) for m in METRICS.values() if m.scope == "point"},
+        stats=stats,
+        stats_from_sent=_stats_that_differ(data, measure),
+        goodput=slo.goodput(data),
+        slo=slo.judge_point(data),
+        client=_client(table),
+        verdict=decide(conditions.judge(evidence)),
+    )
+
+
+def stored_spec(meta: RunMeta) -> RunSpec:
+    """The spec in ``run.json``, without its load: each point carries its own, with no lists left.
+
+    Raises:
+        RunFolderError: it does not follow the model of this version.
+    """
+    try:
+        return RunSpec.model_validate({key: part for key, part in meta.spec.items() if key != "load"})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RunFolderError(
+            f"run {meta.run_id}: spec.{where} in run.json: {first['msg']}",
+            "read the run with the version of inferometer that wrote it",
+        ) from error
+
+
+def _stats(data: PointData, measure: Measure) -> dict[str, Stat]:
+    found = {}
+    for metric in METRICS.values():
+        if metric.scope != "point":
+            summary = stat(_sample(metric.compute(data)), measure.percentiles)
+            if summary is not None:
+                found[metric.key] = summary
+    return found
+
+
+def _stats_that_differ(data: PointData, measure: Measure) -> dict[str, Stat]:
+    from_sent = PointData(data.table, "sent")
+    found = {}
+    for name in ("ttft", "ttfat", "e2el"):
+        headline, other = (_sample(METRICS[name].compute(d)) for d in (data, from_sent))
+        summary = stat(other, measure.percentiles)
+        if summary is not None and _differ(headline, other):
+            found[METRICS[name].key] = summary
+    return found
+
+
+def _differ(first: Floats, second: Floats) -> bool:
+    if np.isnan(first).all() or np.isnan(second).all():
+        return False
+    a, b = np.nanpercentile(first, (50, 99)), np.nanpercentile(second, (50, 99))
+    return bool((np.abs(a - b) > _ORIGINS_DIFFER * np.abs(a)).any())
+
+
+def _sample(values: Floats | float | None) -> Floats:
+    return np.asarray(values, dtype=np.float64)
+
+
+def _number(value: Floats | float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _client(table: PointTable) -> Client:
+    health = table.point.health
+    send_lag, receive_lag = generator.own_lag_ms(table), generator.receive_lag_ms(table)
+    clock: Literal["kernel", "user"] | None = None
+    if health:
+        clock = "kernel" if all(h.receive_clock == "kernel" for h in health) else "user"
+    return Client(
+        workers=len(health),
+        receive_clock=clock,
+        cpu_share=generator.cpu_share(table),
+        send_lag_p99_ms=float(np.percentile(send_lag, 99)) if len(send_lag) else None,
+        receive_lag_p99_ms=float(np.percentile(receive_lag, 99)) if len(receive_lag) else None,
+        loop_turn_max_ms=max(h.loop_turn_max_s for h in health) * 1e3 if health else None,
+    )
+
+
+def _run_conditions(run: RunRecord) -> list[Condition]:
+    measured = len(run.measured)
+    complete = {"complete": True, "recovered": False, "interrupted": False, "failed": False}.get(
+        run.meta.state
+    )
+    return [
+        Condition(
+            name="measured points",
+            level="hard",
+            asked="at least one",
+            measured=measured,
+            limit=1,
+            unit="points",
+            ok=measured > 0,
+            next_step="the run ended before anything was measured: see notes in run.json",
+        ),
+        Condition(
+            name="complete",
+            level="warn",
+            asked="the run came to its end",
+            measured=None,
+            limit=None,
+            unit="",
+            ok=complete,
+            next_step=f"the run is {run.meta.state}: numbers cover only what was measured until then",
+        ),
+    ]
+
+
+def _worst_of(own: Verdict, points: list[PointSummary]) -> Word:
+    return worst([own.word, *(point.verdict.word for point in points)])

@@ -1,0 +1,1 @@
+"""The same record by the definitions of other tools."""

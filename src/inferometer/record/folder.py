@@ -1,0 +1,104 @@
+"""The run folder: its name, its ``run.json``, and the files in it. Folders are never overwritten."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from inferometer.errors import RunFolderError
+from inferometer.record.types import SCHEMA, RunMeta
+
+RUN_JSON = "run.json"
+JOURNAL = "journal"
+REQUESTS = "requests.parquet"
+CHUNKS = "chunks.parquet"
+
+
+def slug(text: str, limit: int = 40) -> str:
+    """``text`` as part of a file name: its last path part, lower case, only letters, digits, dot and dash."""
+    last = text.rstrip("/").rsplit("/", 1)[-1]
+    return re.sub(r"[^a-z0-9.]+", "-", last.lower()).strip("-.")[:limit] or "x"
+
+
+def create_folder(out: Path, when_utc: datetime, model: str, label: str) -> Path:
+    """Make ``out/<UTC time>-<model>-<label>-<id>/journal`` and return the run folder.
+
+    Raises:
+        RunFolderError: the folder cannot be made (no permission, full disk, a file in the way).
+    """
+    parts = [when_utc.strftime("%Y%m%d-%H%M%S"), slug(model)] + ([slug(label)] if label else [])
+    path = out / "-".join([*parts, secrets.token_hex(2)])
+    try:
+        (path / JOURNAL).mkdir(parents=True, exist_ok=False)
+    except OSError as error:
+        raise RunFolderError(
+            f"run folder {str(path)!r} cannot be made: {error.strerror}",
+            "choose another place with --out DIR",
+        ) from None
+    return path
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing.
+
+    Raises:
+        RunFolderError: the disk refused it.
+    """
+    draft = path.with_name(path.name + ".tmp")
+    try:
+        draft.write_bytes(data)
+        os.replace(draft, path)  # noqa: PTH105 - the atomic one
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise RunFolderError(
+            f"{str(path)!r} cannot be written: {error.strerror}",
+            "free some space, then: inferometer runs recover",
+        ) from None
+
+
+def write_meta(folder: Path, meta: RunMeta) -> None:
+    """Write ``run.json``."""
+    write_atomic(folder / RUN_JSON, msgspec.json.format(msgspec.json.encode(meta), indent=2) + b"\n")
+
+
+def read_meta(folder: Path) -> RunMeta:
+    """Read ``run.json``.
+
+    Raises:
+        RunFolderError: not a run folder, or one of a newer format.
+    """
+    path = folder / RUN_JSON
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RunFolderError(
+            f"{str(folder)!r} is not a run folder: {RUN_JSON}: {error.strerror}",
+            "inferometer runs list shows all",
+        ) from None
+    try:
+        meta = msgspec.json.decode(data, type=RunMeta)
+    except msgspec.DecodeError as error:
+        raise RunFolderError(
+            f"{str(path)!r} cannot be read: {error}", "the file was changed by hand?"
+        ) from None
+    if meta.schema != SCHEMA:
+        raise RunFolderError(
+            f"{str(path)!r} has schema {meta.schema!r}, this version reads {SCHEMA!r}",
+            "use a newer inferometer",
+        )
+    return meta
+
+
+def point_latest(out: Path, folder: Path) -> None:
+    """Let ``out/latest`` point to ``folder``; a file or directory of that name is left alone."""
+    link = out / "latest"
+    draft = out / f".latest-{folder.name}"
+    if link.exists() and not link.is_symlink():
+        return
+    draft.symlink_to(folder.name)
+    os.replace(draft, link)  # noqa: PTH105 - the atomic one

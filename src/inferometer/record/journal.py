@@ -1,0 +1,126 @@
+"""The crash-safe journal: length and CRC framed, append only, one frame per finished request.
+
+Format (``INFJ1``): an 8-byte magic, then frames of ``<u32 length><u32 crc32><payload>``, little endian. A payload
+is MessagePack of one of the tagged ``Frame`` structs. What was written survives the death of the process at any
+moment; a torn last frame is recognised and ignored. ``sync`` makes it survive the death of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from inferometer.record.types import ChunkColumns, PointRecord, RequestRecord
+
+MAGIC = b"INFJ1\n\0\0"
+_HEADER = struct.Struct("<II")
+
+
+class RequestFrame(msgspec.Struct, frozen=True, tag="r"):
+    """A finished request."""
+
+    record: RequestRecord
+    chunks: ChunkColumns
+
+
+class PointStart(msgspec.Struct, frozen=True, tag="s"):
+    """A load point begins; its epoch is known."""
+
+    point: PointRecord
+    worker: int = 0
+
+
+class PointEnd(msgspec.Struct, frozen=True, tag="e"):
+    """A load point has ended on this worker."""
+
+    point: PointRecord
+    worker: int = 0
+
+
+Frame = RequestFrame | PointStart | PointEnd
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Frame)
+
+
+class JournalWriter:
+    """Appends frames to one segment file.
+
+    Args:
+        path: a file that must not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self._size = 0
+        self._write(MAGIC)
+
+    def append(self, frame: Frame) -> None:
+        """Write one frame with one system call.
+
+        Raises:
+            OSError: the disk refused it (full, quota, I/O error); the file is cut back to its last whole frame.
+        """
+        payload = _encoder.encode(frame)
+        self._write(_HEADER.pack(len(payload), zlib.crc32(payload)) + payload)
+
+    def _write(self, data: bytes) -> None:
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._fd, data[written:] if written else data)
+        except OSError:
+            os.ftruncate(self._fd, self._size)
+            os.lseek(self._fd, self._size, os.SEEK_SET)
+            raise
+        self._size += len(data)
+
+    def sync(self) -> None:
+        """Make what was written durable; slow, so only between load points."""
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+
+class JournalEnd(NamedTuple):
+    """How a segment ended: bytes that hold whole frames, and bytes after them that do not."""
+
+    good_bytes: int
+    torn_bytes: int
+
+
+def read_journal(path: Path) -> Iterator[Frame]:
+    """The whole frames of one segment, in the order in which they were written; stops at a torn tail."""
+    for _, frame in _frames(path):
+        yield frame
+
+
+def journal_end(path: Path) -> JournalEnd:
+    """Where the last whole frame of a segment ends."""
+    good = len(MAGIC) if path.stat().st_size >= len(MAGIC) else 0
+    for good, _ in _frames(path):  # noqa: B007 - the last value is the answer
+        pass
+    return JournalEnd(good, path.stat().st_size - good)
+
+
+def _frames(path: Path) -> Iterator[tuple[int, Frame]]:
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            return
+        at = len(MAGIC)
+        while len(header := file.read(_HEADER.size)) == _HEADER.size:
+            length, crc = _HEADER.unpack(header)
+            payload = file.read(length)
+            if len(payload) < length or zlib.crc32(payload) != crc:
+                return
+            at += _HEADER.size + length
+            yield at, _decoder.decode(payload)

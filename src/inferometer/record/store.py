@@ -1,0 +1,202 @@
+"""From journal to Parquet, and from Parquet to the columns that the metrics room reads."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import duckdb
+import msgspec
+import numpy as np
+
+from inferometer.errors import RunFolderError
+from inferometer.record.folder import CHUNKS, JOURNAL, REQUESTS, read_meta, write_meta
+from inferometer.record.journal import PointEnd, PointStart, RequestFrame, read_journal
+from inferometer.record.tables import Column, PointTable, RunRecord
+from inferometer.record.types import PointRecord, RequestRecord, RunMeta
+
+_ABSENT = np.iinfo(np.int64).min
+_CHUNK_TYPES = {
+    "recv_ns": "<i8",
+    "tokens": "<i4",
+    "chars": "<i4",
+    "kind": "u1",
+    "read": "<i4",
+    "lag_ns": "<i8",
+}
+_UNKNOWN = ("tokens", "lag_ns")  # chunk columns in which -1 means unknown
+
+
+def _field_types() -> dict[str, str]:
+    """SQL type of each request column, from the record's own annotations."""
+    types = {}
+    for name, hint in get_type_hints(RequestRecord).items():
+        kinds = set(get_args(hint)) or {hint}
+        types[name] = "BIGINT" if int in kinds else "BOOLEAN" if bool in kinds else "VARCHAR"
+    return types
+
+
+_TYPES = _field_types()
+
+
+class Frames(msgspec.Struct):
+    """What the journal of one run holds."""
+
+    points: dict[int, PointRecord]
+    requests: list[RequestFrame]
+
+
+def read_frames(folder: Path) -> Frames:
+    """All whole frames of all segments of a run folder."""
+    frames = Frames({}, [])
+    for segment in sorted((folder / JOURNAL).glob("*.seg")):
+        for frame in read_journal(segment):
+            if isinstance(frame, RequestFrame):
+                frames.requests.append(frame)
+            elif isinstance(frame, PointStart):
+                frames.points.setdefault(frame.point.index, frame.point)
+            else:
+                frames.points[frame.point.index] = _merged(frames.points.get(frame.point.index), frame)
+    frames.requests.sort(key=lambda f: (f.record.point, f.record.index))
+    return frames
+
+
+def _merged(known: PointRecord | None, frame: PointEnd) -> PointRecord:
+    """A point's end, with the health of workers whose end came before."""
+    if known is None or not known.health:
+        return frame.point
+    return msgspec.structs.replace(frame.point, health=[*known.health, *frame.point.health])
+
+
+def close_journal(folder: Path, meta: RunMeta) -> RunMeta:
+    """Turn the journal into Parquet tables, write the points into ``run.json``, and drop the journal.
+
+    The journal goes only after both tables are in place, so that no crash can lose both.
+
+    Raises:
+        RunFolderError: the tables cannot be written; the journal is kept.
+    """
+    frames = read_frames(folder)
+    try:
+        _write_requests(folder / REQUESTS, [frame.record for frame in frames.requests])
+        _write_chunks(folder / CHUNKS, frames.requests)
+    except (OSError, duckdb.Error) as error:
+        raise RunFolderError(
+            f"tables of {str(folder)!r} cannot be written: {str(error).splitlines()[0]}",
+            "the journal is kept; free some space, then: inferometer runs recover",
+        ) from None
+    known = {point.index: point for point in meta.points}
+    meta.points = [frames.points.get(index, known[index]) for index in sorted(known)]
+    write_meta(folder, meta)
+    # Renamed first: a crash while files are being removed must not leave half a journal to recover from.
+    spent = (folder / JOURNAL).rename(folder / f".{JOURNAL}-closed")
+    shutil.rmtree(spent)
+    return meta
+
+
+def _write_requests(path: Path, records: Sequence[RequestRecord]) -> None:
+    columns: dict[str, Any] = {}
+    select = []
+    for name, kind in _TYPES.items():
+        values = [getattr(record, name) for record in records]
+        if kind == "BIGINT":
+            columns[name] = np.array([_ABSENT if v is None else v for v in values], dtype=np.int64)
+            select.append(f'NULLIF("{name}", {_ABSENT}) AS "{name}"')
+        elif kind == "BOOLEAN":
+            columns[name] = np.array(values, dtype=np.bool_)
+            select.append(f'"{name}"')
+        else:
+            # Not every duckdb accepts None in a numpy object column, so absence travels as a separate mask.
+            columns[name] = np.array(["" if v is None else v for v in values], dtype=object)
+            columns[f"{name}__absent"] = np.array([v is None for v in values], dtype=np.bool_)
+            select.append(f'CASE WHEN "{name}__absent" THEN NULL ELSE "{name}"::VARCHAR END AS "{name}"')
+    _copy(columns, ", ".join(select), path)
+
+
+def _write_chunks(path: Path, frames: Sequence[RequestFrame]) -> None:
+    lengths = [len(frame.chunks.kind) for frame in frames]
+    columns: dict[str, Any] = {
+        "point": np.repeat(np.array([f.record.point for f in frames], dtype=np.int32), lengths),
+        "request": np.repeat(np.array([f.record.index for f in frames], dtype=np.int64), lengths),
+    }
+    for name, kind in _CHUNK_TYPES.items():
+        joined = b"".join(getattr(frame.chunks, name) for frame in frames)
+        columns[name] = np.frombuffer(joined, dtype=kind)
+    select = ", ".join(f'NULLIF("{n}", -1) AS "{n}"' if n in _UNKNOWN else f'"{n}"' for n in columns)
+    _copy(columns, select, path)
+
+
+def _copy(columns: dict[str, Any], select: str, path: Path) -> None:
+    """Write columns as a Parquet file, whole or not at all."""
+    draft = path.with_name(path.name + ".tmp")
+    with duckdb.connect() as connection:
+        connection.register("source", columns)
+        # The names in ``select`` are field names of this package, never user text.
+        connection.execute(
+            f"COPY (SELECT {select} FROM source) TO $path (FORMAT parquet, COMPRESSION zstd)",  # noqa: S608
+            {"path": str(draft)},
+        )
+    draft.replace(path)
+
+
+def read_run(folder: Path) -> RunRecord:
+    """A closed run as columns.
+
+    Raises:
+        RunFolderError: not a run folder, or a run that was never closed (killed, or still going on).
+    """
+    meta = read_meta(folder)
+    if not (folder / REQUESTS).exists() or not (folder / CHUNKS).exists():
+        raise RunFolderError(
+            f"run {folder.name!r} was not closed (state {meta.state!r})", f"inferometer runs recover {folder}"
+        )
+    with duckdb.connect() as connection:
+        tables = tuple(_read_point(connection, folder, point) for point in meta.points)
+    return RunRecord(folder, meta, tables)
+
+
+def _read_point(connection: duckdb.DuckDBPyConnection, folder: Path, point: PointRecord) -> PointTable:
+    epoch_ns = point.epoch_ns or 0
+    select = ", ".join(_request_column(name, kind, epoch_ns) for name, kind in _TYPES.items())
+    requests = _fetch(connection, folder / REQUESTS, select, f"point = {point.index} ORDER BY index")
+    names = ("request", *_CHUNK_TYPES)
+    select = ", ".join(_chunk_column(name, epoch_ns) for name in names)
+    chunks = _fetch(connection, folder / CHUNKS, select, f"point = {point.index} ORDER BY request, place")
+    return PointTable(point, requests, chunks)
+
+
+def _request_column(name: str, kind: str, epoch_ns: int) -> str:
+    if kind == "VARCHAR":
+        return f'"{name}"'
+    return _as_double(name, epoch_ns if _is_time(name) else 0)
+
+
+def _chunk_column(name: str, epoch_ns: int) -> str:
+    return _as_double(name, epoch_ns if name == "recv_ns" else 0)
+
+
+def _is_time(name: str) -> bool:
+    return name.endswith("_ns") and name != "receive_lag_max_ns"
+
+
+def _as_double(name: str, origin: int) -> str:
+    return f"""COALESCE(CAST("{name}"::BIGINT - {origin} AS DOUBLE), 'NaN'::DOUBLE) AS "{name}\""""
+
+
+def _fetch(connection: duckdb.DuckDBPyConnection, path: Path, select: str, where: str) -> dict[str, Column]:
+    source = "(SELECT *, file_row_number AS place FROM read_parquet($path, file_row_number = true))"
+    rows = connection.execute(f"SELECT {select} FROM {source} WHERE {where}", {"path": str(path)})  # noqa: S608
+    return {name: _column(values) for name, values in rows.fetchnumpy().items()}
+
+
+def _column(values: Any) -> Column:
+    if values.dtype == np.float64:
+        return np.ma.getdata(values)
+    texts = np.ma.getdata(values).astype(object)
+    texts[np.ma.getmaskarray(values)] = None
+    return texts
+
+
+__all__ = ["Frames", "close_journal", "read_frames", "read_run"]

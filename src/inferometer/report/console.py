@@ -1,0 +1,240 @@
+"""A run as plain text for a person: verdict first, then the load points, the client, and vLLM's block."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from inferometer.metrics.counts import ErrorGroup
+from inferometer.metrics.percentiles import Stat, percentile_name
+from inferometer.metrics.summary import Client, PointSummary, RunSummary
+from inferometer.metrics.verdict import Condition, Verdict
+from inferometer.report.text import ABSENT, count, load_title, number, percent, quantity, table
+from inferometer.report.vllm_block import render_vllm_block
+
+_ERROR_KINDS_SHOWN = 3
+_COLOURS = {"VALID": "32", "WARN": "33", "INVALID": "31"}
+
+
+def render_run(summary: RunSummary, width: int = 100, *, colour: bool = False) -> str:
+    """The whole text, without a newline at its end.
+
+    Args:
+        summary: the run.
+        width: columns to wrap sentences at; tables keep their own width.
+        colour: ANSI colour for the verdict and the failures.
+    """
+    parts = [
+        _verdict_lines(summary, width, colour),
+        _error_lines(summary, width),
+        _point_lines(summary),
+        _slo_lines(summary, width),
+        _client_lines(summary),
+        _vllm_lines(summary),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def titles(points: Sequence[PointSummary]) -> list[str]:
+    """A title for each load point, with token lengths where the load alone does not tell them apart."""
+    short = [load_title(point.load) for point in points]
+    if len(set(short)) == len(short):
+        return short
+    return [load_title(point.load, lengths=True) for point in points]
+
+
+def _verdict_lines(summary: RunSummary, width: int, colour: bool) -> list[str]:
+    word = summary.verdict.word
+    verdicts = [point.verdict for point in summary.points]
+    judged = [("", summary.verdict), *zip(titles(summary.points), verdicts, strict=True)]
+    lines = [_paint(f"{word}: {_headline(summary, judged)}", word, colour)]
+    for reason in _reasons(judged, several=len(summary.points) > 1):
+        lines += _wrapped(reason, width, "  - ")
+    unknown = _unknown(judged)
+    if unknown:
+        lines += _wrapped(f"not known: {unknown}", width)
+    if summary.simulated:
+        lines.append("  simulated: no real server was measured")
+    return lines
+
+
+def _reasons(judged: Sequence[tuple[str, Verdict]], several: bool) -> list[str]:
+    """One line per condition that fails, hard ones first; the same one at several points is told once."""
+    where_by_name: dict[str, list[tuple[str, Condition]]] = {}
+    for where, verdict in judged:
+        for condition in verdict.failed:
+            where_by_name.setdefault(condition.name, []).append((where, condition))
+    told = sorted(where_by_name.values(), key=lambda found: found[0][1].level != "hard")
+    reasons = []
+    for (where, condition), *others in told:
+        place = f"{where}: " if where and several else ""
+        more = f" At {len(others)} more load point{'s' if len(others) > 1 else ''} too." if others else ""
+        reasons.append(place + _reason(condition) + more)
+    return reasons
+
+
+def _headline(summary: RunSummary, judged: Sequence[tuple[str, Verdict]]) -> str:
+    """Failures first, then the conditions that made the verdict what it is."""
+    failed = sum(point.counts.failed for point in summary.points)
+    ended = failed + sum(point.counts.ok for point in summary.points)
+    level = "hard" if summary.verdict.word == "INVALID" else "warn"
+    broken = dict.fromkeys(c.name for _, verdict in judged for c in verdict.failed if c.level == level)
+    parts = [f"failed {count(failed)} of {count(ended)} ({percent(failed / ended)})"] if failed else []
+    parts += [name for name in broken if not (failed and name == "errors")]
+    if parts:
+        return ", ".join(parts)
+    if summary.verdict.word == "VALID":
+        return f"no request failed of {count(ended)}"
+    return "a hard condition could not be judged"
+
+
+def _reason(condition: Condition) -> str:
+    text = condition.name
+    if condition.measured is not None:
+        text += f" {quantity(condition.measured, condition.unit)}"
+        if condition.limit is not None:
+            text += f", limit {quantity(condition.limit, condition.unit)}"
+    text += f" ({condition.asked})" if condition.asked not in ("", "share") else ""
+    return f"{text}. Next: {condition.next_step}." if condition.next_step else text
+
+
+def _unknown(judged: Sequence[tuple[str, Verdict]]) -> str:
+    whys: dict[str, str] = {}
+    for _, verdict in judged:
+        for condition in verdict.unknown:
+            whys.setdefault(condition.name, condition.next_step)
+    return "; ".join(f"{name} ({why})" if why else name for name, why in whys.items())
+
+
+def _error_lines(summary: RunSummary, width: int) -> list[str]:
+    groups = [(point.index, group) for point in summary.points for group in point.counts.errors]
+    if not groups:
+        return []
+    groups.sort(key=lambda pair: -pair[1].count)
+    lines = [_marked("Failures", summary)]
+    for point, group in groups[:_ERROR_KINDS_SHOWN]:
+        lines += _wrapped(_error_text(point, group), width)
+    rest = groups[_ERROR_KINDS_SHOWN:]
+    if rest:
+        more = sum(group.count for _, group in rest)
+        lines.append(f"  {count(more)} more of {len(rest)} other kinds, see summary.json")
+    return lines
+
+
+def _error_text(point: int, group: ErrorGroup) -> str:
+    example = group.example or ("no text" if group.http_status is None else f"HTTP {group.http_status}")
+    first = f"first: point {point}, request {group.first_request}"
+    return f"{count(group.count)} x {group.status}: {example} ({first})"
+
+
+def _point_lines(summary: RunSummary) -> list[str]:
+    if not summary.points:
+        return []
+    low, high = _shown_percentiles(summary.percentiles)
+    both = f"{low}/{high}" if low != high else low
+    header = ["load", "req/s", "out tok/s", f"TTFT {both} ms", f"TPOT {both} ms", "failed"]
+    rows = [
+        _point_row(title, point, low, high)
+        for title, point in zip(titles(summary.points), summary.points, strict=True)
+    ]
+    lines = [
+        f"{_marked('Load points', summary)}, {summary.model}",
+        *(f"  {line}" for line in table(header, rows, "<>>>>>")),
+    ]
+    notes = _absences(summary.points, (low, high))
+    return [*lines, f"  {ABSENT}: {', '.join(notes)}"] if notes else lines
+
+
+def _point_row(title: str, point: PointSummary, low: str, high: str) -> list[str]:
+    return [
+        title,
+        number(point.values["request_throughput_per_s"]),
+        number(point.values["output_throughput_per_s"]),
+        _pair(point.stats.get("ttft_ms"), low, high),
+        _pair(point.stats.get("tpot_ms"), low, high),
+        count(point.counts.failed),
+    ]
+
+
+def _absences(points: Sequence[PointSummary], shown: tuple[str, str]) -> list[str]:
+    needs: dict[str, int] = {}
+    unmeasured = dict.fromkeys(
+        name for point in points for name in ("TTFT", "TPOT") if f"{name.lower()}_ms" not in point.stats
+    )
+    for point in points:
+        for key in ("ttft_ms", "tpot_ms"):
+            stat = point.stats.get(key)
+            needs |= {p: stat.needs[p] for p in shown if stat is not None and p in stat.needs}
+    return [
+        *(f"{p} needs {count(needs[p])} requests" for p in shown if p in needs),
+        *(f"{name} could not be measured" for name in unmeasured),
+    ]
+
+
+def _shown_percentiles(percentiles: Sequence[float]) -> tuple[str, str]:
+    """The median and p99 where they were asked for, else the lowest and the highest."""
+    low = 50.0 if 50.0 in percentiles else min(percentiles, default=50.0)
+    high = 99.0 if 99.0 in percentiles else max(percentiles, default=99.0)
+    return percentile_name(low), percentile_name(high)
+
+
+def _pair(stat: Stat | None, low: str, high: str) -> str:
+    names = [low] if low == high else [low, high]
+    return " / ".join(ABSENT if stat is None else number(stat.percentiles.get(name)) for name in names)
+
+
+def _slo_lines(summary: RunSummary, width: int) -> list[str]:
+    lines = []
+    for title, point in zip(titles(summary.points), summary.points, strict=True):
+        if point.goodput is not None:
+            reached = point.goodput
+            share = f"{percent(reached.attainment)} of requests within {' '.join(reached.limits)}"
+            lines.append(f"{title}: goodput {number(reached.requests_per_s)} req/s, {share}")
+        for result in point.slo:
+            word = {True: "met", False: "NOT MET", None: "not known"}[result.met]
+            why = f" ({result.reason})" if result.reason else ""
+            measured = quantity(result.measured, result.unit)
+            lines.append(f"{title}: {result.slo} {word}, measured {measured}{why}")
+    if not lines:
+        return []
+    return [_marked("Objectives", summary), *(part for line in lines for part in _wrapped(line, width))]
+
+
+def _client_lines(summary: RunSummary) -> list[str]:
+    """The load point that strained the client most, in one line."""
+    reported = [point.client for point in summary.points if point.client.workers]
+    if not reported:
+        return []
+    busiest = max(reported, key=lambda client: client.cpu_share or 0.0)
+    return [f"{_marked('Client', summary)}: {_client_text(busiest)}"]
+
+
+def _client_text(client: Client) -> str:
+    parts = [
+        f"{client.workers} worker{'s' if client.workers > 1 else ''}",
+        f"busiest {percent(client.cpu_share)} of a core",
+        f"{client.receive_clock or 'unknown'} receive times",
+        f"send lag p99 {quantity(client.send_lag_p99_ms, 'ms')}",
+    ]
+    if client.receive_lag_p99_ms is not None:
+        parts.append(f"receive lag p99 {quantity(client.receive_lag_p99_ms, 'ms')}")
+    return ", ".join(parts)
+
+
+def _vllm_lines(summary: RunSummary) -> list[str]:
+    if not summary.points or summary.points[-1].vllm is None:
+        return []
+    heading = _marked(f"As vllm bench serve counts it, {titles(summary.points)[-1]}", summary)
+    return [heading, render_vllm_block(summary.points[-1].vllm, summary.simulated)]
+
+
+def _marked(heading: str, summary: RunSummary) -> str:
+    return f"{heading} (simulated)" if summary.simulated else heading
+
+
+def _wrapped(text: str, width: int, lead: str = "  ") -> list[str]:
+    return textwrap.wrap(text, width, initial_indent=lead, subsequent_indent="    ", break_on_hyphens=False)
+
+
+def _paint(text: str, word: str, colour: bool) -> str:
+    return f"\x1b[1;{_COLOURS[word]}m{text}\x1b[0m" if colour else text

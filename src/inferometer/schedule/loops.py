@@ -1,0 +1,157 @@
+"""Schedules: pure state that says when the next request is due. No clock, no thread, no socket."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple, Protocol
+
+from inferometer.schedule.arrivals import arrival_offsets_ns
+from inferometer.spec import LoadPoint, derive_seed
+
+# A closed loop lets its first permits go one after the other rather than all in one instant, so that the
+# generator's own burst is not what the first requests measure.
+START_STAGGER_NS = 100_000
+
+
+class Planned(NamedTuple):
+    """A request that may be sent; times in ns from the load point's epoch.
+
+    ``queued_ns`` is set when the request was due earlier than a permit was free.
+    """
+
+    request: int
+    planned_ns: int
+    queued_ns: int | None
+
+
+class Schedule(Protocol):
+    """When to send. ``wake_ns`` -> ``take`` when that time has come; ``release`` when a request has ended."""
+
+    def wake_ns(self) -> int | None:
+        """When the next request is due; None while every permit is out, or when nothing is left."""
+        ...
+
+    def take(self) -> Planned:
+        """The request that ``wake_ns`` announced."""
+        ...
+
+    def release(self, at_ns: int) -> None:
+        """A request ended at ``at_ns``; its permit is free again."""
+        ...
+
+    def exhausted(self) -> bool:
+        """Whether no further request will ever be due."""
+        ...
+
+
+class OpenLoop:
+    """Requests due at planned offsets, whatever the server does.
+
+    Args:
+        offsets_ns: non-decreasing planned offsets.
+        max_concurrency: at most so many in flight; a request that has to wait keeps its planned time, so the
+            wait is part of its latency and nothing turns into a closed loop unseen.
+    """
+
+    def __init__(self, offsets_ns: Iterator[int], max_concurrency: int | None = None) -> None:
+        self._offsets = offsets_ns
+        self._next = next(offsets_ns, None)
+        self._free = max_concurrency
+        self._freed_ns = 0
+        self._index = 0
+
+    def wake_ns(self) -> int | None:
+        """Offset of the next arrival, or the time its permit became free if that was later."""
+        if self._next is None or self._free == 0:
+            return None
+        return max(self._next, self._freed_ns)
+
+    def take(self) -> Planned:
+        """The arrival that is due."""
+        if self._next is None or self._free == 0:
+            raise RuntimeError("take() without a due request")
+        planned_ns = self._next
+        waited = self._freed_ns > planned_ns
+        planned = Planned(self._index, planned_ns, self._freed_ns if waited else None)
+        self._index += 1
+        self._next = next(self._offsets, None)
+        if self._free is not None:
+            self._free -= 1
+        return planned
+
+    def release(self, at_ns: int) -> None:
+        """Give a permit back; only a schedule that had run out of permits was held up by it."""
+        if self._free is None:
+            return
+        if self._free == 0:
+            self._freed_ns = at_ns
+        self._free += 1
+
+    def exhausted(self) -> bool:
+        """Whether the last arrival was taken."""
+        return self._next is None
+
+
+class ClosedLoop:
+    """A fixed number of permits; a request is due the moment a permit is free.
+
+    Args:
+        concurrency: number of permits.
+        count: number of requests in all; None = until ``until_ns``.
+        until_ns: no request is due after this offset; None = no limit.
+    """
+
+    def __init__(self, concurrency: int, count: int | None = None, until_ns: int | None = None) -> None:
+        self._permits = [i * START_STAGGER_NS for i in range(concurrency)]  # a sorted list is a heap
+        self._left = count
+        self._until_ns = until_ns
+        self._index = 0
+
+    def wake_ns(self) -> int | None:
+        """When the earliest free permit became free."""
+        if self.exhausted() or not self._permits:
+            return None
+        return self._permits[0]
+
+    def take(self) -> Planned:
+        """The next request, planned for the moment its permit was freed."""
+        planned = Planned(self._index, heapq.heappop(self._permits), None)
+        self._index += 1
+        if self._left is not None:
+            self._left -= 1
+        return planned
+
+    def release(self, at_ns: int) -> None:
+        """A permit is free since ``at_ns``."""
+        heapq.heappush(self._permits, at_ns)
+
+    def exhausted(self) -> bool:
+        """Whether all requests were taken, or the next permit was freed after the time limit."""
+        if self._left is not None and self._left <= 0:
+            return True
+        return self._until_ns is not None and bool(self._permits) and self._permits[0] >= self._until_ns
+
+
+def make_schedule(point: LoadPoint) -> Schedule:
+    """The schedule of a load point; ``num_prompts`` and ``duration_s`` both bound it, whichever comes first."""
+    until_ns = None if point.duration_s is None else round(point.duration_s * 1e9)
+    if point.request_rate is None:
+        return ClosedLoop(point.max_concurrency or 1, point.num_prompts, until_ns)
+    return OpenLoop(planned_offsets_ns(point), point.max_concurrency)
+
+
+def planned_offsets_ns(point: LoadPoint) -> Iterator[int]:
+    """The bounded arrivals of an open-loop point, in ns from its epoch."""
+    if point.request_rate is None:
+        raise ValueError("a closed loop has no planned offsets")
+    offsets: Iterator[int] = arrival_offsets_ns(
+        point.request_rate, point.burstiness, derive_seed(point.seed, "schedule")
+    )
+    if point.num_prompts is not None:
+        offsets = islice(offsets, point.num_prompts)
+    for offset_ns in offsets:
+        if point.duration_s is not None and offset_ns >= point.duration_s * 1e9:
+            return
+        yield offset_ns

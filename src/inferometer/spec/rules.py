@@ -1,0 +1,159 @@
+"""Rules that need several fields: what was asked must be possible and must not contradict itself."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from inferometer.spec.model import Endpoint, Part, RunSpec, Workload
+from inferometer.spec.problems import Problem, raise_problems
+
+FILE_DATASETS = ("sharegpt", "openqa")
+_OURS_IN_BODY = {
+    "model": "--model",
+    "stream": "--stream/--no-stream",
+    "messages": "--dataset",
+    "prompt": "--dataset",
+}
+
+
+def check_spec(spec: RunSpec) -> None:
+    """Refuse what cannot be carried out.
+
+    Looks at the file system for paths that are named, and at nothing else. What is inside a data set, a
+    tokenizer or an SLO is checked by the rooms that read them.
+
+    Raises:
+        UsageError: names every contradiction at once, each with a next step.
+    """
+    raise_problems(chain(_url(spec.endpoint), _tls(spec.endpoint), _load(spec), _data(spec), _request(spec)))
+
+
+def _url(endpoint: Endpoint) -> Iterator[Problem]:
+    url = endpoint.url
+    if not url:
+        yield Problem("--url is missing", "give --url http://HOST:8000, or try `inferometer demo`")
+        return
+    step = "write --url http://HOST:PORT"
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        yield Problem(
+            "--url holds a user name or password, which would be stored with the run",
+            "put it into --header 'Authorization: Basic ...'",
+        )
+        return
+    if parts.scheme not in ("http", "https"):
+        if "://" not in url:
+            step = f"did you mean --url http://{url}?"
+        yield Problem(f"--url {url!r} does not begin with http:// or https://", step)
+        return
+    try:
+        port_ok = parts.port != 0
+    except ValueError:
+        port_ok = False
+    if not parts.hostname or not port_ok or re.search(r"\s", url):
+        yield Problem(f"--url {url!r} has no usable host and port", step)
+    if endpoint.endpoint is not None and not endpoint.endpoint.startswith("/"):
+        yield Problem(
+            f"--endpoint {endpoint.endpoint!r} is not a path", f"write --endpoint /{endpoint.endpoint}"
+        )
+
+
+def _tls(endpoint: Endpoint) -> Iterator[Problem]:
+    plain = endpoint.url.startswith("http://")
+    if endpoint.insecure and plain:
+        yield Problem("--insecure is for https, but --url is http", "drop --insecure, or write https://")
+    if endpoint.ca_file is None:
+        return
+    if endpoint.insecure:
+        yield Problem(
+            "--ca-file and --insecure exclude each other", "drop --insecure to verify with the file"
+        )
+    if plain:
+        yield Problem("--ca-file is for https, but --url is http", "drop --ca-file, or write https://")
+    if not Path(endpoint.ca_file).is_file():
+        yield Problem(f"--ca-file {endpoint.ca_file!r} is not a file", "give the PEM file of the authority")
+
+
+def _load(spec: RunSpec) -> Iterator[Problem]:
+    rates = spec.load.request_rate or ()
+    if spec.load.burstiness != 1.0 and not any(math.isfinite(rate) for rate in rates):
+        yield Problem(
+            f"--burstiness {spec.load.burstiness:g} shapes the gaps between arrivals, and there are none: "
+            "no finite --request-rate is given",
+            "give --request-rate R, or drop --burstiness",
+        )
+
+
+def _data(spec: RunSpec) -> Iterator[Problem]:
+    data = spec.workload
+    if data.dataset == "random":
+        if data.dataset_path is not None:
+            yield Problem(
+                f"--dataset-path {data.dataset_path!r} is given, but --dataset random reads no file",
+                "name the format: --dataset sharegpt or --dataset openqa",
+            )
+    elif data.dataset in FILE_DATASETS and data.dataset_path is None:
+        yield Problem(f"--dataset {data.dataset} needs a file", "give --dataset-path FILE")
+    if data.dataset_path is not None and not Path(data.dataset_path).exists():
+        yield Problem(
+            f"--dataset-path {data.dataset_path!r} does not exist",
+            f"check the path; it is read from {Path.cwd()}",
+        )
+    yield from _foreign_lengths(data)
+    low, high = data.min_prompt_length, data.max_prompt_length
+    if high and low > high:
+        yield Problem(f"--min-prompt-length {low} is above --max-prompt-length {high}", "exchange them")
+
+
+def _foreign_lengths(data: Workload) -> Iterator[Problem]:
+    """Lengths that another data set would obey, and this one would silently ignore."""
+    if data.dataset != "random" and _changed(data, "input_len"):
+        yield Problem(
+            f"--input-len is for --dataset random; the prompts of {data.dataset} have their own lengths",
+            "drop --input-len, or use --dataset random",
+        )
+    for owner, prefix in (("openqa", "min_prompt"), ("openqa", "max_prompt"), ("sharegpt", "sharegpt_")):
+        names = [name for name in type(data).model_fields if name.startswith(prefix) and _changed(data, name)]
+        if names and data.dataset in {"random", *FILE_DATASETS} - {owner}:
+            flag = "--" + names[0].replace("_", "-")
+            instead = "use --input-len N" if data.dataset == "random" else f"drop {flag}"
+            yield Problem(f"{flag} filters --dataset {owner}, but the data set is {data.dataset}", instead)
+
+
+def _changed(part: Part, name: str) -> bool:
+    default = type(part).model_fields[name].default
+    return name in part.model_fields_set and getattr(part, name) != default
+
+
+def _request(spec: RunSpec) -> Iterator[Problem]:
+    sampling, lengths = spec.sampling, spec.workload.output_len or ()
+    limit = sampling.max_tokens
+    if limit is not None and any(length != limit for length in lengths):
+        yield Problem(
+            f"--output-len {' '.join(map(str, lengths))} and --max-tokens {limit} both set the length of an answer",
+            "keep one of them",
+        )
+    shortest = min([*lengths, *([limit] if limit else [])], default=None)
+    if sampling.min_tokens is not None and shortest is not None and sampling.min_tokens > shortest:
+        yield Problem(
+            f"--min-tokens {sampling.min_tokens} is above the longest answer asked for, {shortest}",
+            "lower --min-tokens",
+        )
+    limits = [text for text in spec.measure.slo if re.search(r"ttft|ttfat|tpot|itl", text, re.IGNORECASE)]
+    if limits and not sampling.stream:
+        yield Problem(
+            f"--slo {limits[0]!r} needs the times of single tokens, which --no-stream does not give",
+            "drop --no-stream, or limit e2el",
+        )
+    for key in sorted(_OURS_IN_BODY.keys() & sampling.extra_body.keys()):
+        yield Problem(
+            f"--extra-body sets {key!r}, which the measurement depends on", f"use {_OURS_IN_BODY[key]}"
+        )
+    in_body = sampling.extra_body.get("ignore_eos")
+    if sampling.ignore_eos is not None and in_body is not None and in_body is not sampling.ignore_eos:
+        yield Problem("--extra-body and --ignore-eos disagree about ignore_eos", "keep one of them")

@@ -1,0 +1,146 @@
+"""Killed at any moment, the generator loses no finished request, and no folder becomes unreadable."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from inferometer import api
+from inferometer.errors import LoadgenError
+from inferometer.simulator import SimSettings, start_simulated_server
+from inferometer.spec import Endpoint, Load, Output, RunSpec, Workload
+
+CONCURRENCY = 8
+SCRIPT = """
+import sys
+from inferometer import api
+from inferometer.spec import Endpoint, Load, Output, RunSpec, Workload
+
+class Tell:
+    def on_progress(self, p):
+        if p.kind == "measure":
+            print(p.done, flush=True)
+    def on_point_end(self, p):
+        pass
+
+url, out = sys.argv[1:]
+api.run(RunSpec(endpoint=Endpoint(url=url), load=Load(max_concurrency=(8,), num_prompts=(5000,), warmup=2),
+    workload=Workload(input_len=(16,), output_len=(8,)), output=Output(out=out)), Tell())
+"""
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with start_simulated_server(SimSettings(base_s=0.002)) as server:
+        yield server.url
+
+
+def finished_by_server(url: str) -> int:
+    with urllib.request.urlopen(f"{url}/metrics", timeout=5) as reply:
+        text = reply.read().decode()
+    return sum(
+        int(float(n))
+        for n in re.findall(r'^vllm:request_success_total\{[^}]*"(?:length|stop)"[^}]*\} (\S+)', text, re.M)
+    )
+
+
+def start(url: str, out: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, url, str(out)], stdout=subprocess.PIPE, text=True)
+
+
+def generator_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The parent first, then its worker."""
+    parent = psutil.Process(process.pid)
+    return [parent, *parent.children(recursive=True)]
+
+
+def told(process: subprocess.Popen[str]) -> int:
+    """The last number of finished requests that the run reported before it died."""
+    assert process.stdout is not None
+    return max((int(line) for line in process.stdout.read().split()), default=0)
+
+
+def only_folder(out: Path) -> Path:
+    (folder,) = (p.parent for p in out.glob("*/run.json") if not p.parent.is_symlink())
+    return folder
+
+
+@pytest.mark.parametrize("moment", range(10))
+def test_kill_9_at_a_random_moment(moment: int, url: str, tmp_path: Path) -> None:
+    before = finished_by_server(url)
+    with start(url, tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip().isdigit()  # the measured point has begun
+        time.sleep(random.Random(moment).uniform(0.0, 1.2))
+        for victim in reversed(generator_of(process)):
+            victim.send_signal(signal.SIGKILL)
+        process.wait()
+        reported = told(process)
+    run = api.recover(only_folder(tmp_path))
+    table = run.measured[0]
+    ok = int((table.text("status") == "ok").sum())
+    warmup = 2
+    assert ok >= reported
+    assert ok + warmup >= finished_by_server(url) - before - CONCURRENCY
+    assert run.meta.state == "recovered"
+    summary = api.report(run.path)
+    assert summary.points[0].counts.ok == ok
+    assert summary.verdict.word == "INVALID"  # 5,000 were planned
+    assert [listing.state for listing in api.list_runs(tmp_path)] == ["recovered"]
+
+
+def test_a_killed_parent_takes_its_worker_along(url: str, tmp_path: Path) -> None:
+    with start(url, tmp_path) as process:
+        assert process.stdout is not None
+        while int(process.stdout.readline()) == 0:
+            pass
+        parent, worker = generator_of(process)
+        parent.kill()
+        process.wait()
+        worker.wait(timeout=10)
+    run = api.recover(only_folder(tmp_path))
+    statuses = set(run.measured[0].text("status"))
+    assert statuses <= {"ok", "cancelled"}
+    assert "ok" in statuses
+
+
+def test_a_killed_worker_ends_the_run_and_keeps_what_was_finished(url: str, tmp_path: Path) -> None:
+    class KillTheWorker:
+        killed = False
+
+        def on_progress(self, progress: object) -> None:
+            if (
+                getattr(progress, "done", 0) > 20
+                and getattr(progress, "kind", "") == "measure"
+                and not self.killed
+            ):
+                self.killed = True
+                (worker,) = (
+                    c for c in psutil.Process().children() if "loadgen.worker" in " ".join(c.cmdline())
+                )
+                worker.kill()
+
+        def on_point_end(self, point: object) -> None:
+            pass
+
+    spec = RunSpec(
+        endpoint=Endpoint(url=url),
+        load=Load(max_concurrency=(4,), num_prompts=(3000,), warmup=1),
+        workload=Workload(input_len=(16,), output_len=(8,)),
+        output=Output(out=str(tmp_path)),
+    )
+    with pytest.raises(LoadgenError, match="worker process"):
+        api.run(spec, KillTheWorker())
+    run = api.recover(only_folder(tmp_path))
+    assert run.meta.state == "failed"
+    assert (run.measured[0].text("status") == "ok").sum() > 20

@@ -1,0 +1,159 @@
+"""From reads to a record, without a socket."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inferometer.client.decode import DecodeOptions, decode_steps
+from inferometer.client.dialects import DIALECTS
+from inferometer.client.exchange import Exchange, Read
+from inferometer.record.types import ChunkColumns, ChunkKind, RequestRecord
+from inferometer.testing.streams import delta, plain, sse, stream, usage
+
+MS = 1_000_000
+KEY = "sk-very-secret-key"
+
+
+def decode(
+    *sends: tuple[int, bytes], stream: bool = True, **options: Any
+) -> tuple[RequestRecord, ChunkColumns]:
+    """Feed ``(at_ms, bytes)`` reads to an exchange sent at 0 and decode it."""
+    exchange = Exchange(3, b"POST", 0)
+    exchange.sent_ns = 0
+    for at_ms, data in sends:
+        exchange.reads.append(Read(at_ms * MS, 1000, data))
+        exchange.bytes_in += len(data)
+        exchange.framer.feed(data)
+    exchange.end_ns = sends[-1][0] * MS
+    steps = decode_steps(
+        exchange, DecodeOptions(DIALECTS.get("openai-chat"), stream, [f"Bearer {KEY}"], len, **options)
+    )
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def reads(parts: list[tuple[int, bytes]], **how: Any) -> list[tuple[int, bytes]]:
+    return [
+        (round(send.at_s), send.data)
+        for send in stream([(float(at), data) for at, data in parts], **how).sends
+    ]
+
+
+def kinds(chunks: ChunkColumns) -> list[ChunkKind]:
+    return [ChunkKind(k) for k in chunks.kind]
+
+
+def test_a_stream_becomes_times_tokens_and_reasons() -> None:
+    record, chunks = decode(
+        *reads(
+            [
+                (5, sse(delta("", role="assistant"))),
+                (40, sse(delta(reasoning_content="hm"))),
+                (60, sse(delta("one"))),
+                (80, sse(delta(" two")) + sse(delta(" three"))),
+                (110, sse(delta(finish="stop")) + sse(usage(7, 4)) + sse("[DONE]")),
+            ]
+        ),
+        keep_text=True,
+    )
+    assert (record.status, record.finish_reason, record.http_status) == ("ok", "stop", 200)
+    assert (record.first_byte_ns, record.first_token_ns, record.first_answer_ns) == (5 * MS, 40 * MS, 60 * MS)
+    assert (record.last_token_ns, record.end_ns) == (80 * MS, 110 * MS)
+    assert (record.input_tokens_server, record.output_tokens_server) == (7, 4)
+    assert record.output == "hmone two three"
+    assert kinds(chunks)[:5] == [ChunkKind.ROLE, ChunkKind.REASONING, *[ChunkKind.CONTENT] * 3]
+    assert kinds(chunks)[5:] == [ChunkKind.OTHER, ChunkKind.USAGE, ChunkKind.DONE]
+    assert list(np.frombuffer(chunks.read, "<i4")) == [0, 1, 2, 3, 3, 4, 4, 4]
+    assert list(np.frombuffer(chunks.tokens, "<i4"))[1:5] == [1, 1, 1, 1]  # 4 output chunks, 4 tokens
+
+
+def test_tokens_of_a_chunk_are_unknown_when_counts_differ() -> None:
+    _, chunks = decode(
+        *reads([(1, sse(delta("many tokens"))), (2, sse(delta(finish="stop")) + sse(usage(7, 4)))])
+    )
+    assert set(np.frombuffer(chunks.tokens, "<i4")) == {-1}
+
+
+def test_usage_in_each_chunk_gives_the_tokens_of_each() -> None:
+    parts = [(i, sse({**delta("x"), "usage": usage(7, n)["usage"]})) for i, n in enumerate([2, 3, 6])]
+    record, chunks = decode(*reads([*parts, (9, sse(delta(finish="stop")))]))
+    assert list(np.frombuffer(chunks.tokens, "<i4"))[:3] == [2, 1, 3]
+    assert record.output_tokens_server == 6
+
+
+def test_an_error_event_is_a_failure_that_keeps_its_text_and_no_secret() -> None:
+    event = sse({"error": {"message": f"engine died, key {KEY}", "code": 500}})
+    record, chunks = decode(*reads([(1, sse(delta("x"))), (2, event), (3, sse("[DONE]"))]))
+    assert record.status == "stream_error"
+    assert record.error == "engine died, key ***"
+    assert kinds(chunks)[1] is ChunkKind.ERROR
+
+
+@pytest.mark.parametrize(
+    ("parts", "status"),
+    [
+        ([(1, sse(delta("x")))], "truncated"),
+        ([(1, sse(delta("x"))), (2, sse(delta(finish="stop")))], "ok"),
+        ([(1, sse(delta("x"))), (2, sse("[DONE]"))], "ok"),
+        ([(1, sse(delta("", role="assistant"))), (2, sse(delta(finish="stop")) + sse("[DONE]"))], "empty"),
+    ],
+)
+def test_how_a_stream_ended(parts: list[tuple[int, bytes]], status: str) -> None:
+    assert decode(*reads(parts))[0].status == status
+
+
+def test_an_http_error_keeps_status_and_a_bounded_body() -> None:
+    body = json.dumps({"error": {"message": "no model 'x' " + "y" * 9000}}).encode()
+    record, _ = decode((1, plain(404, "Not Found", body).sends[0].data))
+    assert (record.status, record.http_status) == ("http_error", 404)
+    assert record.error is not None
+    assert record.error.startswith("HTTP 404 Not Found: no model 'x'")
+    assert len(record.error) <= 400
+
+
+def test_a_web_page_instead_of_a_stream_is_named() -> None:
+    record, _ = decode((1, plain(200, "OK", b"<html><h1>Welcome</h1>", "text/html").sends[0].data))
+    assert record.status == "stream_error"
+    assert record.error is not None
+    assert "an event stream was asked for, the answer is text/html" in record.error
+
+
+def test_a_reply_without_a_stream_has_an_end_but_no_first_token() -> None:
+    reply = {
+        "choices": [{"message": {"content": "hello"}, "finish_reason": "stop"}],
+        **usage(3, 5),
+        "object": "x",
+    }
+    reply["choices"] = [{"message": {"content": "hello"}, "finish_reason": "stop"}]
+    record, chunks = decode((70, plain(200, "OK", json.dumps(reply).encode()).sends[0].data), stream=False)
+    assert (record.status, record.streamed, record.first_token_ns) == ("ok", False, None)
+    assert (record.last_token_ns, record.output_tokens_server) == (70 * MS, 5)
+    assert chunks.kind == b""
+
+
+def test_null_content_and_unknown_fields_are_no_output() -> None:
+    odd = {"choices": [{"index": 0, "delta": {"content": None, "new_field": [1]}, "logprobs": None}], "x": 1}
+    record, chunks = decode(*reads([(1, sse(odd)), (9, sse(delta("a"))), (10, sse("[DONE]"))]))
+    assert kinds(chunks)[0] is ChunkKind.ROLE
+    assert record.first_token_ns == 9 * MS
+
+
+def test_a_cut_answer_is_truncated_but_its_chunks_are_kept() -> None:
+    exchange = Exchange(0, b"", 0)
+    data = reads([(1, sse(delta("a"))), (2, sse(delta("b")))], cut=True)
+    for at_ms, part in data:
+        exchange.reads.append(Read(at_ms * MS, -1, part))
+        exchange.framer.feed(part)
+    exchange.failure, exchange.failure_text, exchange.end_ns = "truncated", "closed", 2 * MS
+    steps = decode_steps(exchange, DecodeOptions(DIALECTS.get("openai-chat"), True, []))
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    record, chunks = end.value.value
+    assert (record.status, record.error, len(chunks.kind)) == ("truncated", "closed", 2)

@@ -1,0 +1,217 @@
+"""Each condition once held and once broken; a run is what its worst condition says."""
+
+from typing import Any
+
+import pytest
+from run_builder import Chunk, point, request, run, steady_requests
+
+from inferometer.metrics.summary import summarize, summarize_point
+from inferometer.metrics.verdict import Condition, decide, worst
+from inferometer.record.types import ClientHealth, RequestRecord
+from inferometer.spec import Measure, Sampling
+
+FIXED = Sampling(ignore_eos=True)
+
+
+def judged(
+    requests: list[RequestRecord], chunks: list[Chunk], sampling: Sampling = FIXED, **fields: Any
+) -> dict[str, Condition]:
+    summary = summarize_point(point(requests, chunks, **fields), Measure(), sampling)
+    return {condition.name: condition for condition in summary.verdict.conditions}
+
+
+def changed(position: int, **fields: Any) -> tuple[list[RequestRecord], list[Chunk]]:
+    """A faultless point of 1,000 requests in which one request is another."""
+    requests, chunks = steady_requests(1000)
+    old = requests[position]
+    kept = {name: getattr(old, name) for name in old.__struct_fields__}
+    requests[position] = RequestRecord(**(kept | fields))
+    return requests, chunks
+
+
+def health(**fields: Any) -> list[ClientHealth]:
+    return [ClientHealth(**({"receive_clock": "kernel", "cpu_s": 0.1, "wall_s": 1.0} | fields))]
+
+
+def test_a_faultless_run_is_valid_and_lists_what_was_not_looked_at() -> None:
+    summary = summarize_point(point(*steady_requests(1000)), Measure(), FIXED)
+    assert summary.verdict.word == "VALID"
+    assert [c.name for c in summary.verdict.unknown] == ["steady window"]
+    assert not summary.verdict.failed
+    assert summary.stats_from_sent == {}
+
+
+def test_a_missing_record_is_a_hard_failure_but_not_after_a_time_limit() -> None:
+    requests, chunks = steady_requests(30)
+    assert judged(requests, chunks, planned_requests=31)["records"].ok is False
+    ended = judged(requests, chunks, planned_requests=31, stop_reason="data")["records"]
+    assert (ended.ok, "--oversample" in ended.next_step) == (False, True)
+    after_limit = judged(requests, chunks, planned_requests=31, dispatched=30, stop_reason="duration")
+    assert after_limit["records"].ok is True
+
+
+def test_failures_above_the_limit_are_a_hard_failure() -> None:
+    for failures, ok in ((1, True), (2, False)):
+        requests, chunks = steady_requests(1000)
+        for i in range(failures):
+            requests[i] = request(i, planned=100.0 * i, sent=100.0 * i, end=100.0 * i + 5, status="timeout")
+        assert judged(requests, chunks)["errors"].ok is ok
+    assert judged([], [])["errors"].ok is False
+
+
+def test_a_request_cut_off_by_the_time_limit_is_no_failure_but_a_warning() -> None:
+    requests, chunks = steady_requests(50)
+    requests.append(request(50, planned=5000, sent=5000, end=5010, status="cancelled"))
+    stopped = judged(requests, chunks, stop_reason="duration")
+    assert (stopped["errors"].ok, stopped["cut off"].ok) == (True, False)
+    assert judged(requests, chunks)["errors"].ok is False, "nobody asked for that cancellation"
+
+
+def test_late_sends_fail_but_not_the_wait_for_a_permit_nor_the_time_to_connect() -> None:
+    requests, chunks = steady_requests(100)
+    held = [
+        request(r.index, planned=r.planned_ns / 1e6 - 50, queued=r.planned_ns / 1e6 - 40,
+                connect_start=r.planned_ns / 1e6 - 40, connect_end=r.planned_ns / 1e6 - 1,
+                sent=r.planned_ns / 1e6, first_token=r.first_token_ns / 1e6, last_token=r.last_token_ns / 1e6,
+                end=r.end_ns / 1e6, output_tokens_server=3)
+        for r in requests
+    ]  # fmt: skip
+    assert judged(held, chunks)["send lag"].measured == pytest.approx(1.0)
+    assert judged(held, chunks)["send lag"].ok is True
+    late = [request(i, planned=100.0 * i, sent=100.0 * i + 3, end=100.0 * i + 50) for i in range(100)]
+    assert judged(late, [])["send lag"].ok is False
+
+
+def test_a_burst_has_time_to_be_written_but_not_any_time() -> None:
+    load = {"request_rate": "inf", "max_concurrency": None}
+    for pace_ms, ok in ((0.09, True), (0.2, False)):
+        burst = [request(i, planned=0, sent=pace_ms * i, end=500) for i in range(1000)]
+        assert judged(burst, [], load=load)["send lag"].ok is ok
+
+
+def test_one_very_late_send_is_a_warning() -> None:
+    conditions = judged(*changed(7, planned_ns=700_000_000 - 25_000_000))
+    assert (conditions["send lag"].ok, conditions["latest send"].ok) == (True, False)
+
+
+def open_loop(count: int, stretch: float, **load: Any) -> dict[str, Condition]:
+    requests = [
+        request(i, planned=10.0 * i, sent=10.0 * i * stretch, end=10.0 * i * stretch + 5)
+        for i in range(count)
+    ]
+    return judged(requests, [], load={"request_rate": 100.0, "max_concurrency": None} | load)
+
+
+def test_the_rate_has_to_be_achieved_within_one_percent() -> None:
+    assert open_loop(1000, 1.005)["achieved rate"].ok is True
+    broken = open_loop(1000, 1.02)["achieved rate"]
+    assert broken.ok is False
+    assert broken.measured == pytest.approx(100 / 1.02)
+    assert broken.limit == pytest.approx(100)
+    assert "limit of 4" in open_loop(1000, 1.02, max_concurrency=4)["achieved rate"].next_step
+    assert open_loop(5, 1.04)["achieved rate"].ok is True, "1.6 ms over five requests is no wrong rate"
+    assert open_loop(1, 1.0)["achieved rate"].ok is None
+    all_at_once = open_loop(50, 1.0, request_rate="inf")
+    assert not {"achieved rate", "concurrency"} & set(all_at_once)
+
+
+def closed_loop(idle_ms: float, rounds: int = 20, asked: int = 4) -> dict[str, Condition]:
+    requests = [
+        request(
+            r * asked + c, planned=r * 100.0, sent=r * 100.0 + (idle_ms if r else 0.0), end=r * 100.0 + 100
+        )
+        for r in range(rounds)
+        for c in range(asked)
+    ]
+    return judged(requests, [], load={"request_rate": None, "max_concurrency": asked})
+
+
+def test_the_concurrency_has_to_be_held_on_the_plateau() -> None:
+    assert closed_loop(idle_ms=1)["concurrency"].ok is True
+    broken = closed_loop(idle_ms=10)["concurrency"]
+    assert broken.ok is False
+    assert broken.measured == pytest.approx(3.6, abs=0.01)
+    unknown = closed_loop(idle_ms=1, rounds=1)["concurrency"]
+    assert unknown.ok is None
+    assert "--num-prompts 20" in unknown.next_step
+
+
+def test_a_hard_condition_that_is_not_known_is_never_a_pass() -> None:
+    requests, chunks = steady_requests(1000)
+    summary = summarize_point(point(requests, chunks, health=[]), Measure(), FIXED)
+    assert summary.verdict.word == "WARN"
+    assert {c.name for c in summary.verdict.unknown if c.level == "hard"} == {
+        "receive lag",
+        "client CPU",
+        "clock",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "ok"),
+    [
+        ({"cpu_s": 0.86}, "client CPU", False),
+        ({"clock_steps": 1}, "clock", False),
+        ({"receive_clock": "user", "loop_turn_max_s": 0.0009}, "receive lag", True),
+        ({"receive_clock": "user", "loop_turn_max_s": 0.5}, "receive lag", None),
+    ],
+)
+def test_the_client_has_to_be_fit(fields: dict[str, Any], name: str, ok: bool | None) -> None:
+    assert judged(*steady_requests(30), health=health(**fields))[name].ok is ok
+
+
+def test_read_lag_without_kernel_times_is_judged_when_it_is_known() -> None:
+    requests, chunks = steady_requests(30)
+    slow = [chunk._replace(lag_ms=1.5) for chunk in chunks]
+    assert judged(requests, slow, health=health(receive_clock="user"))["receive lag"].ok is False
+    assert judged(requests, slow)["receive clock"].ok is True, "kernel times make the lag irrelevant"
+
+
+def test_an_answer_in_one_piece_was_not_streamed() -> None:
+    requests, chunks = steady_requests(100)
+    in_one = [chunk for chunk in chunks if chunk.read == 0]
+    assert judged(requests, in_one)["streamed"].ok is False
+    assert "streamed" not in judged(requests, in_one, sampling=Sampling(stream=False))
+    whole = [chunk._replace(tokens=3) for chunk in in_one]
+    assert judged(requests, whole)["streamed"].ok is True, "three tokens decoded in one step"
+
+
+def test_the_output_length_has_to_be_the_fixed_one() -> None:
+    requests, chunks = steady_requests(1000)
+    short = [
+        RequestRecord(**({n: getattr(r, n) for n in r.__struct_fields__} | {"output_tokens_server": 2}))
+        for r in requests
+    ]
+    assert judged(short, chunks)["output length"].measured == pytest.approx(1 / 3)
+    assert judged(short, chunks)["output length"].ok is False
+    assert "output length" not in judged(short, chunks, sampling=Sampling(ignore_eos=False))
+    assert "output length" in judged(short, chunks, sampling=Sampling(), dataset={"name": "random"})
+    unknown = changed(3, output_tokens_server=None)
+    assert judged(*unknown)["output length"].ok is None
+
+
+def test_warnings_on_what_was_measured() -> None:
+    assert judged(*changed(0, output_tokens_server=None))["usage missing"].ok is False
+    assert judged(*changed(0, finish_reason="stop"))["other finish reasons"].ok is False
+    free = judged(*changed(0, finish_reason="stop"), sampling=Sampling(ignore_eos=False))
+    assert free["other finish reasons"].ok is True
+    assert judged(*changed(0, cached_tokens=80))["cached prompt tokens"].ok is True, "exactly 1 %"
+    assert judged(*changed(0, cached_tokens=81))["cached prompt tokens"].ok is False
+    assert judged(*steady_requests(5), repeated_prompts=1)["repeated prompts"].ok is False
+    assert judged(*steady_requests(999))["samples"].ok is False
+    requests, chunks = steady_requests(10)
+    joined = [chunk._replace(read=0) if chunk.read < 2 and chunk.request == 0 else chunk for chunk in chunks]
+    assert judged(requests, joined)["coalesced chunks"].measured == pytest.approx(2 / 30)
+
+
+def test_a_run_is_as_good_as_its_worst_point_and_a_run_of_nothing_is_invalid() -> None:
+    good = point(*steady_requests(1000))
+    few = point(*steady_requests(30), index=2)
+    spec = {"sampling": {"ignore_eos": True}}
+    assert summarize(run(good, spec=spec)).verdict.word == "VALID"
+    assert summarize(run(good, few, spec=spec)).verdict.word == "WARN"
+    assert summarize(run(good, spec=spec, state="interrupted")).verdict.word == "WARN"
+    warm_up = point(*steady_requests(4), kind="warmup")
+    assert summarize(run(warm_up, spec=spec)).verdict.word == "INVALID"
+    assert worst([]) == "INVALID"
+    assert decide([]).word == "VALID"

@@ -1,0 +1,110 @@
+import re
+from typing import Any
+
+from run_builder import point, request, run, steady_requests, tiny
+
+from inferometer.metrics.summary import summarize
+from inferometer.record.tables import PointTable
+from inferometer.report.console import render_run
+
+FIXED = {"sampling": {"ignore_eos": True}}
+
+
+def mostly_failed(planned: int = 1000, ok: int = 388) -> PointTable:
+    """The second block of the DCU load test: all at once, and most requests fail."""
+    requests, chunks = steady_requests(ok)
+    refused = [
+        request(i, planned=0, sent=0, end=4.0, status="http_error", http_status=503, streamed=False,
+                error=f"HTTP 503 Service Unavailable: queue of {i} is full")
+        for i in range(ok, planned)
+    ]  # fmt: skip
+    load = {"request_rate": "inf", "max_concurrency": None, "burstiness": 1.0, "closed": False}
+    return point([*requests, *refused], chunks, load=load)
+
+
+def test_a_run_in_which_most_failed_is_invalid_and_says_so_first() -> None:
+    summary = summarize(run(mostly_failed(), spec=FIXED))
+    assert summary.verdict.word == "INVALID"
+    lines = render_run(summary).splitlines()
+    assert lines[0] == "INVALID: failed 612 of 1,000 (61.2 %)"
+    assert lines[1].startswith("  - errors 61.2 %, limit 0.1 %")
+    text = "\n".join(lines)
+    assert (
+        "612 x http_error: HTTP 503 Service Unavailable: queue of 388 is full (first: point 1, request 388)"
+        in text
+    )
+    assert re.search(r"Failed requests: +612$", text, re.MULTILINE)
+
+
+def test_a_valid_run_reads_well() -> None:
+    tables = [
+        point(*steady_requests(1000), index=i, load={"max_concurrency": c, "request_rate": None})
+        for i, c in ((1, 1), (2, 1))
+    ]
+    for table, length in zip(tables, (128, 2048), strict=True):
+        table.point.load["output_len"] = length
+    text = render_run(summarize(run(*tables, spec=FIXED)))
+    assert text.splitlines()[:12] == [
+        "VALID: no request failed of 2,000",
+        "  not known: steady window (not checked: numbers cover the whole load point, ramp-up and drain",
+        "    included)",
+        "",
+        "Load points, qwen2.5-7b",
+        "  load                     req/s  out tok/s  TTFT p50/p99 ms  TPOT p50/p99 ms  failed",
+        "  concurrency 1, out 128   10.00      30.00    30.00 / 30.00    30.00 / 30.00       0",
+        "  concurrency 1, out 2048  10.00      30.00    30.00 / 30.00    30.00 / 30.00       0",
+        "",
+        "Client: 1 worker, busiest 10.0 % of a core, kernel receive times, send lag p99 0 ms",
+        "",
+        "As vllm bench serve counts it, concurrency 1, out 2048",
+    ]
+
+
+def test_a_percentile_that_is_not_shown_has_one_footnote() -> None:
+    text = render_run(summarize(run(point(*steady_requests(200)), point(*steady_requests(30)), spec=FIXED)))
+    assert text.startswith("WARN: samples\n  - concurrency 1: samples 200 values, limit 1,000 values")
+    assert "At 1 more load point too." in text
+    assert text.count("n/a: p99 needs 1,000 requests\n") == 1
+    assert "30.00 / n/a" in text
+
+
+def test_what_was_not_measured_is_named() -> None:
+    requests, chunks = steady_requests(30, tokens=1)
+    text = render_run(summarize(run(point(requests, chunks), spec=FIXED)))
+    assert "n/a: p99 needs 1,000 requests, TPOT could not be measured" in text
+
+
+def test_every_part_with_numbers_says_when_they_are_simulated() -> None:
+    spec: dict[str, Any] = FIXED | {"measure": {"slo": ["ttft:200", "failed<=0.1%"]}}
+    text = render_run(summarize(run(point(*steady_requests(1000)), spec=spec, simulated=True)))
+    for part in text.split("\n\n"):
+        assert "simulated" in part, part
+    assert "= Serving Benchmark Result (simulated) =" in text
+
+
+def test_objectives_are_told_per_load_point() -> None:
+    spec = FIXED | {"measure": {"slo": ["ttft:25", "p50_ttft<=200ms", "p99_ttft<=200ms", "failed<=0%"]}}
+    summary = summarize(run(point(*steady_requests(30)), spec=spec))
+    text = render_run(summary)
+    assert "concurrency 1: goodput 0.00 req/s, 0 % of requests within ttft:25" in text
+    assert "concurrency 1: p50_ttft<=200ms met, measured 30 ms" in text
+    assert "concurrency 1: p99_ttft<=200ms not known, measured n/a (needs 1,000 values, has 30)" in text
+
+
+def test_colour_only_when_asked_and_text_wraps_at_the_width() -> None:
+    summary = summarize(run(tiny(), spec={}))
+    assert "\x1b" not in render_run(summary)
+    assert render_run(summary, colour=True).startswith("\x1b[1;31mINVALID: failed 1 of 4 (25.0 %)\x1b[0m\n")
+    sentences = [line for line in render_run(summary, 60).splitlines() if line.startswith(("  -", "    "))]
+    assert max(map(len, sentences)) <= 60
+
+
+def test_an_empty_run_still_renders() -> None:
+    assert render_run(summarize(run())).startswith("INVALID: measured points")
+
+
+def test_the_headline_names_what_made_a_run_invalid() -> None:
+    table = point(*steady_requests(30), load={"max_concurrency": 16, "request_rate": None})
+    assert render_run(summarize(run(table, spec=FIXED))).startswith(
+        "INVALID: concurrency\n  - concurrency 0.98 requests"
+    )
