@@ -17,7 +17,7 @@ from inferometer.client.sse import events
 from inferometer.record.types import OUTPUT_KINDS, ChunkColumns, ChunkKind, RequestRecord, Status
 
 # Events decoded between two looks at the sockets.
-STEP_EVENTS = 64
+STEP_EVENTS = 16
 
 
 class DecodeOptions(NamedTuple):

@@ -1,7 +1,7 @@
 """HTTP/1.1 responses: where a message ends while it arrives, and what its body is afterwards (RFC 9112).
 
-While bytes arrive only the end of the message is looked for. A chunked message always ends with CRLF CRLF, so
-the chunk sizes are walked only when a read ends that way; for LF-framed event streams that happens once.
+While bytes arrive only the end of the message is looked for: a chunked body costs one look at each size line, so
+that no long walk is left for the moment at which the stream ends and the next request should go out.
 """
 
 from __future__ import annotations
@@ -64,31 +64,27 @@ class Mode(IntEnum):
 
 
 class Framer:
-    """Finds the end of one response. Feed it each read; it keeps no more than the unwalked bytes.
+    """Finds the end of one response. Feed it each read; it keeps no more than an incomplete line.
 
     Attributes:
         head: the final (not 1xx) head once it has arrived.
         extra: bytes after the end of the message; a connection with such bytes must not be used again.
     """
 
-    __slots__ = ("_mode", "_need", "_pending", "_tail", "extra", "head", "skipped")
+    __slots__ = ("_mode", "_need", "_rest", "extra", "head", "skipped")
 
     def __init__(self) -> None:
         self.head: Head | None = None
         self.extra = 0
         self.skipped = 0  # bytes of 1xx heads before the final one
         self._mode = Mode.HEAD
-        self._pending: list[bytes] = []
+        self._rest = b""  # HEAD: what has arrived. CHUNKED: an incomplete size line or trailer
         self._need = 0  # LENGTH: body bytes to come. CHUNKED: bytes to skip before the next size line
-        self._tail = b""
 
     def feed(self, data: bytes) -> bool:
         """Take one read; True when the message is complete."""
         if self._mode is Mode.CHUNKED:
-            self._pending.append(data)
-            tail = data if len(data) >= 4 else self._tail + data
-            self._tail = tail[-4:]
-            return tail.endswith(b"\r\n\r\n") and self._walk()
+            return self._walk(data)
         if self._mode is Mode.LENGTH:
             self._need -= len(data)
             return self._finish(-self._need) if self._need <= 0 else False
@@ -103,18 +99,17 @@ class Framer:
     def _finish(self, extra: int) -> bool:
         self.extra = extra
         self._mode = Mode.DONE
-        self._pending = []
+        self._rest = b""
         return True
 
     def _feed_head(self, data: bytes) -> bool:
-        self._pending.append(data)
-        joined = b"".join(self._pending)
+        joined = self._rest + data
         while True:
             end = joined.find(b"\r\n\r\n") + 4
             if end < 4:
                 if len(joined) > MAX_HEAD_BYTES or (len(joined) >= 5 and not joined.startswith(b"HTTP/")):
                     raise ProtocolError(f"not an HTTP/1.x response: it starts with {joined[:60]!r}")
-                self._pending = [joined]
+                self._rest = joined
                 return False
             head = parse_head(joined, end)
             joined = joined[end:]
@@ -122,7 +117,7 @@ class Framer:
                 break
             self.skipped += end
         self.head = head
-        self._pending = []
+        self._rest = b""
         return self._start_body(head, joined)
 
     def _start_body(self, head: Head, rest: bytes) -> bool:
@@ -130,7 +125,7 @@ class Framer:
             return self._finish(len(rest))
         if "chunked" in head.headers.get("transfer-encoding", "").lower():
             self._mode = Mode.CHUNKED
-            return self.feed(rest) if rest else False
+            return self._walk(rest)
         length = head.headers.get("content-length")
         if length is None:
             self._mode = Mode.CLOSE
@@ -141,25 +136,23 @@ class Framer:
         self._need = int(length)
         return self.feed(rest)
 
-    def _walk(self) -> bool:
-        """Walk the chunk sizes of what is pending; True at the end of the message."""
-        data = b"".join(self._pending)
+    def _walk(self, data: bytes) -> bool:
+        """Step over the chunks in ``data``; True at the end of the message."""
+        if self._rest:
+            data, self._rest = self._rest + data, b""
         at = self._need
-        while at <= len(data):
+        while at < len(data):
             line_end = data.find(b"\r\n", at)
-            if line_end < 0:
-                break
-            size = chunk_size(data, at, line_end)
+            size = chunk_size(data, at, line_end) if line_end >= 0 else -1
             if size == 0:
                 end = trailer_end(data, line_end)
                 if end >= 0:
                     return self._finish(len(data) - end)
-                break
+            if size <= 0:
+                self._rest, self._need = data[at:], 0
+                return False
             at = line_end + 2 + size + 2
-        if at > len(data):
-            self._pending, self._need = [], at - len(data)
-        else:
-            self._pending, self._need = [data[at:]], 0
+        self._need = at - len(data)
         return False
 
 

@@ -28,6 +28,9 @@ CONNECT_LIMIT_NS = 5_000_000_000
 CONNECTS_PER_TURN = 16
 OPEN_LOOP_CONNECTIONS = 64
 LOW_WATER = 1024
+# Engines send the tokens of one step for all streams in a burst; only a pause longer than the gaps within a burst
+# is a good moment to decode.
+QUIET_NS = 150_000
 
 
 class PointRun:
@@ -73,6 +76,7 @@ class PointRun:
         self.stop_level = 0
         self.give_up_ns: int | None = None
         self.done = self.failed = self.output_tokens = 0
+        self.quiet = False  # nothing arrived when the transport was last asked
         self.disk_error: str | None = None
         self.health = HealthMeter(self.clock.now_ns())
         self.status_at_ns = 0
@@ -86,10 +90,11 @@ class PointRun:
             now_ns = self.clock.now_ns()
             self.health.turn(now_ns - woke_ns)
             self._dispatch(now_ns)
-            ready = self.reactor.poll(self._deadline())
+            ready = self.reactor.poll(self._deadline(now_ns))
             woke_ns = self.clock.now_ns()
             self._collect()
-            if self.backlog and (not ready or self.backlog.overdue(woke_ns)):
+            self.quiet = not ready
+            if self.quiet or self.backlog.overdue(woke_ns):
                 self.backlog.step(woke_ns)
             self._attend(woke_ns)
         self.backlog.drain(self.clock.now_ns)
@@ -134,14 +139,15 @@ class PointRun:
             return False
         return self.stop_level > 0 or self.schedule.exhausted() or (self.complete and not self.requests)
 
-    def _deadline(self) -> int | None:
-        """How long the transport may wait: not at all while decoding is to be done."""
-        if self.backlog or self.reactor.finished:
+    def _deadline(self, now_ns: int) -> int:
+        """Until when the transport may wait: a moment while decoding is to be done, not at all once it is quiet."""
+        if self.backlog and self.quiet:
             return 0
+        until_ns = min(self.status_at_ns, now_ns + QUIET_NS) if self.backlog else self.status_at_ns
         if self.stop_level:
-            return min(self.give_up_ns or 0, self.status_at_ns)
+            return min(self.give_up_ns or 0, until_ns)
         due = self.schedule.wake_ns()
-        return self.status_at_ns if due is None else min(self.epoch_ns + due, self.status_at_ns)
+        return until_ns if due is None else min(self.epoch_ns + due, until_ns)
 
     def _dispatch(self, now_ns: int) -> None:
         if self.stop_level:
