@@ -18,6 +18,18 @@ MS = 1_000_000
 KEY = "sk-very-secret-key"
 
 
+def run_to_end(steps: Any) -> Any:
+    """The value that a generator returns at its end."""
+    kept = []
+
+    def keep() -> Any:
+        kept.append((yield from steps))
+
+    for _ in keep():
+        continue
+    return kept[0]
+
+
 def decode(
     *sends: tuple[int, bytes], stream: bool = True, **options: Any
 ) -> tuple[RequestRecord, ChunkColumns]:
@@ -32,11 +44,7 @@ def decode(
     steps = decode_steps(
         exchange, DecodeOptions(DIALECTS.get("openai-chat"), stream, [f"Bearer {KEY}"], len, **options)
     )
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
+    return run_to_end(steps)
 
 
 def reads(parts: list[tuple[int, bytes]], **how: Any) -> list[tuple[int, bytes]]:
@@ -153,7 +161,5 @@ def test_a_cut_answer_is_truncated_but_its_chunks_are_kept() -> None:
         exchange.framer.feed(part)
     exchange.failure, exchange.failure_text, exchange.end_ns = "truncated", "closed", 2 * MS
     steps = decode_steps(exchange, DecodeOptions(DIALECTS.get("openai-chat"), True, []))
-    with pytest.raises(StopIteration) as end:
-        next(steps)
-    record, chunks = end.value.value
+    record, chunks = run_to_end(steps)
     assert (record.status, record.error, len(chunks.kind)) == ("truncated", "closed", 2)
