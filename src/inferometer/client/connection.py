@@ -42,6 +42,7 @@ class Connection:
         "stamped",
         "started_ns",
         "tls",
+        "used",
     )
 
     def __init__(
@@ -52,6 +53,7 @@ class Connection:
         self._connected = False
         self.ready = False
         self.exchange: Exchange | None = None
+        self.used = False  # has carried an exchange
         self.started_ns = now_ns
         self.idle_since_ns = now_ns
         self._out = b""

@@ -35,6 +35,7 @@ class Exchange:
         "planned_ns",
         "queued_ns",
         "reads",
+        "reused",
         "sent_ns",
         "wire",
     )
@@ -46,6 +47,7 @@ class Exchange:
         self.queued_ns = queued_ns
         self.connect_start_ns: int | None = None
         self.connect_end_ns: int | None = None
+        self.reused = False  # sent on a connection that had carried another exchange
         self.sent_ns: int | None = None
         self.end_ns: int | None = None
         self.reads: list[Read] = []

@@ -22,6 +22,8 @@ from inferometer.record.types import Status
 READ_BUFFER_BYTES = 1 << 18
 # Servers close idle connections, most after 5 s; one that is younger is not in danger of a race with that.
 IDLE_REUSE_NS = 4_000_000_000
+# A server that closes a connection sooner than this after an answer does not mean its keep-alive.
+BROKEN_KEEP_ALIVE_NS = 1_000_000_000
 
 
 class Reactor:
@@ -42,6 +44,8 @@ class Reactor:
         self.offset = ClockOffset(clock.now_ns)
         self.finished: deque[Exchange] = deque()
         self.kernel_stamps: bool | None = None  # unknown until the first connection
+        self.keep_alive = True  # whether the server keeps the connections it promises to keep
+        self.resent = 0  # exchanges that met a connection the server was just closing
         self.woken: set[int] = set()  # descriptors of others that the last poll found readable
         self._tls: SSLContext | None = client_context(target) if target.tls else None
         self._address = target.addresses[0]
@@ -73,7 +77,8 @@ class Reactor:
         now_ns = self.clock.now_ns()
         while self._idle:
             _, connection = self._idle.popitem()
-            if now_ns - connection.idle_since_ns < IDLE_REUSE_NS:
+            if self.keep_alive and now_ns - connection.idle_since_ns < IDLE_REUSE_NS:
+                exchange.reused = connection.used
                 self._start(connection, exchange)
                 return
             self._drop(connection)
@@ -192,7 +197,8 @@ class Reactor:
             head = exchange.framer.head
             assert head is not None
             connection.exchange = None
-            if head.keep_alive and not exchange.framer.extra:
+            connection.used = True
+            if self.keep_alive and head.keep_alive and not exchange.framer.extra:
                 self._make_idle(connection, self.clock.now_ns())
             else:
                 self._drop(connection)
@@ -203,10 +209,26 @@ class Reactor:
             connection.exchange = None
             self._drop(connection)
             self._end(exchange, exchange.reads[-1].at_ns)
-            return
-        if ended.failure is None and not exchange.reads:
-            ended = Ended("connect_error", "the server closed the connection without an answer")
-        self._fail(connection, ended.failure or "truncated", ended.text)
+        elif exchange.reused and not exchange.reads:
+            self._resend(connection, exchange)
+        elif ended.failure is None and not exchange.reads:
+            self._fail(connection, "connect_error", "the server closed the connection without an answer")
+        else:
+            self._fail(connection, ended.failure or "truncated", ended.text)
+
+    def _resend(self, connection: Connection, exchange: Exchange) -> None:
+        """Send again on a new connection: the server closed a kept one and has not seen the request.
+
+        RFC 9112, 9.3.1 has clients do so. The planned time stays; what was lost is part of the latency from it.
+        """
+        now_ns = self.clock.now_ns()
+        if (exchange.sent_ns or now_ns) - connection.idle_since_ns < BROKEN_KEEP_ALIVE_NS:
+            self.keep_alive = False
+        self.resent += 1
+        connection.exchange = None
+        self._drop(connection)
+        exchange.reused, exchange.sent_ns, exchange.connect_start_ns = False, None, now_ns
+        self._connect(exchange)
 
     def _make_idle(self, connection: Connection, now_ns: int) -> None:
         connection.idle_since_ns = now_ns

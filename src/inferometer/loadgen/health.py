@@ -32,10 +32,12 @@ class HealthMeter:
 
     Args:
         now_ns: monotonic time of the start.
+        resent: the reactor's count of resent requests so far.
     """
 
-    def __init__(self, now_ns: int) -> None:
+    def __init__(self, now_ns: int, resent: int = 0) -> None:
         self._start_ns = now_ns
+        self._resent = resent
         self._usage = _usage()
         self._turn_max_ns = 0
 
@@ -58,6 +60,8 @@ class HealthMeter:
             backlog_peak_bytes=backlog.peak_bytes,
             backlog_peak_age_s=backlog.peak_age_ns / 1e9,
             loop_turn_max_s=self._turn_max_ns / 1e9,
+            resent=reactor.resent - self._resent,
+            keep_alive=reactor.keep_alive,
             clock_offset_drift_ns=reactor.offset.drift_max_ns,
             clock_steps=reactor.offset.steps,
         )

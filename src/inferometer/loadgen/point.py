@@ -78,7 +78,7 @@ class PointRun:
         self.done = self.failed = self.output_tokens = 0
         self.quiet = False  # nothing arrived when the transport was last asked
         self.disk_error: str | None = None
-        self.health = HealthMeter(self.clock.now_ns())
+        self.health = HealthMeter(self.clock.now_ns(), self.reactor.resent)
         self.status_at_ns = 0
 
     def run(self) -> PointRecord:
@@ -119,7 +119,12 @@ class PointRun:
         load = self.start.load
         wanted = min(load["max_concurrency"] or OPEN_LOOP_CONNECTIONS, load["num_prompts"] or 1 << 30)
         limit_ns = self.clock.now_ns() + CONNECT_LIMIT_NS
-        while self.reactor.idle < wanted and self.clock.now_ns() < limit_ns and self.stop_level < 2:
+        while (
+            self.reactor.keep_alive
+            and self.reactor.idle < wanted
+            and self.clock.now_ns() < limit_ns
+            and self.stop_level < 2
+        ):
             before = self.reactor.connections
             for _ in range(min(CONNECTS_PER_TURN, wanted - before)):
                 self.reactor.open_idle()
@@ -129,7 +134,7 @@ class PointRun:
                 return  # nobody listens: the requests themselves will say so
 
     def _begin(self) -> None:
-        self.health = HealthMeter(self.clock.now_ns())
+        self.health = HealthMeter(self.clock.now_ns(), self.reactor.resent)
         self.epoch_ns = self.clock.now_ns() + LEAD_NS
         self.point.epoch_ns = self.epoch_ns
         self._append(PointStart(self.point, self.worker))

@@ -101,6 +101,8 @@ class ClientHealth(msgspec.Struct, frozen=True, kw_only=True):
     backlog_peak_bytes: int = 0
     backlog_peak_age_s: float = 0.0
     loop_turn_max_s: float = 0.0
+    resent: int = 0  # requests that met a kept connection which the server was closing
+    keep_alive: bool = True  # False: the server does not keep connections, so each request opens its own
     clock_offset_drift_ns: int | None = None  # largest change between two samples of realtime - monotonic
     clock_steps: int = 0  # changes too large for steering
 
