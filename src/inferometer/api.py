@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 
 from inferometer.client.dialects import DIALECTS
-from inferometer.client.probe import ask_server, choose_model
+from inferometer.client.probe import choose_model, find_server
 from inferometer.client.target import Target, Timeouts, resolve
 from inferometer.clock import MonotonicClock
-from inferometer.errors import InferometerError, UsageError
+from inferometer.errors import InferometerError, InterruptedEarlyError, UsageError
 from inferometer.loadgen.progress import NullObserver, Observer
 from inferometer.loadgen.run import RunPlan, execute
 from inferometer.loadgen.stop import StopSignal
@@ -24,6 +24,7 @@ from inferometer.record.tables import RunRecord
 from inferometer.report.files import write_summary
 from inferometer.simulator import SimSettings, start_simulated_server
 from inferometer.spec import Endpoint, Load, Output, RunSpec, Sampling, Workload, load_points, warmup_point
+from inferometer.spec.url import credentials_in
 from inferometer.workload import RowFeed, load_tokenizer, open_dataset
 
 QUESTIONS = Path(__file__).parent / "workload" / "data" / "questions.jsonl"
@@ -74,8 +75,15 @@ def run(spec: RunSpec, observer: Observer | None = None, stop: StopSignal | None
         InferometerError: something a person can act on; see ``inferometer.errors``.
     """
     stop = stop or StopSignal()
-    folder = execute(prepare(spec), observer or NullObserver(), stop)
-    summary = report(folder)
+    plan = prepare(spec, stop)
+    if stop.level:
+        raise InterruptedEarlyError("interrupted before the first request was sent")
+    folder = execute(plan, observer or NullObserver(), stop)
+    try:
+        summary = report(folder)
+    except InferometerError as error:
+        error.run_folder = str(folder)
+        raise
     return RunResult(folder, summary, _exit_code(summary, stop))
 
 
@@ -90,7 +98,7 @@ def demo(
         on_ready: told the address of the simulated server once it listens.
         stop: ends the run early.
     """
-    with start_simulated_server(SimSettings()) as server:
+    with start_simulated_server(SimSettings(answer_tokens_median=28, answer_tokens_sigma=0.5)) as server:
         on_ready(server.url)
         return run(_demo_spec(server.url, out), observer, stop)
 
@@ -101,17 +109,20 @@ def _demo_spec(url: str, out: str) -> RunSpec:
         # The last point has the 1,000 requests that a p99 needs; the others about as long a time.
         load=Load(max_concurrency=(1, 2, 4, 8, 16, 32), num_prompts=(30, 60, 120, 240, 450, 1000)),
         workload=Workload(dataset="openqa", dataset_path=str(QUESTIONS), oversample=True),
-        sampling=Sampling(max_tokens=32, ignore_eos=True),
+        # Answers end by themselves: of equal length, all streams would end, and the next ones begin, in one step.
+        sampling=Sampling(max_tokens=128),
         output=Output(out=out, label=("demo",)),
     )
 
 
-def prepare(spec: RunSpec) -> RunPlan:
+def prepare(spec: RunSpec, stop: StopSignal | None = None) -> RunPlan:
     """Settle everything that can fail before the first request: lists, data, address, model.
 
     Raises:
         UsageError, DataError, EndpointError: what is wrong and what to do.
+        InterruptedEarlyError: ``stop`` was asked for while the server was silent.
     """
+    stop = stop or StopSignal()
     points = load_points(spec)
     warmup = warmup_point(spec, points[0])
     parse_slos(spec.measure.slo)
@@ -123,8 +134,7 @@ def prepare(spec: RunSpec) -> RunPlan:
     RowFeed(lambda point: open_dataset(spec.workload, point, tokenizer), spec.workload.oversample).take(
         longest, "check"
     )
-    target = _target(spec.endpoint)
-    server = ask_server(target, MonotonicClock())
+    target, server = find_server(_target(spec.endpoint), MonotonicClock(), lambda: stop.level > 0)
     model = choose_model(spec.endpoint.model, server, target)
     return RunPlan(spec, target, server, model, (warmup, *points) if warmup else points, tokenizer, feed)
 
@@ -136,6 +146,7 @@ def _target(endpoint: Endpoint) -> Target:
     return msgspec.structs.replace(
         resolve(endpoint.url),
         headers=headers,
+        query_secrets=credentials_in(endpoint.endpoint or ""),
         ca_file=endpoint.ca_file,
         insecure=endpoint.insecure,
         timeouts=Timeouts(
@@ -158,7 +169,8 @@ def _exit_code(summary: RunSummary, stop: StopSignal) -> int:
         return EXIT_INTERRUPTED
     if summary.verdict.word == "INVALID":
         return EXIT_INVALID
-    missed = any(result.met is False for point in summary.points for result in point.slo)
+    # A limit that cannot be judged must not pass for a limit that was met.
+    missed = any(result.met is not True for point in summary.points for result in point.slo)
     return EXIT_SLO_NOT_MET if missed else 0
 
 
@@ -197,8 +209,6 @@ def recover(path: Path) -> RunRecord:
         if meta.state == "running":
             meta.state = "recovered"
             meta.notes.append("recovered from the journal of a run that did not end by itself")
-        for point in meta.points:
-            point.stop_reason = point.stop_reason or "lost"
         close_journal(path, meta)
     return read_run(path)
 

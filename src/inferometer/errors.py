@@ -9,6 +9,9 @@ class InferometerError(Exception):
     Args:
         message: which thing, which value, which rule was broken.
         next_step: what to do about it; empty when the message already says so.
+
+    Attributes:
+        run_folder: where what was measured before is kept; None when nothing was.
     """
 
     exit_code = 2
@@ -17,6 +20,7 @@ class InferometerError(Exception):
         super().__init__(message)
         self.message = message
         self.next_step = next_step
+        self.run_folder: str | None = None
 
     def __str__(self) -> str:
         return f"{self.message} ({self.next_step})" if self.next_step else self.message
@@ -44,6 +48,12 @@ class LoadgenError(InferometerError):
     """The load generator itself failed; what had been measured is in the run folder."""
 
     exit_code = 5
+
+
+class InterruptedEarlyError(InferometerError):
+    """The user ended the run before the first request went out; there is no run folder."""
+
+    exit_code = 130
 
 
 class MissingExtraError(InferometerError):

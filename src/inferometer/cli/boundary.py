@@ -46,14 +46,16 @@ class Boundary:
             sys.excepthook(kind or type(error), error, trace)
         print(message, file=sys.stderr)
         if self._json_asked:
-            print(json.dumps({"run": None, "verdict": None, "exit_code": self.exit_code, "error": message}))
+            folder = getattr(error, "run_folder", None)
+            print(json.dumps({"run": folder, "verdict": None, "exit_code": self.exit_code, "error": message}))
         return True
 
 
 def _judged(error: BaseException) -> tuple[int, str]:
     if isinstance(error, InferometerError):
         step = f"\nnext: {error.next_step}" if error.next_step else ""
-        return error.exit_code, f"error: {error.message}{step}"
+        kept = f"\nrun  {error.run_folder}" if error.run_folder else ""
+        return error.exit_code, f"error: {error.message}{step}{kept}"
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, "interrupted"
     return OWN_FAULT, (

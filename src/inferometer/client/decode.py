@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -89,22 +88,24 @@ class _Outcome:
             self.status, self.error = status, error
 
     def take(self, delta: Delta, at_ns: int) -> None:
+        kind = delta.kind
         if delta.usage is not None:
             self.usage = Usage(
                 *(new if new is not None else old for new, old in zip(delta.usage, self.usage, strict=True))
             )
-        self.finish_reason = delta.finish_reason or self.finish_reason
-        if delta.kind is ChunkKind.DONE:
-            self.done_seen = True
-        elif delta.kind is ChunkKind.ERROR:
-            self.fail("stream_error", delta.error or "error event")
-        elif delta.kind in OUTPUT_KINDS:
+        if delta.finish_reason is not None:
+            self.finish_reason = delta.finish_reason
+        if kind in OUTPUT_KINDS:
             self.texts.append(delta.text)
             self.last_token_ns = at_ns
             if self.first_token_ns is None:
                 self.first_token_ns = at_ns
-            if self.first_answer_ns is None and delta.kind is not ChunkKind.REASONING:
+            if self.first_answer_ns is None and kind is not ChunkKind.REASONING:
                 self.first_answer_ns = at_ns
+        elif kind is ChunkKind.DONE:
+            self.done_seen = True
+        elif kind is ChunkKind.ERROR:
+            self.fail("stream_error", delta.error or "error event")
 
 
 def decode_steps(
@@ -179,18 +180,25 @@ def _decode_reply(
 def _decode_events(
     exchange: Exchange, body: Body, outcome: _Outcome, options: DecodeOptions
 ) -> Iterator[None]:
-    ends = list(accumulate(len(read.data) for read in exchange.reads))
+    reads, starts = exchange.reads, body.starts
+    ends = list(accumulate(len(read.data) for read in reads))
+    segment = read_number = 0
     cumulative: int | None = 0
+    understand, take, add = options.dialect.event, outcome.take, outcome.chunks.add
     for number, event in enumerate(events(body.data)):
-        segment = bisect_right(body.starts, event.at) - 1
-        wire_at = body.wire[segment] + event.at - body.starts[segment]
-        read_number = bisect_right(ends, wire_at)
-        read = exchange.reads[read_number]
-        delta = options.dialect.event(event.data, event.name)
-        if delta.token_ids is None and delta.usage is not None and delta.kind in OUTPUT_KINDS:
+        at = event.at
+        # Events come in order, so both places only move forward.
+        while segment + 1 < len(starts) and starts[segment + 1] <= at:
+            segment += 1
+        wire_at = body.wire[segment] + at - starts[segment]
+        while ends[read_number] <= wire_at:
+            read_number += 1
+        read = reads[read_number]
+        delta = understand(event.data, event.name)
+        if delta.usage is not None and delta.token_ids is None and delta.kind in OUTPUT_KINDS:
             delta, cumulative = _tokens_from_usage(delta, cumulative)
-        outcome.take(delta, read.at_ns)
-        outcome.chunks.add(delta, read_number, read)
+        take(delta, read.at_ns)
+        add(delta, read_number, read)
         if number % STEP_EVENTS == STEP_EVENTS - 1:
             yield
 

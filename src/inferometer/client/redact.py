@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from inferometer.spec.url import without_credentials
+
 ERROR_TEXT_LIMIT = 400
+_SHORTEST_PART = 8  # characters; shorter parts of a header value are words such as "Basic"
 
 _SECRET_SHAPES = re.compile(
     r"(?i)(bearer\s+)[\w.~+/=-]{6,}|\b(sk|hf|ms)[-_][\w-]{8,}|((?:api[-_]?key|authorization|token)[\"']?\s*[:=]\s*[\"']?)[^\s\"',}]{6,}"
@@ -19,6 +22,11 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
         bare = secret.removeprefix("Bearer ").strip()
         if len(bare) >= 4:
             text = text.replace(bare, "***")
+        # A server may repeat one part only: the value of "Basic dXNlcj...", or of one cookie.
+        for part in re.split(r"[\s;,=]+", secret):
+            if len(part) >= _SHORTEST_PART:
+                text = text.replace(part, "***")
+    text = without_credentials(text)
     return _SECRET_SHAPES.sub(lambda m: f"{m[1] or m[3] or ''}***", text)
 
 

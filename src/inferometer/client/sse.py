@@ -32,12 +32,34 @@ def events(body: bytes) -> Iterator[Event]:
     A last event without its empty line is delivered all the same: servers do omit it, and what arrived, arrived.
     """
     start = 3 if body.startswith(b"\xef\xbb\xbf") else 0
+    if b"\r" not in body:
+        return _lf_events(body, start)
+    return _any_events(body, start)
+
+
+def _lf_events(body: bytes, start: int) -> Iterator[Event]:
+    """Nearly all servers: only LF, so that plain searching will do."""
+    find = body.find
+    while (blank := find(b"\n\n", start)) >= 0:
+        if body.startswith(b"data: ", start) and find(b"\n", start, blank) < 0:
+            yield Event(body[start + 6 : blank], b"", blank + 1)
+        elif blank > start:
+            yield _event(body[start:blank], blank + 1)
+        start = blank + 2
+    yield from _last(body, start)
+
+
+def _any_events(body: bytes, start: int) -> Iterator[Event]:
     for blank in _BLANK_LINE.finditer(body, start):
         if blank.start() < start:
             continue
         if blank.start() > start:
             yield _event(body[start : blank.start()], blank.start(1))
         start = blank.end()
+    yield from _last(body, start)
+
+
+def _last(body: bytes, start: int) -> Iterator[Event]:
     rest = body[start:].strip(b"\r\n")
     if rest:
         yield _event(rest, len(body) - 1)

@@ -27,6 +27,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         server_name: name for SNI and certificate checks.
         base_path: path prefix of the URL, without a trailing slash.
         headers: extra ``(name, value)`` pairs.
+        query_secrets: credentials that are part of the path.
     """
 
     tls: bool
@@ -35,6 +36,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     server_name: str
     base_path: str = ""
     headers: list[tuple[str, str]] = []
+    query_secrets: list[str] = []
     ca_file: str | None = None
     insecure: bool = False
     timeouts: Timeouts = Timeouts()
@@ -59,8 +61,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
     def secrets(self) -> list[str]:
-        """Header values that must not reach any output."""
-        return [value for _, value in self.headers if len(value) >= 4]
+        """Values that must not reach any output."""
+        return [value for value in (*(v for _, v in self.headers), *self.query_secrets) if len(value) >= 4]
 
 
 def resolve(url: str) -> Target:
@@ -79,9 +81,10 @@ def resolve(url: str) -> Target:
         raise UsageError(f"--url {url!r}: {error}", "write --url http://HOST:PORT") from None
     try:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a part of the name is empty or too long
+        reason = error.strerror if isinstance(error, OSError) else None
         raise EndpointError(
-            f"host {parts.hostname!r} of --url cannot be resolved: {error.strerror or error}",
+            f"host {parts.hostname!r} of --url cannot be resolved: {reason or error}",
             "check the spelling, or use the IP address",
         ) from None
     addresses = list(dict.fromkeys((int(family), str(sa[0]), int(sa[1])) for family, _, _, _, sa in found))

@@ -28,6 +28,9 @@ CONNECT_LIMIT_NS = 5_000_000_000
 CONNECTS_PER_TURN = 16
 OPEN_LOOP_CONNECTIONS = 64
 LOW_WATER = 1024
+# A closed loop on a server that is gone would fail some 20,000 times a second until its time is up.
+GONE_FAILURES = 1000
+GONE_NS = 5_000_000_000
 # Engines send the tokens of one step for all streams in a burst; only a pause longer than the gaps within a burst
 # is a good moment to decode.
 QUIET_NS = 150_000
@@ -78,6 +81,8 @@ class PointRun:
         self.done = self.failed = self.output_tokens = 0
         self.quiet = False  # nothing arrived when the transport was last asked
         self.disk_error: str | None = None
+        self.unconnected = 0  # connect errors in a row
+        self.unconnected_since_ns = 0
         self.health = HealthMeter(self.clock.now_ns(), self.reactor.resent)
         self.status_at_ns = 0
 
@@ -190,8 +195,21 @@ class PointRun:
         finished = self.reactor.finished
         while finished:
             exchange = finished.popleft()
-            self.schedule.release((exchange.end_ns or self.clock.now_ns()) - self.epoch_ns)
+            end_ns = exchange.end_ns or self.clock.now_ns()
+            self.schedule.release(end_ns - self.epoch_ns)
             self.backlog.add(exchange)
+            if exchange.failure == "connect_error":
+                self._unconnected(end_ns)
+            else:
+                self.unconnected = 0
+
+    def _unconnected(self, now_ns: int) -> None:
+        """Send nothing more once nobody has been there for a while."""
+        self.unconnected += 1
+        if self.unconnected == 1:
+            self.unconnected_since_ns = now_ns
+        elif self.unconnected >= GONE_FAILURES and now_ns - self.unconnected_since_ns > GONE_NS:
+            self.stop(1, "unreachable")
 
     def _store(self, exchange: Exchange, decoded: Decoded) -> None:
         """Journal one decoded request; only then it counts as done."""

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
-from inferometer.errors import LoadgenError
+from inferometer.errors import LoadgenError, RunFolderError
 from inferometer.loadgen.messages import (
     Failed,
     FromWorker,
@@ -27,7 +28,7 @@ from inferometer.loadgen.messages import (
     WireRequest,
     pack,
 )
-from inferometer.loadgen.progress import Observer
+from inferometer.loadgen.progress import Observer, Progress
 from inferometer.loadgen.stop import StopSignal
 from inferometer.record.types import PointRecord
 
@@ -48,7 +49,8 @@ class WorkerProcess:
 
     def __init__(self, setup: Setup, log: Path) -> None:
         self._log = log
-        with log.open("wb") as errors:
+        self.last: Progress | None = None  # what the worker reported last
+        with _opened(log) as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "inferometer.loadgen.worker"],
                 stdin=subprocess.PIPE,
@@ -94,6 +96,7 @@ class WorkerProcess:
         Raises:
             LoadgenError: the worker died or cannot go on; what was finished is in the journal.
         """
+        self.last = None
         first, complete = take(requests, FIRST_BATCH)
         self._send(start(first, complete))
         told = 0
@@ -103,6 +106,7 @@ class WorkerProcess:
                 self._send(Stop(told))
             for message in self._messages():
                 if isinstance(message, Status):
+                    self.last = message.progress
                     observer.on_progress(message.progress)
                 elif isinstance(message, Need):
                     self._send(MoreRequests(*take(requests, BATCH)))
@@ -120,7 +124,7 @@ class WorkerProcess:
         code = self._process.wait()
         raise LoadgenError(
             f"the worker process {self.pid} ended with code {code}: {self._last_words()}",
-            "finished requests are in the run folder: inferometer runs recover",
+            "finished requests are kept; if memory ran out, lower the load, else see the system's log",
         )
 
     def _last_words(self) -> str:
@@ -147,6 +151,15 @@ class WorkerProcess:
         self._stdout.close()
         if self._log.stat().st_size == 0:
             self._log.unlink()
+
+
+def _opened(log: Path) -> BinaryIO:
+    try:
+        return log.open("wb")
+    except OSError as error:
+        raise RunFolderError(
+            f"{str(log)!r} cannot be written: {error.strerror}", "free some space, or use another --out"
+        ) from None
 
 
 def take(requests: Iterator[WireRequest], count: int) -> tuple[list[WireRequest], bool]:

@@ -6,23 +6,24 @@ import os
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import msgspec
 
 from inferometer.client.dialects import DIALECTS
-from inferometer.client.probe import ServerInfo
+from inferometer.client.probe import ServerInfo, next_step_for_wire
 from inferometer.client.target import Target
 from inferometer.clock import MonotonicClock, utc_now
-from inferometer.errors import EndpointError, LoadgenError
+from inferometer.errors import EndpointError, InferometerError, LoadgenError, RunFolderError
 from inferometer.loadgen.messages import Setup, StartPoint, WireRequest
 from inferometer.loadgen.plan import body_options, point_record, title, wire_requests
 from inferometer.loadgen.process import WorkerProcess
-from inferometer.loadgen.progress import Observer
+from inferometer.loadgen.progress import Observer, Progress
 from inferometer.loadgen.stop import StopSignal
 from inferometer.record.folder import JOURNAL, create_folder, point_latest, write_meta
 from inferometer.record.store import close_journal, read_frames
-from inferometer.record.types import PointRecord, RunMeta
+from inferometer.record.types import PointRecord, RequestRecord, RunMeta
 from inferometer.spec import LoadPoint, RunSpec, public_dict
 from inferometer.version import __version__
 from inferometer.workload import RowFeed, Tokenizer
@@ -46,8 +47,8 @@ def execute(plan: RunPlan, observer: Observer, stop: StopSignal) -> Path:
 
     Raises:
         EndpointError: every warm-up request failed; the first error is in the message.
-        LoadgenError: the worker failed; finished requests are in the folder.
-        RunFolderError: the folder cannot be made or closed.
+        LoadgenError: the worker failed, or the folder cannot be closed; finished requests are in it.
+        RunFolderError: the folder cannot be made.
     """
     clock = MonotonicClock()
     meta = _meta(plan)
@@ -56,14 +57,41 @@ def execute(plan: RunPlan, observer: Observer, stop: StopSignal) -> Path:
     meta.anchors.append({"monotonic_ns": clock.now_ns(), "realtime_ns": clock.realtime_ns()})
     write_meta(folder, meta)
     meta.state = "failed"  # until the run has come to its end
-    try:
-        _points(plan, folder, meta, observer, stop)
-        meta.state = "interrupted" if stop.level else "complete"
-    finally:
-        meta.anchors.append({"monotonic_ns": clock.now_ns(), "realtime_ns": clock.realtime_ns()})
-        close_journal(folder, meta)
-        point_latest(folder.parent, folder)
+    point_latest(folder.parent, folder)
+    with _Closing(folder, meta, clock):
+        if _points(plan, folder, meta, observer, stop):
+            meta.state = "interrupted" if stop.level else "complete"
     return folder
+
+
+class _Closing:
+    """Closes the run folder however the run ends; what went wrong before is told rather than a failure to close."""
+
+    def __init__(self, folder: Path, meta: RunMeta, clock: MonotonicClock) -> None:
+        self._folder = folder
+        self._meta = meta
+        self._clock = clock
+
+    def __enter__(self) -> None:
+        """Nothing to open: the folder exists."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        now = {"monotonic_ns": self._clock.now_ns(), "realtime_ns": self._clock.realtime_ns()}
+        self._meta.anchors.append(now)
+        if isinstance(error, InferometerError):
+            error.run_folder = str(self._folder)
+            self._meta.notes.append(error.message)
+        try:
+            close_journal(self._folder, self._meta)
+        except RunFolderError as trouble:
+            if error is None:
+                unclosed = LoadgenError(trouble.message, trouble.next_step)
+                unclosed.run_folder = str(self._folder)
+                raise unclosed from None
+            if isinstance(error, InferometerError):
+                error.next_step = trouble.next_step
 
 
 def _meta(plan: RunPlan) -> RunMeta:
@@ -96,7 +124,8 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _points(plan: RunPlan, folder: Path, meta: RunMeta, observer: Observer, stop: StopSignal) -> None:
+def _points(plan: RunPlan, folder: Path, meta: RunMeta, observer: Observer, stop: StopSignal) -> bool:
+    """Carry out the load points; False when the rest was left out, because it would measure nothing."""
     setup = Setup(
         target=plan.target,
         journal=str(folder / JOURNAL / "worker-0.seg"),
@@ -108,12 +137,27 @@ def _points(plan: RunPlan, folder: Path, meta: RunMeta, observer: Observer, stop
     with WorkerProcess(setup, folder / "worker-0.log") as worker:
         for place, point in enumerate(plan.points):
             if stop.level:
-                return
+                break
             done = _point(plan, worker, (point, meta.points[place], folder.name), observer, stop)
             meta.points[place] = done
             observer.on_point_end(done)
             if done.kind == "warmup" and not stop.level:
                 _check_warmup(folder, done)
+            elif not stop.level and (reason := _hopeless(done, worker.last)) is not None:
+                rest = len(plan.points) - place - 1
+                left_out = f"; load points left out after it: {rest}" if rest else ""
+                meta.notes.append(f"load point {done.index} ({title(done.load)}): {reason}{left_out}")
+                return not rest
+    return True
+
+
+def _hopeless(point: PointRecord, last: Progress | None) -> str | None:
+    """Why further load points would measure nothing; None when they might."""
+    if point.stop_reason == "unreachable":
+        return "the server was gone"
+    if last is not None and last.done == last.failed:
+        return f"none of {last.done} requests succeeded"
+    return None
 
 
 def _point(
@@ -131,6 +175,9 @@ def _point(
     options = body_options(plan.spec, point, plan.model)
     requests = plan.feed.take(point, salt)
     wire = wire_requests(requests, dialect, options, plan.tokenizer, plan.spec.output.keep_text)
+    if plan.feed.dataset is not None:
+        record.dataset = {**msgspec.to_builtins(plan.feed.dataset.info()), "salt": salt, "seed": point.seed}
+    record.repeated_prompts = plan.feed.repeated + plan.feed.reused
 
     def start(first: list[WireRequest], complete: bool) -> StartPoint:
         return StartPoint(
@@ -146,9 +193,8 @@ def _point(
         )
 
     done = worker.run_point(start, wire, observer, stop)
+    # Rows of a point that time bounds are drawn, and perhaps repeated, while it goes on.
     done.repeated_prompts = plan.feed.repeated + plan.feed.reused
-    if plan.feed.dataset is not None:
-        done.dataset = {**msgspec.to_builtins(plan.feed.dataset.info()), "salt": salt, "seed": point.seed}
     return done
 
 
@@ -157,6 +203,7 @@ def _check_warmup(folder: Path, point: PointRecord) -> None:
 
     Raises:
         EndpointError: every request failed.
+        LoadgenError: none was sent.
     """
     records = [frame.record for frame in read_frames(folder).requests if frame.record.point == point.index]
     if not records:
@@ -166,12 +213,13 @@ def _check_warmup(folder: Path, point: PointRecord) -> None:
     first = records[0]
     raise EndpointError(
         f"all {len(records)} warm-up requests failed; the first: {first.status}: {first.error}",
-        next_step_for(first.http_status, first.error or ""),
+        next_step_for(first),
     )
 
 
-def next_step_for(http_status: int | None, error: str) -> str:
-    """What a person can do about a failed request, from its HTTP status and text."""
+def next_step_for(record: RequestRecord) -> str:
+    """What a person can do about a failed request."""
+    error, http_status = record.error or "", record.http_status
     steps = {
         400: "the server refuses the request body: compare --model, lengths and --extra-body with its error",
         401: "give the key with --api-key or in OPENAI_API_KEY",
@@ -185,6 +233,10 @@ def next_step_for(http_status: int | None, error: str) -> str:
         return steps[http_status]
     if http_status is not None and http_status >= 500:
         return "the server failed: see its log"
+    if http_status is not None and 300 <= http_status < 400:
+        return "write the address that it redirects to in --url"
     if "text/html" in error:
         return "--url leads to a web page: check host, port and path"
+    if record.status in ("timeout", "connect_error"):
+        return next_step_for_wire(error)
     return "see the server's log; --warmup 0 measures in spite of it"

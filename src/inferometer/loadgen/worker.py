@@ -96,7 +96,7 @@ class Worker:
             say(
                 Failed(
                     f"the journal cannot be written: {run.disk_error}",
-                    "free some space; finished requests are kept",
+                    "free some space, or use another --out; finished requests are kept",
                 )
             )
         say(PointDone(point))
@@ -165,7 +165,8 @@ def main() -> int:
         say(Failed(error.message, error.next_step))
         return 1
     except OSError as error:
-        say(Failed(f"worker: {error}", "see the journal in the run folder: inferometer runs recover"))
+        reason = error.strerror or str(error)
+        say(Failed(f"the worker cannot go on: {reason}", "finished requests are kept in the run folder"))
         return 1
     return 0
 

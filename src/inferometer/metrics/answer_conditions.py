@@ -19,6 +19,7 @@ _CUT_OFF_SHARE = 0.01
 _WHY_RECORDS_LACK = {
     "data": "the data set ended: ask for fewer --num-prompts, or use rows again with --oversample",
     "disk": "the disk was full: make room and measure again",
+    "unreachable": "the server was gone for 5 s, so the load point was ended: see the server's log",
     "lost": "a worker ended before its time: see the notes in run.json and measure again",
 }
 
@@ -159,9 +160,7 @@ def cold_cache(e: Evidence) -> Condition | None:
     """The server did not answer from its prefix cache."""
     if not e.counts.ok:
         return None
-    cached, inputs = e.data.column("cached_tokens"), e.data.input_tokens
-    known = ~np.isnan(cached) & ~np.isnan(inputs)
-    share = float(cached[known].sum() / inputs[known].sum()) if inputs[known].sum() > 0 else None
+    share = _cached_share(e)
     return _share(
         "cached prompt tokens",
         share,
@@ -220,17 +219,25 @@ def finished_as_asked(e: Evidence) -> Condition | None:
     )
 
 
+def _cached_share(e: Evidence) -> float | None:
+    """Cached tokens per prompt token, where the server reports both; None where it reports neither."""
+    cached, inputs = e.data.column("cached_tokens"), e.data.input_tokens
+    known = ~np.isnan(cached) & ~np.isnan(inputs)
+    return float(cached[known].sum() / inputs[known].sum()) if inputs[known].sum() > 0 else None
+
+
 def prompts_fresh(e: Evidence) -> Condition:
-    """No prompt was sent twice."""
+    """No prompt was sent twice, or the server's own count shows that its cache did not answer for it."""
     repeated = e.table.point.repeated_prompts
+    cached = _cached_share(e)
     return Condition(
         name="repeated prompts",
         level="warn",
-        asked="each prompt once",
+        asked="each prompt once, or none from a cache",
         measured=repeated,
         limit=0,
         unit="requests",
-        ok=repeated == 0,
+        ok=repeated == 0 or (cached is not None and cached <= _CACHED_SHARE),
         next_step="use a larger data set or fewer --num-prompts; repeats are served from caches",
     )
 

@@ -38,7 +38,7 @@ def sent_in_time(e: Evidence) -> Condition:
         ok=None if p99 is None else p99 <= limit,
         next_step="no request was sent"
         if p99 is None
-        else "use more workers, or a less busy or faster client machine",
+        else "use a less busy or faster client machine, or a lower load",
     )
 
 
@@ -115,7 +115,9 @@ def cpu_to_spare(e: Evidence) -> Condition:
         limit=_CPU_SHARE,
         unit="share",
         ok=None if share is None else share <= _CPU_SHARE,
-        next_step="no worker reported its CPU time" if share is None else "use more workers",
+        next_step="no worker reported its CPU time"
+        if share is None
+        else "use a faster client machine, or a lower load",
     )
 
 
@@ -149,7 +151,7 @@ def _send_lag_limit_ms(e: Evidence) -> float:
 
 def _rate_reached(e: Evidence, asked: float, limit: int | None) -> Condition:
     rate = generator.dispatch_rate(e.table)
-    step = "use more workers, or ask for a lower rate"
+    step = "use a faster client machine, or ask for a lower rate"
     if limit is not None:
         step = f"the concurrency limit of {limit} may hold requests back: raise it, or ask for a lower rate"
     ok = None
@@ -184,5 +186,5 @@ def _concurrency_reached(e: Evidence, asked: int) -> Condition:
         ok=None if held is None else held >= limit,
         next_step=f"too few requests to hold {asked} in flight: --num-prompts {5 * asked} or more"
         if held is None
-        else "use more workers: the client was slow to send again",
+        else "use a less busy or faster client machine: it was slow to send again",
     )

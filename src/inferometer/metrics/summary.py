@@ -17,7 +17,7 @@ from inferometer.metrics.latency import Floats, PointData
 from inferometer.metrics.percentiles import Stat, stat
 from inferometer.metrics.throughput import window_s
 from inferometer.metrics.verdict import Condition, Verdict, Word, decide, worst
-from inferometer.metrics.views.vllm import vllm_result
+from inferometer.metrics.views.vllm import DEFAULT_PERCENTILES, vllm_result
 from inferometer.record.tables import PointTable, RunRecord
 from inferometer.record.types import RunMeta
 from inferometer.spec import Measure, RunSpec, Sampling, resolve_ignore_eos
@@ -100,7 +100,7 @@ def summarize(run: RunRecord) -> RunSummary:
     points = [
         msgspec.structs.replace(
             summarize_point(table, spec.measure, sampling),
-            vllm=vllm_result(table, run.meta, percentiles=spec.measure.percentiles),
+            vllm=vllm_result(table, run.meta, percentiles=_percentiles_for_vllm(spec.measure)),
         )
         for table in run.measured
     ]
@@ -119,6 +119,11 @@ def summarize(run: RunRecord) -> RunSummary:
         verdict=Verdict(word=_worst_of(own, points), conditions=own.conditions),
         points=points,
     )
+
+
+def _percentiles_for_vllm(measure: Measure) -> tuple[float, ...]:
+    """Those that were asked for; when none were, vLLM's own default, p99 alone."""
+    return DEFAULT_PERCENTILES if measure.percentiles == Measure().percentiles else measure.percentiles
 
 
 def summarize_point(table: PointTable, measure: Measure, sampling: Sampling | None = None) -> PointSummary:
@@ -247,7 +252,12 @@ def _run_conditions(run: RunRecord) -> list[Condition]:
             limit=None,
             unit="",
             ok=complete,
-            next_step=f"the run is {run.meta.state}: numbers cover only what was measured until then",
+            next_step="; ".join(
+                [
+                    f"the run is {run.meta.state}: numbers cover only what was measured until then",
+                    *run.meta.notes,
+                ]
+            ),
         ),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -57,7 +58,7 @@ def write_atomic(path: Path, data: bytes) -> None:
         draft.unlink(missing_ok=True)
         raise RunFolderError(
             f"{str(path)!r} cannot be written: {error.strerror}",
-            "free some space, then: inferometer runs recover",
+            f"free some space, then: inferometer runs recover {path.parent}",
         ) from None
 
 
@@ -95,10 +96,14 @@ def read_meta(folder: Path) -> RunMeta:
 
 
 def point_latest(out: Path, folder: Path) -> None:
-    """Let ``out/latest`` point to ``folder``; a file or directory of that name is left alone."""
+    """Let ``out/latest`` point to ``folder``; a file or directory of that name is left alone.
+
+    A file system that is full or knows no symbolic links goes without: no run fails for it.
+    """
     link = out / "latest"
     draft = out / f".latest-{folder.name}"
     if link.exists() and not link.is_symlink():
         return
-    draft.symlink_to(folder.name)
-    os.replace(draft, link)  # noqa: PTH105 - the atomic one
+    with contextlib.suppress(OSError):
+        draft.symlink_to(folder.name)
+        os.replace(draft, link)  # noqa: PTH105 - the atomic one

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,6 +72,14 @@ def _merged(known: PointRecord | None, frame: PointEnd) -> PointRecord:
     return msgspec.structs.replace(frame.point, health=[*known.health, *frame.point.health])
 
 
+def _closed(asked: PointRecord, done: PointRecord | None) -> PointRecord:
+    """A point as the journal has it; repeats are counted by the side that draws the prompts."""
+    if done is None:
+        return asked
+    repeated = max(asked.repeated_prompts, done.repeated_prompts)
+    return msgspec.structs.replace(done, repeated_prompts=repeated)
+
+
 def close_journal(folder: Path, meta: RunMeta) -> RunMeta:
     """Turn the journal into Parquet tables, write the points into ``run.json``, and drop the journal.
 
@@ -84,16 +94,27 @@ def close_journal(folder: Path, meta: RunMeta) -> RunMeta:
         _write_chunks(folder / CHUNKS, frames.requests)
     except (OSError, duckdb.Error) as error:
         raise RunFolderError(
-            f"tables of {str(folder)!r} cannot be written: {str(error).splitlines()[0]}",
-            "the journal is kept; free some space, then: inferometer runs recover",
+            f"tables of {str(folder)!r} cannot be written: {_reason(error)}",
+            f"the journal is kept; free some space, then: inferometer runs recover {folder}",
         ) from None
     known = {point.index: point for point in meta.points}
-    meta.points = [frames.points.get(index, known[index]) for index in sorted(known)]
+    meta.points = [_closed(known[index], frames.points.get(index)) for index in sorted(known)]
+    for point in meta.points:
+        if point.epoch_ns is not None and point.stop_reason is None:
+            point.stop_reason = "lost"
     write_meta(folder, meta)
     # Renamed first: a crash while files are being removed must not leave half a journal to recover from.
     spent = (folder / JOURNAL).rename(folder / f".{JOURNAL}-closed")
     shutil.rmtree(spent)
     return meta
+
+
+def _reason(error: OSError | duckdb.Error) -> str:
+    """What the system said; duckdb hides it in JSON behind its own words."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    code = re.search(r'"errno":"(\d+)"', str(error))
+    return os.strerror(int(code[1])) if code else str(error).splitlines()[0]
 
 
 def _write_requests(path: Path, records: Sequence[RequestRecord]) -> None:
@@ -131,14 +152,17 @@ def _write_chunks(path: Path, frames: Sequence[RequestFrame]) -> None:
 def _copy(columns: dict[str, Any], select: str, path: Path) -> None:
     """Write columns as a Parquet file, whole or not at all."""
     draft = path.with_name(path.name + ".tmp")
-    with duckdb.connect() as connection:
-        connection.register("source", columns)
-        # The names in ``select`` are field names of this package, never user text.
-        connection.execute(
-            f"COPY (SELECT {select} FROM source) TO $path (FORMAT parquet, COMPRESSION zstd)",  # noqa: S608
-            {"path": str(draft)},
-        )
-    draft.replace(path)
+    try:
+        with duckdb.connect() as connection:
+            connection.register("source", columns)
+            # The names in ``select`` are field names of this package, never user text.
+            connection.execute(
+                f"COPY (SELECT {select} FROM source) TO $path (FORMAT parquet, COMPRESSION zstd)",  # noqa: S608
+                {"path": str(draft)},
+            )
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)  # half a table must not keep the little space that is left
 
 
 def read_run(folder: Path) -> RunRecord:
@@ -148,7 +172,8 @@ def read_run(folder: Path) -> RunRecord:
         RunFolderError: not a run folder, or a run that was never closed (killed, or still going on).
     """
     meta = read_meta(folder)
-    if not (folder / REQUESTS).exists() or not (folder / CHUNKS).exists():
+    whole = (folder / REQUESTS).exists() and (folder / CHUNKS).exists()
+    if (folder / JOURNAL).is_dir() or not whole:
         raise RunFolderError(
             f"run {folder.name!r} was not closed (state {meta.state!r})", f"inferometer runs recover {folder}"
         )

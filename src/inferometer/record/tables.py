@@ -54,5 +54,5 @@ class RunRecord:
 
     @property
     def measured(self) -> tuple[PointTable, ...]:
-        """The load points that count; warm-up left out."""
-        return tuple(t for t in self.tables if t.point.kind == "measure")
+        """The load points that count: no warm-up, and none that the run did not come to."""
+        return tuple(t for t in self.tables if t.point.kind == "measure" and t.point.epoch_ns is not None)

@@ -116,7 +116,9 @@ class PointRecord(msgspec.Struct, kw_only=True):
     planned_requests: int | None = None  # absent for a point bounded by time alone
     epoch_ns: int | None = None
     end_ns: int | None = None
-    stop_reason: Literal["complete", "duration", "interrupted", "lost", "data", "disk"] | None = None
+    stop_reason: (
+        Literal["complete", "duration", "interrupted", "lost", "data", "disk", "unreachable"] | None
+    ) = None
     dispatched: int = 0
     repeated_prompts: int = 0
     dataset: dict[str, Any] = {}

@@ -66,7 +66,7 @@ def _statistics(result: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
 
 
 def _row(label: str, value: str) -> str:
-    return f"{label:<40} {value}"
+    return f"{label:<40} {value:<10}"  # vLLM pads the value too
 
 
 def _count(value: float | None) -> str:

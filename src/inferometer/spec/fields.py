@@ -84,10 +84,22 @@ def as_header(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*[:=]\s*([^\r\n]*?)\s*", value)
+    match = re.fullmatch(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*[:=]\s*([\t\x20-\x7e\xa0-\xff]*?)\s*", value)
     if not match:
-        raise ValueError("a header is written 'Name: value', on one line")
+        raise ValueError("a header is written 'Name: value', on one line, in Latin-1")
     return f"{match[1]}: {match[2]}"
+
+
+def as_api_key(value: Any) -> Any:
+    """A key without the white space around it that a file or a copy brings along.
+
+    The error never repeats the key.
+    """
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"[\x21-\x7e]+", value.strip()):
+        raise ValueError("a key is one word of printable ASCII; what was given is empty or holds other signs")
+    return value.strip()
 
 
 def as_json_object(value: Any) -> Any:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from inferometer.spec.model import RunSpec
 from inferometer.spec.options import SECRET_MARK, options
 from inferometer.spec.problems import Problem, raise_problems
+from inferometer.spec.url import without_credentials
 
 NOT_OPTIONS = frozenset({"INFEROMETER_DEBUG"})  # variables of ours that are not part of a spec
 
@@ -125,12 +126,14 @@ def unknown_variables(environ: Mapping[str, str]) -> list[Problem]:
 
 
 def public_dict(spec: RunSpec) -> dict[str, Any]:
-    """The spec as JSON values without a secret: key and header values are ``***``, infinity is "inf"."""
+    """The spec as JSON values without a secret, which is shown as ``***``; infinity is "inf"."""
     plain: dict[str, Any] = {}
     for option in options().values():
         value = getattr(getattr(spec, option.part), option.name)
         if option.name == "header":
             value = [f"{header.partition(':')[0]}: {SECRET_MARK}" for header in value]
+        elif option.dotted == "endpoint.endpoint" and value is not None:
+            value = without_credentials(value)
         elif option.secret:
             value = None if value is None else SECRET_MARK
         plain.setdefault(option.part, {})[option.name] = _plain(value)

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from inferometer.spec.fields import (
+    as_api_key,
     as_header,
     as_json_object,
     as_list,
@@ -65,6 +66,7 @@ Percents = Annotated[
     BeforeValidator(as_list),
     _several({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}),
 ]
+ApiKey = Annotated[SecretStr, BeforeValidator(as_api_key)]
 Header = Annotated[str, BeforeValidator(as_header)]
 Headers = Annotated[tuple[Header, ...], BeforeValidator(as_texts), _several({"type": "string"})]
 Texts = Annotated[tuple[str, ...], BeforeValidator(as_texts), _several({"type": "string"})]
@@ -99,7 +101,7 @@ class Endpoint(Part):
     served_model_name: str | None = option(
         None, "name sent on the wire when it differs from --model", metavar="NAME", advanced=True
     )
-    api_key: SecretStr | None = option(None, "bearer token; else environment OPENAI_API_KEY", metavar="KEY")
+    api_key: ApiKey | None = option(None, "bearer token; else environment OPENAI_API_KEY", metavar="KEY")
     header: Headers = option((), "extra request headers, 'Name: value'", metavar="HEADER")
     ca_file: str | None = option(
         None, "PEM file of the authority that signed the server's certificate", metavar="FILE"

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from inferometer.spec.model import Endpoint, Part, RunSpec, Workload
 from inferometer.spec.problems import Problem, raise_problems
+from inferometer.spec.url import without_credentials
 
 FILE_DATASETS = ("sharegpt", "openqa")
 _OURS_IN_BODY = {
@@ -57,9 +58,22 @@ def _url(endpoint: Endpoint) -> Iterator[Problem]:
         port_ok = False
     if not parts.hostname or not port_ok or re.search(r"\s", url):
         yield Problem(f"--url {url!r} has no usable host and port", step)
-    if endpoint.endpoint is not None and not endpoint.endpoint.startswith("/"):
+    elif not url.isascii():
         yield Problem(
-            f"--endpoint {endpoint.endpoint!r} is not a path", f"write --endpoint /{endpoint.endpoint}"
+            f"--url {url!r} holds signs that are not ASCII",
+            "percent-encode the path, and write the host name as xn--... or as IP address",
+        )
+    if endpoint.endpoint is not None:
+        yield from _path(endpoint.endpoint)
+
+
+def _path(path: str) -> Iterator[Problem]:
+    shown = without_credentials(path)
+    if not path.startswith("/"):
+        yield Problem(f"--endpoint {shown!r} is not a path", f"write --endpoint /{shown}")
+    if not path.isascii() or not path.isprintable() or " " in path:
+        yield Problem(
+            f"--endpoint {shown!r} holds blanks or signs that are not ASCII", "percent-encode them (%20)"
         )
 
 
@@ -81,6 +95,12 @@ def _tls(endpoint: Endpoint) -> Iterator[Problem]:
 
 def _load(spec: RunSpec) -> Iterator[Problem]:
     rates = spec.load.request_rate or ()
+    bounded = spec.load.num_prompts is not None or spec.load.max_concurrency is not None
+    if any(math.isinf(rate) for rate in rates) and spec.load.duration_s is not None and not bounded:
+        yield Problem(
+            "--request-rate inf sends all requests at once, and --duration does not say how many",
+            "give --num-prompts N, or --max-concurrency N to keep N in flight",
+        )
     if spec.load.burstiness != 1.0 and not any(math.isfinite(rate) for rate in rates):
         yield Problem(
             f"--burstiness {spec.load.burstiness:g} shapes the gaps between arrivals, and there are none: "

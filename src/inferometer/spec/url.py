@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
+
+CREDENTIAL_IN_QUERY = re.compile(
+    r"(?i)([?&](?:[\w-]*key|[\w-]*token|[\w-]*secret|password|sig|signature|code)=)([^&\s\"'#]+)"
+)
 
 DIALECT_OF_PATH = {
     "/chat/completions": "openai-chat",
@@ -19,6 +24,16 @@ class SplitUrl(NamedTuple):
     backend: str | None = None  # dialect that the path stands for
 
 
+def without_credentials(path: str) -> str:
+    """``path`` with the values of query fields that name a credential (``?key=``) replaced by ``***``."""
+    return CREDENTIAL_IN_QUERY.sub(r"\1***", path)
+
+
+def credentials_in(path: str) -> list[str]:
+    """The values that ``without_credentials`` takes out."""
+    return [match[2] for match in CREDENTIAL_IN_QUERY.finditer(path)]
+
+
 def dialect_of_path(path: str) -> str | None:
     """The dialect that a request path stands for, if it is one of OpenAI's."""
     plain = path.partition("?")[0].rstrip("/")
@@ -32,9 +47,12 @@ def split_url(url: str) -> SplitUrl:
     kept as the endpoint. A trailing slash and a bare ``/v1`` are dropped.
 
     Raises:
-        ValueError: not a URL at all.
+        ValueError: not a URL at all; the message names it.
     """
-    parts = urlsplit(url.strip())
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError as error:
+        raise ValueError(f"--url {url!r}: {error}; write --url http://HOST:PORT") from None
     origin = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
     path = parts.path.rstrip("/")
     if parts.query:

@@ -197,7 +197,14 @@ def test_warnings_on_what_was_measured() -> None:
     assert free["other finish reasons"].ok is True
     assert judged(*changed(0, cached_tokens=80))["cached prompt tokens"].ok is True, "exactly 1 %"
     assert judged(*changed(0, cached_tokens=81))["cached prompt tokens"].ok is False
-    assert judged(*steady_requests(5), repeated_prompts=1)["repeated prompts"].ok is False
+    assert judged(*steady_requests(5), repeated_prompts=1)["repeated prompts"].ok is True, "no cache answered"
+    silent, chunks = steady_requests(5)
+    silent = [
+        RequestRecord(**({n: getattr(r, n) for n in r.__struct_fields__} | {"cached_tokens": None}))
+        for r in silent
+    ]
+    assert judged(silent, chunks, repeated_prompts=1)["repeated prompts"].ok is False
+    assert judged(silent, chunks, repeated_prompts=0)["repeated prompts"].ok is True
     assert judged(*steady_requests(999))["samples"].ok is False
     requests, chunks = steady_requests(10)
     joined = [chunk._replace(read=0) if chunk.read < 2 and chunk.request == 0 else chunk for chunk in chunks]

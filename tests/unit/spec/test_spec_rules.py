@@ -2,6 +2,7 @@ import pytest
 
 from inferometer.errors import UsageError
 from inferometer.spec import Endpoint, Load, Measure, RunSpec, Sampling, Workload, check_spec, load_points
+from inferometer.spec.url import credentials_in, without_credentials
 
 HTTP = {"url": "http://h:8000"}
 
@@ -75,3 +76,9 @@ def test_everything_wrong_is_told_at_once():
     with pytest.raises(UsageError) as error:
         load_points(RunSpec(load=Load(burstiness=2), workload=Workload(dataset="openqa")))
     assert str(error.value).count("\n  - ") == 3
+
+
+def test_credentials_in_a_path_are_found_and_hidden():
+    path = "/v1/chat/completions?api-version=2024&key=abc123&access_token=x.y"
+    assert without_credentials(path) == "/v1/chat/completions?api-version=2024&key=***&access_token=***"
+    assert credentials_in(path) == ["abc123", "x.y"]

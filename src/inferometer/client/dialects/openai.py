@@ -70,6 +70,10 @@ class _Event(msgspec.Struct):
 
 _decoder = msgspec.json.Decoder(_Event)
 _encoder = msgspec.json.Encoder()
+_DONE, _NOTHING = Delta(ChunkKind.DONE), Delta(ChunkKind.OTHER)
+# msgspec lets UnicodeDecodeError through for text that is not UTF-8, as of a server that cuts a character in two.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
+_EXCERPT_BYTES = 1600  # well above what is kept, so that a secret is redacted whole before the text is cut
 
 
 class OpenAIDialect:
@@ -111,28 +115,26 @@ class OpenAIDialect:
 
     def event(self, data: bytes, name: bytes) -> Delta:
         """Classify one event: output moves a latency clock; role, usage, keep-alive and error frames do not."""
-        if data.strip() == b"[DONE]":
-            return Delta(ChunkKind.DONE)
-        if not data.strip():
-            return Delta(ChunkKind.OTHER)
+        if not data.startswith(b"{"):
+            plain = data.strip()
+            if plain == b"[DONE]":
+                return _DONE
+            if not plain:
+                return _NOTHING
         try:
             event = _decoder.decode(data)
-        except msgspec.DecodeError as error:
-            return Delta(
-                ChunkKind.ERROR, error=f"stream event is not JSON of this API: {error}: {data[:120]!r}"
-            )
-        if event.error or name == b"error" or event.object == "error":
-            return Delta(ChunkKind.ERROR, error=_error_message(event, data))
-        usage = event.usage.public() if event.usage else None
-        if not event.choices:
-            return Delta(ChunkKind.USAGE if usage else ChunkKind.OTHER, usage=usage)
-        return _choices(event.choices, usage)
+        except _UNREADABLE as error:
+            text = data[:_EXCERPT_BYTES].decode("utf-8", "replace")
+            return Delta(ChunkKind.ERROR, error=f"stream event is not JSON of this API: {error}: {text}")
+        if event.error or name or event.object == "error":
+            return _named(event, name, data)
+        return _delta(event)
 
     def reply(self, body: bytes) -> Delta:
         """What a whole reply carried."""
         try:
             event = _decoder.decode(body)
-        except msgspec.DecodeError as error:
+        except _UNREADABLE as error:
             raise ValueError(f"reply is not JSON of this API: {error}") from None
         if event.error or event.object == "error":
             return Delta(ChunkKind.ERROR, error=_error_message(event, body))
@@ -141,8 +143,25 @@ class OpenAIDialect:
         return _choices(event.choices, event.usage.public() if event.usage else None)
 
 
+def _named(event: _Event, name: bytes, data: bytes) -> Delta:
+    """An event with an error in it, or with a type of its own."""
+    if event.error or name == b"error" or event.object == "error":
+        return Delta(ChunkKind.ERROR, error=_error_message(event, data))
+    return _delta(event)
+
+
+def _delta(event: _Event) -> Delta:
+    usage = event.usage.public() if event.usage else None
+    if not event.choices:
+        return Delta(ChunkKind.USAGE if usage else ChunkKind.OTHER, "", None, None, usage)
+    return _choices(event.choices, usage)
+
+
 def _choices(choices: list[_Choice], usage: Usage | None) -> Delta:
     """Join all choices of one event: whatever carries output decides the kind."""
+    if len(choices) == 1 and choices[0].finish_reason is None and choices[0].token_ids is None:
+        only, text = _output(choices[0])
+        return Delta(only if text else ChunkKind.ROLE, text, None, None, usage)
     kind = ChunkKind.ROLE
     texts: list[str] = []
     finish: str | None = None

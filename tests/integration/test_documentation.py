@@ -1,0 +1,224 @@
+"""What the documents show works, both languages say the same, and no link leads nowhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from inferometer import cli
+from inferometer.simulator import SimSettings, start_simulated_server
+
+ROOT = Path(__file__).parents[2]
+ENGLISH = [ROOT / "README.md", *sorted((ROOT / "docs/en").glob("*.md"))]
+CHINESE = [ROOT / "README.zh.md", *sorted((ROOT / "docs/zh").glob("*.md"))]
+OTHERS = [ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs/decisions").glob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+A_STORED_RUN = "20261121-005153-sim-llama-8b-490d"  # the one that the documents speak of
+NOT_OURS = re.compile("INFEROMETER_|OPENAI_API_KEY")
+
+
+def blocks(path: Path) -> list[tuple[str, str]]:
+    """Language and text of each fenced block."""
+    return FENCE.findall(path.read_text("utf-8"))
+
+
+def headings(path: Path) -> list[str]:
+    return re.findall(r"^#+ .*$", FENCE.sub("", path.read_text("utf-8")), re.MULTILINE)
+
+
+def levels(path: Path) -> list[int]:
+    return [len(heading.split(" ", 1)[0]) for heading in headings(path)]
+
+
+def anchors(path: Path) -> set[str]:
+    """Anchors as GitHub makes them."""
+    plain = (re.sub(r"[^\w\- ]", "", heading.split(" ", 1)[1].lower()) for heading in headings(path))
+    return {text.replace(" ", "-") for text in plain}
+
+
+def commands(path: Path) -> list[str]:
+    """Every ``$ inferometer ...`` line of the console blocks."""
+    text = "".join(block for language, block in blocks(path) if language == "console")
+    return re.findall(r"^\$ inferometer (.*)$", text.replace("\\\n", " "), re.MULTILINE)
+
+
+def commands_of_verbs(*verbs: str) -> list[str]:
+    known = dict.fromkeys(command for path in ENGLISH for command in commands(path))
+    return [command for command in known if command.split()[0] in verbs]
+
+
+LOAD = commands_of_verbs("run", "perf", "bench")
+SERVE = commands_of_verbs("serve-sim")
+PYTHON = [path for path in ENGLISH if any(language == "python" for language, _ in blocks(path))]
+LOOK = commands_of_verbs("report", "runs", "metrics", "config", "--version")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if NOT_OURS.match(name)]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="module")
+def server_url() -> Iterator[str]:
+    with start_simulated_server(SimSettings()) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def notebook_lines(server_url: str, workplace: Path) -> list[str]:
+    """What examples/notebook_api.py says of a run that then lies under the name that the documents use."""
+    spec = importlib.util.spec_from_file_location("notebook_api", ROOT / "examples/notebook_api.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    lines = module.measure(server_url, str(workplace / "runs"))
+    folder = (workplace / "runs/latest").resolve().rename(workplace / "runs" / A_STORED_RUN)
+    (workplace / "runs/latest").unlink()
+    (workplace / "runs/latest").symlink_to(folder.name)
+    return lines
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the files that the commands name."""
+    place = tmp_path_factory.mktemp("workplace")
+    shutil.copytree(ROOT / "examples", place / "examples")
+    words = [word for command in LOAD for word in shlex.split(command)]
+    for flag, file in pairwise(words):
+        if flag == "--dataset-path":
+            (place / file).touch()
+    return place
+
+
+def test_the_documents_show_commands_of_every_kind() -> None:
+    shown = {command.split()[0] for path in ENGLISH for command in commands(path)}
+    assert {"demo", "run", "perf", "serve-sim", "report", "runs", "metrics", "config"} <= shown
+    assert len(LOAD) + len(SERVE) + len(LOOK) + len(commands_of_verbs("demo")) == len(
+        {command for path in ENGLISH for command in commands(path)}
+    )
+
+
+@pytest.mark.parametrize("command", LOAD)
+def test_a_load_command_makes_a_plan(
+    command: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(workplace)
+    code = cli.main([*shlex.split(command), "--dry-run"])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    assert said.out.endswith("nothing was sent: --dry-run\n")
+
+
+@pytest.mark.parametrize("command", SERVE)
+def test_a_simulated_server_starts(command: str) -> None:
+    words = [sys.executable, "-m", "inferometer", *shlex.split(command), "--port", "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout.readline().startswith("simulated server  http://127.0.0.1:")
+        finally:
+            process.terminate()
+        assert process.wait(5) == 0
+
+
+@pytest.mark.parametrize("command", LOOK)
+def test_a_look_at_what_is_stored(
+    command: str,
+    workplace: Path,
+    notebook_lines: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert notebook_lines
+    monkeypatch.chdir(workplace)
+    code = cli.main(shlex.split(command))
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    assert said.out
+
+
+def test_the_demo_needs_no_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands_of_verbs("demo") == ["demo"]
+    assert cli.main(["demo", "--help"]) == 0
+    assert "usage: inferometer demo" in capsys.readouterr().out
+
+
+def test_the_notebook_example_measures(notebook_lines: list[str]) -> None:
+    verdict, one, four = notebook_lines
+    assert verdict.split()[0] in ("VALID", "WARN", "INVALID")
+    assert one.startswith("concurrency 1: ")
+    assert four.startswith("concurrency 4: ")
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: path.stem)
+def test_python_in_the_documents_runs(
+    path: Path, server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for language, code in blocks(path):
+        if language == "python":
+            names: dict[str, object] = {}
+            exec(code.replace("http://127.0.0.1:8000", server_url), names)
+            assert names["result"].path.is_dir()
+
+
+def test_the_query_in_the_documents_counts_the_run(
+    workplace: Path, notebook_lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workplace)
+    (query,) = (code for language, code in blocks(ROOT / "docs/en/run-folder.md") if language == "sql")
+    rows = duckdb.sql(query).fetchall()
+    assert {(point, count) for file, point, count, _ in rows if A_STORED_RUN in file} == {
+        (0, 4),
+        (1, 10),
+        (2, 40),
+    }
+    assert notebook_lines
+
+
+def test_the_run_file_example_measures(
+    server_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--url", server_url, "--num-prompts", "4", "8", "32", "--output-len", "8", "--warmup", "1"]
+    words += ["--out", str(tmp_path), "--json", "--quiet"]
+    code = cli.main(["run", "-c", str(ROOT / "examples/run.yaml"), *words])
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert code == told["exit_code"]
+    summary = json.loads((Path(told["run"]) / "summary.json").read_text("utf-8"))
+    assert [point["load"]["max_concurrency"] for point in summary["points"]] == [1, 4, 16]
+    assert [point["counts"]["ok"] for point in summary["points"]] == [4, 8, 32]
+
+
+@pytest.mark.parametrize(
+    ("english", "chinese"), list(zip(ENGLISH, CHINESE, strict=True)), ids=[path.stem for path in ENGLISH]
+)
+def test_both_languages_have_the_same_structure(english: Path, chinese: Path) -> None:
+    assert chinese.name in (english.name, "README.zh.md")
+    assert levels(chinese) == levels(english)
+    assert blocks(chinese) == blocks(english)
+    rows = [len(re.findall(r"^\|", path.read_text("utf-8"), re.MULTILINE)) for path in (english, chinese)]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("path", [*ENGLISH, *CHINESE, *OTHERS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in LINK.findall(FENCE.sub("", path.read_text("utf-8"))):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        found = (path.parent / file).resolve() if file else path
+        assert found.exists(), target
+        assert found.is_relative_to(ROOT), target
+        assert not anchor or anchor in anchors(found), target
