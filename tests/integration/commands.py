@@ -21,6 +21,8 @@ from inferometer.record.tables import RunRecord
 QUESTIONS = ("--max-concurrency", "4", "--num-prompts", "20", "--output-len", "8")
 SHORT = (*QUESTIONS, "--input-len", "8")
 LIMIT_S = 60
+# Conditions that a machine busy with other tests may fail; no test asserts how fast this machine is.
+OWN_TIMING = {"send lag", "receive lag", "client CPU", "achieved rate", "concurrency"}
 
 
 class Done(NamedTuple):
@@ -51,6 +53,16 @@ def run_questions(url: str, out: Path, file: Path, *flags: str) -> Done:
     """``inferometer run`` with the prompts of a file."""
     data = ("--dataset", "openqa", "--dataset-path", str(file))
     return here("run", "--url", url, "--out", str(out), "--quiet", *QUESTIONS, *data, *flags)
+
+
+def check_succeeded(done: Done, out: Path) -> None:
+    """It went well: code 0, or a run that is INVALID only because this busy machine kept its own generator late."""
+    if done.code == 0:
+        return
+    assert done.code == 5, done
+    summary = api.report(folders(out)[-1])
+    failed = {c.name for point in summary.points for c in point.verdict.failed if c.level == "hard"}
+    assert failed <= OWN_TIMING, done.out
 
 
 class Command:

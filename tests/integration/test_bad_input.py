@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 import trustme
-from commands import SHORT, check_message, folders, here, run, run_questions, statuses, stored
+from commands import (
+    SHORT,
+    check_message,
+    check_succeeded,
+    folders,
+    here,
+    run,
+    run_questions,
+    statuses,
+    stored,
+)
 
 from inferometer.simulator import SimSettings, start_simulated_server
 from inferometer.simulator.faults import Fault
@@ -69,7 +79,7 @@ def test_a_name_with_an_address_where_nobody_listens_uses_the_other(
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
     ]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: both)
-    assert run(f"http://localhost:{port}", tmp_path).code == 0
+    check_succeeded(run(f"http://localhost:{port}", tmp_path), tmp_path)
 
 
 def test_https_to_an_http_server(url: str, tmp_path: Path) -> None:
@@ -141,7 +151,7 @@ def test_the_key(tmp_path: Path) -> None:
         check_message(run(server.url, tmp_path), 6, "401", "give the key with --api-key")
         done = run(server.url, tmp_path, "--api-key", "wrong-key")
         check_message(done, 6, "401", "does not accept this key")
-        assert run(server.url, tmp_path, "--api-key", " right-key\n").code == 0
+        check_succeeded(run(server.url, tmp_path, "--api-key", " right-key\n"), tmp_path)
 
 
 # --- the warm-up meets a wall: nothing is put under load ------------------------------------------------------
@@ -219,9 +229,9 @@ def test_a_point_without_any_answer_ends_the_run(url: str, tmp_path: Path) -> No
 
 
 def test_the_same_command_twice_makes_two_folders(url: str, tmp_path: Path) -> None:
-    assert run(url, tmp_path).code == 0
+    check_succeeded(run(url, tmp_path), tmp_path)
     before = {path: path.stat().st_mtime_ns for path in folders(tmp_path)[0].iterdir()}
-    assert run(url, tmp_path).code == 0
+    check_succeeded(run(url, tmp_path), tmp_path)
     assert len(folders(tmp_path)) == 2
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
@@ -258,7 +268,7 @@ def test_a_chinese_file_in_gb18030_works(url: str, tmp_path: Path) -> None:
         "".join(f'{{"question": "第{i}个问题：天为什么是蓝的？"}}\n' for i in range(20)).encode("gb18030")
     )
     done = run_questions(url, tmp_path, file, "--keep-text", "--warmup", "0")
-    assert done.code == 0
+    check_succeeded(done, tmp_path)
     (table,) = stored(tmp_path).measured
     assert table.text("prompt")[7] == "第7个问题：天为什么是蓝的？"
 

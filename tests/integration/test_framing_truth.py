@@ -92,23 +92,35 @@ def off_by_ms(measured_ns: np.ndarray, injected_s: float) -> float:
     return float(np.median(np.abs(measured_ns / 1e6 - injected_s * 1e3)))
 
 
-def check_truth(table: PointTable) -> None:
+def errors_ms(table: PointTable) -> dict[str, float]:
+    """How far each measured latency is from the injected one; what is not a time must be exact."""
     assert list(table.text("status")) == ["ok"] * REQUESTS
-    sent, first, last = (table.number(f"{name}_ns") for name in ("sent", "first_token", "last_token"))
-    assert off_by_ms(first - sent, TTFT_S) < LIMIT_MS
-    assert off_by_ms(last - sent, ENDS[-1]) < LIMIT_MS
-    assert off_by_ms((last - first) / (TOKENS - 1), GAP_S) < LIMIT_MS
     output = table.chunks["kind"] <= 2
-    arrivals = table.chunks["recv_ns"][output].reshape(REQUESTS, TOKENS)
-    assert off_by_ms(np.diff(arrivals, axis=1), GAP_S) < LIMIT_MS
     assert (table.number("output_tokens_server") == TOKENS).all()
     assert (table.chunks["tokens"][output] == 1).all()
+    sent, first, last = (table.number(f"{name}_ns") for name in ("sent", "first_token", "last_token"))
+    arrivals = table.chunks["recv_ns"][output].reshape(REQUESTS, TOKENS)
+    return {
+        "ttft": off_by_ms(first - sent, TTFT_S),
+        "e2el": off_by_ms(last - sent, ENDS[-1]),
+        "tpot": off_by_ms((last - first) / (TOKENS - 1), GAP_S),
+        "itl": off_by_ms(np.diff(arrivals, axis=1), GAP_S),
+    }
+
+
+def check_truth(server: FaultServer, out: Path, **endpoint: object) -> None:
+    """Three attempts: other tests on the same two cores may keep the *server's* thread from sending in time."""
+    for attempt in range(3):
+        errors = errors_ms(measure(server, out / str(attempt), **endpoint))
+        if max(errors.values()) < LIMIT_MS:
+            return
+    raise AssertionError(f"off by more than {LIMIT_MS} ms three times: {errors}")
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_measured_equals_injected(case: str, tmp_path: Path) -> None:
     with FaultServer(answering(CASES[case])) as server:
-        check_truth(measure(server, tmp_path))
+        check_truth(server, tmp_path)
 
 
 def test_measured_equals_injected_over_tls(tmp_path: Path) -> None:
@@ -119,7 +131,7 @@ def test_measured_equals_injected_over_tls(tmp_path: Path) -> None:
     ca_file = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(ca_file))
     with FaultServer(answering(CASES["role_first"]), context) as server:
-        check_truth(measure(server, tmp_path / "runs", ca_file=str(ca_file)))
+        check_truth(server, tmp_path / "runs", ca_file=str(ca_file))
 
 
 def test_the_answer_token_is_told_from_the_first_token(tmp_path: Path) -> None:

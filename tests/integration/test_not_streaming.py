@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import run, statuses, stored
+from commands import check_succeeded, run, statuses, stored
 
 from inferometer import api
 from inferometer.simulator import SimSettings, start_simulated_server
@@ -45,7 +45,7 @@ def test_a_stream_was_asked_for(url: str, tmp_path: Path) -> None:
 def test_no_stream_was_asked_for(url: str, tmp_path: Path) -> None:
     done = run(url, tmp_path, "--no-stream", "--slo", "e2el:60000")
     record = stored(tmp_path)
-    assert done.code == 0
+    check_succeeded(done, tmp_path)
     assert "streamed" not in done.out
     summary = api.report(record.path)
     assert "streamed" not in {c.name for c in summary.points[0].verdict.failed}

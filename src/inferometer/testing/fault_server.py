@@ -81,6 +81,7 @@ class FaultServer:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._closing = threading.Event()
+        self._serving: list[threading.Thread] = []
         self._count = 0
         self.served: list[Served] = []
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -99,7 +100,7 @@ class FaultServer:
         self.stop()
 
     def stop(self) -> None:
-        """Close the listener and all connections, and wait for the accepting thread."""
+        """Close the listener and all connections, and wait until every thread has written its log."""
         self._closing.set()
         with contextlib.suppress(OSError):  # not connected is how a listener answers on some platforms
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -108,7 +109,8 @@ class FaultServer:
             for connection in self._open:
                 with contextlib.suppress(OSError):  # the peer may have gone first
                     connection.shutdown(socket.SHUT_RDWR)
-        self._thread.join(5)
+        for thread in (self._thread, *self._serving):
+            thread.join(5)
 
     def _accept(self) -> None:
         while not self._closing.is_set():
@@ -116,7 +118,9 @@ class FaultServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return  # the listener was closed
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
+            self._serving.append(thread)
+            thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
         try:
