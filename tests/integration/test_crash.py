@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from inferometer import api
-from inferometer.errors import LoadgenError
+from inferometer.errors import LoadgenError, RunFolderError
+from inferometer.loadgen.progress import Progress
 from inferometer.simulator import SimSettings, start_simulated_server
 from inferometer.spec import Endpoint, Load, Output, RunSpec, Workload
 
@@ -93,6 +94,7 @@ def test_kill_9_at_a_random_moment(moment: int, url: str, tmp_path: Path) -> Non
     assert ok >= reported
     assert ok + warmup >= finished_by_server(url) - before - CONCURRENCY
     assert run.meta.state == "recovered"
+    assert table.point.dispatched == len(table.text("status"))
     summary = api.report(run.path)
     assert summary.points[0].counts.ok == ok
     assert summary.verdict.word == "INVALID"  # 5,000 were planned
@@ -144,3 +146,70 @@ def test_a_killed_worker_ends_the_run_and_keeps_what_was_finished(url: str, tmp_
     run = api.recover(only_folder(tmp_path))
     assert run.meta.state == "failed"
     assert (run.measured[0].text("status") == "ok").sum() > 20
+
+
+def test_recover_leaves_a_run_alone_that_goes_on(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "KILLED_WORKER_S", 0.1)
+
+    class Recover:
+        refused = 0
+
+        def on_progress(self, progress: Progress) -> None:
+            if progress.kind == "measure" and progress.done > 20 and not self.refused:
+                self.refused = 1
+                with pytest.raises(RunFolderError, match="still going on"):
+                    api.recover(only_folder(tmp_path))
+
+        def on_point_end(self, point: object) -> None:
+            pass
+
+    observer = Recover()
+    spec = RunSpec(
+        endpoint=Endpoint(url=url),
+        load=Load(max_concurrency=(8,), num_prompts=(400,), warmup=1),
+        workload=Workload(input_len=(16,), output_len=(8,)),
+        output=Output(out=str(tmp_path)),
+    )
+    result = api.run(spec, observer)
+    assert observer.refused
+    assert result.summary.points[0].counts.ok == 400
+
+
+def test_files_in_the_current_directory_do_not_stand_in_for_the_library(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People keep a random.py, and a bench.py beside it."""
+    for name in ("random.py", "selectors.py", "queue.py"):
+        (tmp_path / name).write_text("raise SystemExit('not the library')")
+    monkeypatch.chdir(tmp_path)
+    spec = RunSpec(
+        endpoint=Endpoint(url=url),
+        load=Load(max_concurrency=(2,), num_prompts=(4,), warmup=0),
+        workload=Workload(input_len=(16,), output_len=(8,)),
+        output=Output(out=str(tmp_path / "runs")),
+    )
+    assert api.run(spec).summary.points[0].counts.ok == 4
+
+
+def test_ctrl_c_in_a_notebook_is_an_interruption(url: str, tmp_path: Path) -> None:
+    class Interrupt:
+        def on_progress(self, progress: Progress) -> None:
+            if progress.kind == "measure" and progress.done > 20:
+                raise KeyboardInterrupt
+
+        def on_point_end(self, point: object) -> None:
+            pass
+
+    spec = RunSpec(
+        endpoint=Endpoint(url=url),
+        load=Load(max_concurrency=(8,), num_prompts=(5000,), warmup=1),
+        workload=Workload(input_len=(16,), output_len=(8,)),
+        output=Output(out=str(tmp_path)),
+    )
+    with pytest.raises(KeyboardInterrupt):
+        api.run(spec, Interrupt())
+    (listing,) = api.list_runs(tmp_path)
+    assert listing.state == "interrupted"
+    assert listing.requests > 20

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
+import ssl
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import msgspec
+import psutil
 import pytest
+import trustme
 
 from inferometer.client.exchange import Exchange
 from inferometer.client.poller import EpollPoller, Poller, SelectorPoller
 from inferometer.client.reactor import Reactor
 from inferometer.client.target import Target, Timeouts, resolve
 from inferometer.clock import MonotonicClock
+from inferometer.errors import UsageError
 from inferometer.testing.fault_server import FaultServer, Incoming, Script, Send
 from inferometer.testing.streams import answering, delta, plain, sse, stream
 
@@ -180,3 +191,102 @@ def test_kernel_stamps_do_not_see_a_client_that_was_late() -> None:
     (sent_ns,) = server.served[0].sent_ns
     assert abs(done.reads[0].at_ns - sent_ns) < 5_000_000
     assert done.reads[0].lag_ns > 90_000_000
+
+
+def test_an_answer_before_the_end_of_the_request_ends_the_connection() -> None:
+    """The rest of the first body must not go out before, or instead of, the second request."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        target = resolve(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        reactor = Reactor(target, MonotonicClock())
+        reactor.send(exchange(target, 0, b"x" * 20_000_000))
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(WHOLE.sends[0].data)  # says keep-alive, and has read nothing
+            (done,) = finish(reactor, 1)
+            assert done.failure is None
+            assert (reactor.idle, reactor.connections) == (0, 0)
+        reactor.close()
+
+
+def test_a_stamp_is_never_in_the_future() -> None:
+    """A clock that was set between the arrival and its reading; a closed loop would wait for that time."""
+    with FaultServer(lambda _: WHOLE) as server:
+        reactor = open_reactor(server)
+        reactor.offset.offset_ns -= 3600 * 10**9
+        reactor.offset.sampled_ns += 3600 * 10**9  # no new sample
+        reactor.send(exchange(reactor.target, 0))
+        (done,) = finish(reactor, 1)
+        reactor.close()
+    assert done.end_ns is not None
+    assert done.end_ns <= reactor.clock.now_ns()
+
+
+def test_a_ca_file_that_cannot_be_used_leaves_no_descriptor(tmp_path: Path) -> None:
+    bad = tmp_path / "ca.pem"
+    bad.write_text("no certificate")
+    target = msgspec.structs.replace(resolve("https://127.0.0.1:1"), ca_file=str(bad))
+    before = psutil.Process().num_fds()
+    for _ in range(3):
+        with pytest.raises(UsageError, match="--ca-file"):
+            Reactor(target, MonotonicClock())
+    assert psutil.Process().num_fds() == before
+
+
+def end_tls_only(listener: socket.socket, context: ssl.SSLContext) -> socket.socket:
+    """Answer one request and end TLS in the same write, but leave the socket open."""
+    connection, _ = listener.accept()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_side=True)
+    for step in (tls.do_handshake, lambda: tls.read(65536)):
+        while True:
+            try:
+                step()
+                break
+            except ssl.SSLWantReadError:
+                connection.sendall(outgoing.read())
+                incoming.write(connection.recv(65536))
+    tls.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nwhole")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.unwrap()
+    connection.sendall(outgoing.read())
+    return connection
+
+
+@pytest.mark.parametrize("make", POLLERS)
+def test_the_end_of_tls_is_the_end_of_the_body(make: Callable[[], Poller], tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool:
+        served = pool.submit(end_tls_only, listener, context)
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        target = msgspec.structs.replace(resolve(url), ca_file=str(tmp_path / "ca.pem"))
+        reactor = Reactor(target, MonotonicClock(), make())
+        reactor.send(exchange(target, 0))
+        (done,) = finish(reactor, 1)
+        with served.result():
+            assert (done.failure, reactor.connections) == (None, 0)
+        reactor.close()
+    assert done.reads[-1].data.endswith(b"whole")
+
+
+def test_the_fault_server_gives_up_a_request_that_was_cut() -> None:
+    with FaultServer(lambda _: WHOLE) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(b"POST /x HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf")
+        limit = time.monotonic() + 4.0
+        while any("_serve" in thread.name for thread in threading.enumerate()):
+            assert time.monotonic() < limit
+            time.sleep(0.01)
+    assert server.served == []
+
+
+def test_a_length_that_is_cut_short_is_truncated() -> None:
+    with FaultServer(lambda _: stream([(0.0, b"data: x\n\n")], "length", cut=True)) as server:
+        reactor = open_reactor(server)
+        reactor.send(exchange(reactor.target, 0))
+        (done,) = finish(reactor, 1)
+        reactor.close()
+    assert done.failure == "truncated"

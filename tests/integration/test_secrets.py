@@ -72,7 +72,7 @@ def test_credentials_leave_no_trace(tmp_path: Path) -> None:
     text = everything(folder)
     assert "***" in text
     assert "bad key" in text
-    workers = [" ".join(words) for words in seen if "inferometer.loadgen.worker" in words]
+    workers = [line for line in map(" ".join, seen) if "inferometer.loadgen.worker" in line]
     assert workers
     for place in (text, done.out, done.err, *workers):
         assert [secret for secret in SECRETS if secret in place] == []

@@ -201,6 +201,7 @@ _ROWS: tuple[tuple[str, Alias], ...] = (
     ("--isl-stddev --synthetic-input-tokens-stddev", Needless("lengths are exact", "AIPerf", _ZERO)),
     ("--osl-stddev --output-tokens-stddev", Needless("lengths are exact", "AIPerf", _ZERO)),
     ("--num-runs --num-profile-runs --repeat", Needless("a point is measured once", "vLLM AIPerf", ("1",))),
+    ("--ready-check-timeout-sec", Needless("a server that is not ready is not waited for", "vLLM", ("0",))),
     # Refused
     (
         "--random-range-ratio",
@@ -283,6 +284,9 @@ _ROWS: tuple[tuple[str, Alias], ...] = (
     ),
     ("--use-beam-search --best-of", Refused("one answer per request is measured", "leave it out", "vLLM")),
 )
+
+# Names of --output-len that their tools obey for one data set only, and ignore for others.
+LENGTH_OF: Mapping[str, str] = {"--random-output-len": "random", "--sharegpt-output-len": "sharegpt"}
 
 ALIASES: Mapping[str, Alias] = {name: alias for names, alias in _ROWS for name in names.split()}
 

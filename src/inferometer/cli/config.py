@@ -22,9 +22,9 @@ def main(argv: list[str]) -> int:
 
 
 def _schema() -> int:
-    from inferometer.spec import RunSpec
+    from inferometer.spec.files import file_schema
 
-    print(json.dumps(RunSpec.model_json_schema(), indent=2, ensure_ascii=False))
+    print(json.dumps(file_schema(), indent=2, ensure_ascii=False))
     return 0
 
 

@@ -44,7 +44,8 @@ class Parser(argparse.ArgumentParser):
             known += ALIASES
         near = difflib.get_close_matches(name, known, n=1)
         if not near:
-            raise UsageError(f"unknown flag {name}", f"see `{self.prog} --help-all`")
+            everything = "--help-all" if self.verb == "run" else "--help"
+            raise UsageError(f"unknown flag {name}", f"see `{self.prog} {everything}`")
         alias = ALIASES.get(near[0]) if self.verb == "run" else None
         means = f" (which is {alias.flag})" if isinstance(alias, Rename) and alias.flag != near[0] else ""
         raise UsageError(f"unknown flag {name}", f"did you mean {near[0]}{means}?")

@@ -46,11 +46,13 @@ def render_plan(
         lines.append(f"  {name:<8}{load_title(point.to_dict()):<36}{_bounds(point)}")
     counts = [point.num_prompts for point in points]
     known = sum(count for count in counts if count is not None)
-    open_end = " and what the time limit allows" if None in counts else ""
+    requests = f"{known} requests" if known or None not in counts else ""
+    if None in counts:
+        requests += f"{' and ' if known else ''}as many requests as the time limit allows"
     seconds = estimate_s(spec, [*([warmup] if warmup else []), *points])
     lines += [
         "",
-        f"{len(points)} load point{'s' if len(points) != 1 else ''}, {known} requests{open_end}; ignore_eos "
+        f"{len(points)} load point{'s' if len(points) != 1 else ''}, {requests}; ignore_eos "
         f"{'on' if resolve_ignore_eos(spec) else 'off'}",
         f"about {duration_text(seconds)}, if at any load a first token takes {ASSUMED_TTFT_S:g} s and each "
         f"further one {ASSUMED_TPOT_S * 1000:g} ms ({ASSUMED_OUTPUT_TOKENS} tokens where the length is not known)",

@@ -50,7 +50,7 @@ def _list(asked: argparse.Namespace) -> int:
             run.state + (" [simulated]" if run.simulated else ""),
             run.verdict or "-",
             str(run.points),
-            "-" if run.requests is None else str(run.requests),
+            str(run.requests),
         )
         for run in listings
     ]

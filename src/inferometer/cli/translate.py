@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from inferometer.cli.aliases import ALIASES, UNSPOKEN, Fixed, Needless, Refused, Rename
+from inferometer.cli.aliases import ALIASES, LENGTH_OF, UNSPOKEN, Fixed, Needless, Refused, Rename
 from inferometer.errors import UsageError
 from inferometer.spec.fields import as_json_object
 
@@ -75,6 +75,7 @@ def translate(argv: Iterable[str]) -> Translation:
         done.groups.append(_url(host_port))
         done.spelled["--url"] = "--host/--port"
         done.hints.append(f"--host and --port are --url {done.groups[-1].values[0]} here")
+    _refuse_foreign_length(done)
     return done
 
 
@@ -190,6 +191,18 @@ def _refuse_two_names(group: Group, ours: Group, first: dict[str, tuple[str, lis
     raise UsageError(
         f"{name} and {group.name} both mean {ours.name} here, with different values{note}", "keep one"
     )
+
+
+def _refuse_foreign_length(done: Translation) -> None:
+    """``--random-output-len`` beside ``--dataset sharegpt`` would set a length here, and sets none there."""
+    name = done.spelled.get("--output-len", "")
+    owner = LENGTH_OF.get(name)
+    asked = [value for group in done.groups if group.name == "--dataset" for value in group.values]
+    if owner is not None and asked and asked[-1] != owner:
+        raise UsageError(
+            f"{name} is for the data set {owner} in vLLM, SGLang and LMDeploy, but the data set is {asked[-1]}",
+            "drop it, or write --output-len N to fix the length of every answer",
+        )
 
 
 def _url(found: dict[str, Group]) -> Group:

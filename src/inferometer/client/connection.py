@@ -24,6 +24,9 @@ class Ended(NamedTuple):
     text: str
 
 
+TLS_ENDED = Ended(None, "the server closed the TLS connection")
+
+
 class Connection:
     """A non-blocking connection that carries one exchange at a time.
 
@@ -77,7 +80,17 @@ class Connection:
     @property
     def mask(self) -> int:
         """What the poller must watch: writing while connecting or while bytes wait to go out."""
-        return READ | WRITE if self._out or not self._connected else READ
+        return READ | WRITE if self.unsent or not self._connected else READ
+
+    @property
+    def unsent(self) -> bool:
+        """Whether bytes of a request wait to go out."""
+        return bool(self._out)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the peer has ended TLS, with or without closing the socket."""
+        return self.tls is not None and self.tls.closed
 
     def advance(self) -> Ended | None:
         """The socket is writable or readable before the connection is ready: finish connecting, go on with TLS."""
@@ -162,11 +175,12 @@ class Connection:
             except ssl.SSLError as error:
                 return Ended("stream_error", f"TLS: {error.reason or error}")
             if not data:
-                return Ended(None, "the server closed the TLS connection") if self.tls.closed else None
+                return TLS_ENDED if self.ended else None
         stamp_ns = kernel_stamp_ns(ancillary, offset_ns)
         if stamp_ns is None:
             return Read(read_ns, -1, data)
-        return Read(stamp_ns, max(0, read_ns - stamp_ns), data)
+        # A step of the clock can put a stamp into the future; a closed loop would wait for it.
+        return Read(min(stamp_ns, read_ns), max(0, read_ns - stamp_ns), data)
 
     def close(self) -> None:
         """Close the socket; the poller must have forgotten it."""

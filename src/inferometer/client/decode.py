@@ -135,7 +135,7 @@ def _decode_body(
 ) -> Iterator[None]:
     chunked = "chunked" in head.headers.get("transfer-encoding", "").lower()
     body = body_of(raw, exchange.framer.skipped + head.length, chunked)
-    content_type = head.headers.get("content-type", "")
+    content_type = head.headers.get("content-type", "").lower()
     if head.status >= 400:
         outcome.status = "http_error"
         outcome.error = f"HTTP {head.status} {head.reason}".strip() + f": {_excerpt(body.data, options)}"
@@ -195,7 +195,7 @@ def _decode_events(
             read_number += 1
         read = reads[read_number]
         delta = understand(event.data, event.name)
-        if delta.usage is not None and delta.token_ids is None and delta.kind in OUTPUT_KINDS:
+        if delta.token_ids is None and delta.kind in OUTPUT_KINDS:
             delta, cumulative = _tokens_from_usage(delta, cumulative)
         take(delta, read.at_ns)
         add(delta, read_number, read)
@@ -204,9 +204,11 @@ def _decode_events(
 
 
 def _tokens_from_usage(delta: Delta, cumulative: int | None) -> tuple[Delta, int | None]:
-    """Tokens of a chunk from a usage that grows with each chunk (``continuous_usage_stats``)."""
-    assert delta.usage is not None
-    total = delta.usage.output_tokens
+    """Tokens of a chunk from a usage that grows with each chunk (``continuous_usage_stats``).
+
+    A usage that comes with the last chunk only counts the chunks before it as well: it says nothing of one chunk.
+    """
+    total = None if delta.usage is None else delta.usage.output_tokens
     if total is None or cumulative is None or total < cumulative:
         return delta, None
     return delta._replace(token_ids=total - cumulative), total

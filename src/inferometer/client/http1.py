@@ -6,6 +6,7 @@ that no long walk is left for the moment at which the stream ends and the next r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
@@ -28,7 +29,8 @@ class Head(NamedTuple):
     @property
     def keep_alive(self) -> bool:
         """Whether the connection may be used again."""
-        return self.headers.get("connection", "").lower() != "close"
+        options = self.headers.get("connection", "").lower().split(",")
+        return "close" not in (option.strip() for option in options)
 
 
 def parse_head(data: bytes, end: int) -> Head:
@@ -40,7 +42,7 @@ def parse_head(data: bytes, end: int) -> Head:
     lines = data[: end - 4].decode("latin-1").split("\r\n")
     version, _, rest = lines[0].partition(" ")
     code, _, reason = rest.partition(" ")
-    if not version.startswith("HTTP/1.") or not code.isdigit():
+    if not version.startswith("HTTP/1.") or not re.fullmatch("[0-9]{3}", code):
         raise ProtocolError(f"not an HTTP/1.x response: it starts with {data[:60]!r}")
     headers: dict[str, str] = {}
     for line in lines[1:]:
@@ -130,7 +132,7 @@ class Framer:
         if length is None:
             self._mode = Mode.CLOSE
             return False
-        if not length.isdigit():
+        if not re.fullmatch("[0-9]{1,18}", length):
             raise ProtocolError(f"Content-Length {length!r} is not a number")
         self._mode = Mode.LENGTH
         self._need = int(length)
@@ -159,10 +161,10 @@ class Framer:
 def chunk_size(data: bytes, at: int, line_end: int) -> int:
     """The size in the chunk-size line ``data[at:line_end]``; extensions are ignored."""
     text = data[at:line_end].split(b";", 1)[0].strip()
-    try:
-        return int(text, 16)
-    except ValueError:
-        raise ProtocolError(f"chunk size {text[:20]!r} is not hexadecimal") from None
+    # int() alone would take a sign, a prefix and underscores; a negative size is a walk without end.
+    if not re.fullmatch(b"[0-9A-Fa-f]{1,15}", text):
+        raise ProtocolError(f"chunk size {text[:20]!r} is not hexadecimal")
+    return int(text, 16)
 
 
 def trailer_end(data: bytes, last_line_end: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from ssl import SSLContext
 
-from inferometer.client.connection import Connection, Ended
+from inferometer.client.connection import TLS_ENDED, Connection, Ended
 from inferometer.client.exchange import Exchange, Read
 from inferometer.client.http1 import ProtocolError
 from inferometer.client.poller import READ, Poller, make_poller
@@ -40,6 +40,7 @@ class Reactor:
     def __init__(self, target: Target, clock: Clock, poller: Poller | None = None) -> None:
         self.target = target
         self.clock = clock
+        self._tls: SSLContext | None = client_context(target) if target.tls else None
         self.poller = poller or make_poller()
         self.offset = ClockOffset(clock.now_ns)
         self.finished: deque[Exchange] = deque()
@@ -47,7 +48,6 @@ class Reactor:
         self.keep_alive = True  # whether the server keeps the connections it promises to keep
         self.resent = 0  # exchanges that met a connection the server was just closing
         self.woken: set[int] = set()  # descriptors of others that the last poll found readable
-        self._tls: SSLContext | None = client_context(target) if target.tls else None
         self._address = target.addresses[0]
         self._connections: dict[int, Connection] = {}
         self._idle: dict[int, Connection] = {}  # the last one used is used first
@@ -88,6 +88,13 @@ class Reactor:
     def open_idle(self) -> None:
         """Begin to open one connection that will wait for use."""
         self._connect(None)
+
+    def drop_old(self) -> None:
+        """Close the idle connections that would soon be too old for use."""
+        now_ns = self.clock.now_ns()
+        for connection in list(self._idle.values()):
+            if now_ns - connection.idle_since_ns > IDLE_REUSE_NS // 2:
+                self._drop(connection)
 
     def poll(self, deadline_ns: int | None) -> int:
         """Handle what is ready, waiting until ``deadline_ns`` (0 = not at all, None = at most one time-out tick).
@@ -198,11 +205,15 @@ class Reactor:
             assert head is not None
             connection.exchange = None
             connection.used = True
-            if self.keep_alive and head.keep_alive and not exchange.framer.extra:
+            # A server that answers before it has read the request would take the next one for the rest of it.
+            clean = not (exchange.framer.extra or connection.unsent or connection.ended)
+            if self.keep_alive and head.keep_alive and clean:
                 self._make_idle(connection, self.clock.now_ns())
             else:
                 self._drop(connection)
             self._end(exchange, got.at_ns)
+        elif connection.ended:
+            self._peer_ended(connection, exchange, TLS_ENDED)
 
     def _peer_ended(self, connection: Connection, exchange: Exchange, ended: Ended) -> None:
         if ended.failure is None and exchange.framer.end_of_input():

@@ -47,10 +47,13 @@ class Backlog:
         self._bytes += exchange.bytes_in
         self.peak_bytes = max(self.peak_bytes, self._bytes)
 
+    @property
+    def full(self) -> bool:
+        """Whether too many bytes wait: decoding goes before the sockets then, or memory would run out."""
+        return self._bytes > MAX_BYTES
+
     def overdue(self, now_ns: int) -> bool:
-        """Whether a bound is passed, so that a step must be taken even while the sockets are busy."""
-        if self._bytes > MAX_BYTES:
-            return True
+        """Whether an exchange waits too long, so that a step must be taken even while the sockets are busy."""
         oldest = self._current[0] if self._current else self._waiting[0] if self._waiting else None
         return oldest is not None and now_ns - (oldest.end_ns or now_ns) > MAX_AGE_NS
 

@@ -32,12 +32,13 @@ class HealthMeter:
 
     Args:
         now_ns: monotonic time of the start.
-        resent: the reactor's count of resent requests so far.
+        reactor: what it has counted so far belongs to earlier points.
     """
 
-    def __init__(self, now_ns: int, resent: int = 0) -> None:
+    def __init__(self, now_ns: int, reactor: Reactor) -> None:
         self._start_ns = now_ns
-        self._resent = resent
+        self._resent = reactor.resent
+        self._clock_steps = reactor.offset.steps
         self._usage = _usage()
         self._turn_max_ns = 0
 
@@ -63,5 +64,5 @@ class HealthMeter:
             resent=reactor.resent - self._resent,
             keep_alive=reactor.keep_alive,
             clock_offset_drift_ns=reactor.offset.drift_max_ns,
-            clock_steps=reactor.offset.steps,
+            clock_steps=reactor.offset.steps - self._clock_steps,
         )

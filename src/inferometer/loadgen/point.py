@@ -83,7 +83,7 @@ class PointRun:
         self.disk_error: str | None = None
         self.unconnected = 0  # connect errors in a row
         self.unconnected_since_ns = 0
-        self.health = HealthMeter(self.clock.now_ns(), self.reactor.resent)
+        self.health = HealthMeter(self.clock.now_ns(), self.reactor)
         self.status_at_ns = 0
 
     def run(self) -> PointRecord:
@@ -100,6 +100,8 @@ class PointRun:
             self._collect()
             self.quiet = not ready
             if self.quiet or self.backlog.overdue(woke_ns):
+                self.backlog.step(woke_ns)
+            while self.backlog.full:
                 self.backlog.step(woke_ns)
             self._attend(woke_ns)
         self.backlog.drain(self.clock.now_ns)
@@ -124,6 +126,7 @@ class PointRun:
         load = self.start.load
         wanted = min(load["max_concurrency"] or OPEN_LOOP_CONNECTIONS, load["num_prompts"] or 1 << 30)
         limit_ns = self.clock.now_ns() + CONNECT_LIMIT_NS
+        self.reactor.drop_old()
         while (
             self.reactor.keep_alive
             and self.reactor.idle < wanted
@@ -139,7 +142,7 @@ class PointRun:
                 return  # nobody listens: the requests themselves will say so
 
     def _begin(self) -> None:
-        self.health = HealthMeter(self.clock.now_ns(), self.reactor.resent)
+        self.health = HealthMeter(self.clock.now_ns(), self.reactor)
         self.epoch_ns = self.clock.now_ns() + LEAD_NS
         self.point.epoch_ns = self.epoch_ns
         self._append(PointStart(self.point, self.worker))
@@ -156,7 +159,7 @@ class PointRun:
         until_ns = min(self.status_at_ns, now_ns + QUIET_NS) if self.backlog else self.status_at_ns
         if self.stop_level:
             return min(self.give_up_ns or 0, until_ns)
-        due = self.schedule.wake_ns()
+        due = self.schedule.wake_ns() if self.requests or self.complete else None
         return until_ns if due is None else min(self.epoch_ns + due, until_ns)
 
     def _dispatch(self, now_ns: int) -> None:
@@ -264,7 +267,10 @@ class PointRun:
 
     def _time_is_up(self, now_ns: int) -> bool:
         limit_s = self.start.load["duration_s"]
-        return limit_s is not None and not self.stop_level and now_ns >= self.epoch_ns + limit_s * 1e9
+        if limit_s is None or self.stop_level or now_ns < self.epoch_ns + limit_s * 1e9:
+            return False
+        due = self.schedule.wake_ns()  # what was due inside the limit is sent, however close to its end
+        return due is None or due >= limit_s * 1e9
 
     def _progress(self, now_ns: int) -> Progress:
         return Progress(

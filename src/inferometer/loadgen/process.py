@@ -6,13 +6,13 @@ import contextlib
 import os
 import selectors
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from inferometer.errors import LoadgenError, RunFolderError
+from inferometer.interpreter import own_program
 from inferometer.loadgen.messages import (
     Failed,
     FromWorker,
@@ -45,17 +45,20 @@ class WorkerProcess:
 
     Args:
         setup: sent first.
+        log: where the worker's standard error goes.
+        lock: descriptor of the run folder's lock; the worker keeps the folder locked until it has ended.
     """
 
-    def __init__(self, setup: Setup, log: Path) -> None:
+    def __init__(self, setup: Setup, log: Path, lock: int) -> None:
         self._log = log
         self.last: Progress | None = None  # what the worker reported last
         with _opened(log) as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "inferometer.loadgen.worker"],
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
+                own_program("inferometer.loadgen.worker"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                pass_fds=(lock,),
                 start_new_session=True,  # Ctrl-C is for the parent, which then asks the worker to drain
             )
         assert self._process.stdin is not None

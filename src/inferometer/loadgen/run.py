@@ -22,6 +22,7 @@ from inferometer.loadgen.process import WorkerProcess
 from inferometer.loadgen.progress import Observer, Progress
 from inferometer.loadgen.stop import StopSignal
 from inferometer.record.folder import JOURNAL, create_folder, point_latest, write_meta
+from inferometer.record.lock import writing
 from inferometer.record.store import close_journal, read_frames
 from inferometer.record.types import PointRecord, RequestRecord, RunMeta
 from inferometer.spec import LoadPoint, RunSpec, public_dict
@@ -58,8 +59,8 @@ def execute(plan: RunPlan, observer: Observer, stop: StopSignal) -> Path:
     write_meta(folder, meta)
     meta.state = "failed"  # until the run has come to its end
     point_latest(folder.parent, folder)
-    with _Closing(folder, meta, clock):
-        if _points(plan, folder, meta, observer, stop):
+    with writing(folder) as lock, _Closing(folder, meta, clock):
+        if _points(plan, (folder, lock), meta, observer, stop):
             meta.state = "interrupted" if stop.level else "complete"
     return folder
 
@@ -80,6 +81,8 @@ class _Closing:
     ) -> None:
         now = {"monotonic_ns": self._clock.now_ns(), "realtime_ns": self._clock.realtime_ns()}
         self._meta.anchors.append(now)
+        if isinstance(error, KeyboardInterrupt):  # nobody turned Ctrl-C into a StopSignal, as in a notebook
+            self._meta.state = "interrupted"
         if isinstance(error, InferometerError):
             error.run_folder = str(self._folder)
             self._meta.notes.append(error.message)
@@ -124,8 +127,11 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _points(plan: RunPlan, folder: Path, meta: RunMeta, observer: Observer, stop: StopSignal) -> bool:
+def _points(
+    plan: RunPlan, where: tuple[Path, int], meta: RunMeta, observer: Observer, stop: StopSignal
+) -> bool:
     """Carry out the load points; False when the rest was left out, because it would measure nothing."""
+    folder, lock = where
     setup = Setup(
         target=plan.target,
         journal=str(folder / JOURNAL / "worker-0.seg"),
@@ -134,7 +140,7 @@ def _points(plan: RunPlan, folder: Path, meta: RunMeta, observer: Observer, stop
         tokenizer=plan.spec.workload.tokenizer,
         keep_text=plan.spec.output.keep_text,
     )
-    with WorkerProcess(setup, folder / "worker-0.log") as worker:
+    with WorkerProcess(setup, folder / "worker-0.log", lock) as worker:
         for place, point in enumerate(plan.points):
             if stop.level:
                 break

@@ -1,4 +1,4 @@
-"""The worker process: ``python -m inferometer.loadgen.worker``, spoken to over its standard pipes.
+"""The worker process: started by ``loadgen.process``, spoken to over its standard pipes.
 
 It shares nothing with other workers, writes its own journal, and ends when its parent does: when standard input
 reaches its end, what is in flight is cancelled, everything finished is in the journal.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
-import sys
+import select
 from pathlib import Path
 
 from inferometer.client.decode import DecodeOptions
@@ -26,6 +26,7 @@ from inferometer.loadgen.messages import (
     PointDone,
     Setup,
     StartPoint,
+    Status,
     Stop,
     ToWorker,
     pack,
@@ -37,6 +38,7 @@ from inferometer.spec import LoadPoint
 from inferometer.workload import load_tokenizer
 
 STDIN, STDOUT = 0, 1
+OPEN_MAX = 10240  # macOS, <sys/syslimits.h>
 
 
 class Worker:
@@ -128,7 +130,13 @@ class Worker:
 
 
 def say(message: FromWorker) -> None:
-    """Send a message to the parent; a parent that is gone does not matter, standard input will say so."""
+    """Send a message to the parent; a parent that is gone does not matter, standard input will say so.
+
+    A report that the parent has no time for (its terminal may be stopped with Ctrl-S) is dropped: waiting for the
+    parent would stop the measurement.
+    """
+    if isinstance(message, Status) and not select.select([], [STDOUT], [], 0)[1]:
+        return
     data = pack(message)
     try:
         while data:
@@ -139,9 +147,12 @@ def say(message: FromWorker) -> None:
 
 def raise_descriptor_limit() -> None:
     """Allow as many descriptors as the system grants without asking."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    elif soft != resource.RLIM_INFINITY:
+        # macOS: soft 256, hard "unlimited", and no more than OPEN_MAX is granted.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, OPEN_MAX), hard))
 
 
 def main() -> int:
@@ -169,7 +180,3 @@ def main() -> int:
         say(Failed(f"the worker cannot go on: {reason}", "finished requests are kept in the run folder"))
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -101,10 +101,12 @@ def really_streamed(e: Evidence) -> Condition | None:
 
 
 def length_as_asked(e: Evidence) -> Condition | None:
-    """Answers have their target length where it was fixed."""
+    """Answers have their target length where it was fixed; an estimate of their length proves nothing."""
     if not e.fixed_length or not e.counts.ok:
         return None
-    target, got = e.data.column("output_tokens_target"), e.data.output_tokens
+    exact = bool(e.table.point.dataset.get("tokenizer_exact"))
+    target = e.data.column("output_tokens_target")
+    got = e.data.output_tokens if exact else e.data.column("output_tokens_server")
     known = ~np.isnan(target) & ~np.isnan(got)
     measured = None
     if known.all():

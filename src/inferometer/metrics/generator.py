@@ -9,6 +9,9 @@ import numpy as np
 from inferometer.metrics.latency import NS_PER_MS, NS_PER_S, Floats
 from inferometer.record.tables import PointTable
 
+_BURST_NS = 2e6  # requests due within this time of each other are one burst
+_BURST_MS_PER_REQUEST = 0.1  # the pace at which a closed loop hands out its first permits
+
 
 class Rate(NamedTuple):
     """Dispatch as planned and as done: requests per second, and how long the span from first to last took."""
@@ -31,11 +34,31 @@ def own_lag_ms(table: PointTable) -> Floats:
     Waiting for a permit is the doing of the asked concurrency limit and shows in the achieved rate;
     connecting is the doing of network and server.
     """
+    return _due_and_lag(table)[1]
+
+
+def late_ms(table: PointTable) -> Floats:
+    """``own_lag_ms`` without the time that a burst takes to be written.
+
+    What is due at one instant cannot leave in one: all requests at rate inf, or those whose permits came free
+    together because answers of equal length ended in one step of the server.
+    """
+    due_ns, lag_ms = _due_and_lag(table)
+    ordered = np.sort(due_ns)
+    together = np.searchsorted(ordered, due_ns, "right") - np.searchsorted(
+        ordered, due_ns - _BURST_NS, "left"
+    )
+    return np.clip(lag_ms - _BURST_MS_PER_REQUEST * (together - 1), 0.0, None)
+
+
+def _due_and_lag(table: PointTable) -> tuple[Floats, Floats]:
+    """When each request that was sent was due, in ns, and its ``own_lag_ms``."""
     sent, planned = table.number("sent_ns"), table.number("planned_ns")
     due = np.fmax(planned, table.number("queued_ns"))
     connecting = table.number("connect_end_ns") - np.fmax(due, table.number("connect_start_ns"))
     lag_ns = sent - due - np.clip(np.nan_to_num(connecting), 0.0, None)
-    return np.clip(lag_ns[~np.isnan(lag_ns)] / NS_PER_MS, 0.0, None)
+    known = ~np.isnan(lag_ns)
+    return due[known], np.clip(lag_ns[known] / NS_PER_MS, 0.0, None)
 
 
 def receive_lag_ms(table: PointTable) -> Floats:

@@ -40,6 +40,11 @@ def samples_needed(p: float) -> int:
     return math.ceil(1000.0 / (100.0 - p) * (1.0 - 1e-9))
 
 
+def highest_percentile(count: int) -> int:
+    """The highest whole percentile, from the median to p99, that ``count`` values can carry."""
+    return max(50, min(99, math.floor(100.0 - 1000.0 / count))) if count else 99
+
+
 def percentile(values: NDArray[np.float64], p: float) -> float | None:
     """Percentile ``p`` of the values that are not NaN, or None when there are too few of them."""
     present = values[~np.isnan(values)]

@@ -53,6 +53,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     draft = path.with_name(path.name + ".tmp")
     try:
         draft.write_bytes(data)
+        make_durable(draft)
         os.replace(draft, path)  # noqa: PTH105 - the atomic one
     except OSError as error:
         draft.unlink(missing_ok=True)
@@ -60,6 +61,15 @@ def write_atomic(path: Path, data: bytes) -> None:
             f"{str(path)!r} cannot be written: {error.strerror}",
             f"free some space, then: inferometer runs recover {path.parent}",
         ) from None
+
+
+def make_durable(path: Path) -> None:
+    """Let a file, or the names in a directory, survive the death of the machine."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def write_meta(folder: Path, meta: RunMeta) -> None:

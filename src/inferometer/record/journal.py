@@ -12,7 +12,6 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -91,36 +90,19 @@ class JournalWriter:
         os.close(self._fd)
 
 
-class JournalEnd(NamedTuple):
-    """How a segment ended: bytes that hold whole frames, and bytes after them that do not."""
-
-    good_bytes: int
-    torn_bytes: int
-
-
 def read_journal(path: Path) -> Iterator[Frame]:
     """The whole frames of one segment, in the order in which they were written; stops at a torn tail."""
-    for _, frame in _frames(path):
-        yield frame
-
-
-def journal_end(path: Path) -> JournalEnd:
-    """Where the last whole frame of a segment ends."""
-    good = len(MAGIC) if path.stat().st_size >= len(MAGIC) else 0
-    for good, _ in _frames(path):  # noqa: B007 - the last value is the answer
-        pass
-    return JournalEnd(good, path.stat().st_size - good)
-
-
-def _frames(path: Path) -> Iterator[tuple[int, Frame]]:
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
             return
-        at = len(MAGIC)
+        left = path.stat().st_size - len(MAGIC)
         while len(header := file.read(_HEADER.size)) == _HEADER.size:
             length, crc = _HEADER.unpack(header)
-            payload = file.read(length)
-            if len(payload) < length or zlib.crc32(payload) != crc:
+            left -= _HEADER.size + length
+            # A machine that lost power may leave a tail of zeros, whose checksum is right: no frame is empty.
+            if left < 0 or length == 0:
                 return
-            at += _HEADER.size + length
-            yield at, _decoder.decode(payload)
+            payload = file.read(length)
+            if zlib.crc32(payload) != crc:
+                return
+            yield _decoder.decode(payload)

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from inferometer.errors import RunFolderError
-from inferometer.record.folder import CHUNKS, JOURNAL, REQUESTS, read_meta, write_meta
+from inferometer.record.folder import CHUNKS, JOURNAL, REQUESTS, make_durable, read_meta, write_meta
 from inferometer.record.journal import PointEnd, PointStart, RequestFrame, read_journal
 from inferometer.record.tables import Column, PointTable, RunRecord
 from inferometer.record.types import PointRecord, RequestRecord, RunMeta
@@ -102,7 +102,10 @@ def close_journal(folder: Path, meta: RunMeta) -> RunMeta:
     for point in meta.points:
         if point.epoch_ns is not None and point.stop_reason is None:
             point.stop_reason = "lost"
+            # What was in flight is lost with its generator; what had finished had been sent.
+            point.dispatched = sum(1 for frame in frames.requests if frame.record.point == point.index)
     write_meta(folder, meta)
+    make_durable(folder)
     # Renamed first: a crash while files are being removed must not leave half a journal to recover from.
     spent = (folder / JOURNAL).rename(folder / f".{JOURNAL}-closed")
     shutil.rmtree(spent)
@@ -160,6 +163,7 @@ def _copy(columns: dict[str, Any], select: str, path: Path) -> None:
                 f"COPY (SELECT {select} FROM source) TO $path (FORMAT parquet, COMPRESSION zstd)",  # noqa: S608
                 {"path": str(draft)},
             )
+        make_durable(draft)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)  # half a table must not keep the little space that is left

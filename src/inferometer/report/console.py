@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import Literal
 
 from inferometer.metrics.counts import ErrorGroup
 from inferometer.metrics.percentiles import Stat, percentile_name
@@ -13,6 +14,7 @@ from inferometer.report.text import ABSENT, count, load_title, number, percent, 
 from inferometer.report.vllm_block import render_vllm_block
 
 _ERROR_KINDS_SHOWN = 3
+_COUNTS_DIFFER = 0.01
 _COLOURS = {"VALID": "32", "WARN": "33", "INVALID": "31"}
 
 
@@ -27,7 +29,7 @@ def render_run(summary: RunSummary, width: int = 100, *, colour: bool = False) -
     parts = [
         _verdict_lines(summary, width, colour),
         _error_lines(summary, width),
-        _point_lines(summary),
+        _point_lines(summary, width),
         _slo_lines(summary, width),
         _client_lines(summary),
         _vllm_lines(summary),
@@ -127,43 +129,79 @@ def _error_text(point: int, group: ErrorGroup) -> str:
     return f"{count(group.count)} x {group.status}: {example} ({first})"
 
 
-def _point_lines(summary: RunSummary) -> list[str]:
+def _point_lines(summary: RunSummary, width: int) -> list[str]:
     if not summary.points:
         return []
     low, high = _shown_percentiles(summary.percentiles)
     both = f"{low}/{high}" if low != high else low
-    header = ["load", "req/s", "out tok/s", f"TTFT {both} ms", f"TPOT {both} ms", "failed"]
+    latencies = _latencies(summary.points)
+    header = ["load", "req/s", "out tok/s", *(f"{name} {both} ms" for name in latencies), "failed"]
     rows = [
-        _point_row(title, point, low, high)
+        [
+            title,
+            number(point.values["request_throughput_per_s"]),
+            number(point.values["output_throughput_per_s"]),
+            *(_pair(point.stats.get(_key(name)), low, high) for name in latencies),
+            count(point.counts.failed),
+        ]
         for title, point in zip(titles(summary.points), summary.points, strict=True)
     ]
     lines = [
         f"{_marked('Load points', summary)}, {summary.model}",
-        *(f"  {line}" for line in table(header, rows, "<>>>>>")),
+        *(f"  {line}" for line in table(header, rows, "<" + ">" * (len(header) - 1))),
     ]
-    notes = _absences(summary.points, (low, high))
-    return [*lines, f"  {ABSENT}: {', '.join(notes)}"] if notes else lines
+    absences = _absences(summary.points, latencies, (low, high))
+    notes = [f"{ABSENT}: {', '.join(absences)}"] if absences else []
+    notes += [*_from_sent(summary.points, latencies[0], both, (low, high)), *_other_counts(summary.points)]
+    return [*lines, *(line for note in notes for line in _wrapped(note, width))]
 
 
-def _point_row(title: str, point: PointSummary, low: str, high: str) -> list[str]:
-    return [
-        title,
-        number(point.values["request_throughput_per_s"]),
-        number(point.values["output_throughput_per_s"]),
-        _pair(point.stats.get("ttft_ms"), low, high),
-        _pair(point.stats.get("tpot_ms"), low, high),
-        count(point.counts.failed),
+def _latencies(points: Sequence[PointSummary]) -> tuple[str, ...]:
+    """The latencies of the table: of answers that were not streamed only the whole time is known."""
+    keys = {key for point in points for key in point.stats}
+    return ("E2EL",) if "ttft_ms" not in keys and "e2el_ms" in keys else ("TTFT", "TPOT")
+
+
+def _key(name: str) -> str:
+    return f"{name.lower()}_ms"
+
+
+def _from_sent(points: Sequence[PointSummary], name: str, both: str, shown: tuple[str, str]) -> list[str]:
+    """The first latency of the table where it differs when it is counted from the send."""
+    differ = [
+        f"{_pair(point.stats_from_sent[_key(name)], *shown)} at {title}"
+        for title, point in zip(titles(points), points, strict=True)
+        if _key(name) in point.stats_from_sent
     ]
+    return [f"{name} {both} counted from the send: {', '.join(differ)}"] if differ else []
 
 
-def _absences(points: Sequence[PointSummary], shown: tuple[str, str]) -> list[str]:
+def _other_counts(points: Sequence[PointSummary]) -> list[str]:
+    """How far the server's token counts are from the client's, where they differ by more than 1 %."""
+    sides: tuple[tuple[str, Literal["input", "output"]], ...] = (("prompts", "input"), ("answers", "output"))
+    told = []
+    for what, side in sides:
+        pairs = [
+            (getattr(point.tokens, f"{side}_difference"), getattr(point.tokens, f"{side}_client"))
+            for point in points
+        ]
+        known = [(difference, client) for difference, client in pairs if difference is not None and client]
+        share = sum(d for d, _ in known) / sum(c for _, c in known) if known else 0.0
+        if abs(share) > _COUNTS_DIFFER:
+            told.append(f"{what} {share * 100:+.1f} %")
+    return (
+        [f"tokens as the server counts them, against the client's count: {', '.join(told)}"] if told else []
+    )
+
+
+def _absences(points: Sequence[PointSummary], latencies: Sequence[str], shown: tuple[str, str]) -> list[str]:
     needs: dict[str, int] = {}
     unmeasured = dict.fromkeys(
-        name for point in points for name in ("TTFT", "TPOT") if f"{name.lower()}_ms" not in point.stats
+        name for point in points for name in latencies if _key(name) not in point.stats
     )
     for point in points:
-        for key in ("ttft_ms", "tpot_ms"):
-            stat = point.stats.get(key)
+        for name in latencies:
+            stat = point.stats.get(_key(name))
             needs |= {p: stat.needs[p] for p in shown if stat is not None and p in stat.needs}
     return [
         *(f"{p} needs {count(needs[p])} requests" for p in shown if p in needs),

@@ -60,7 +60,7 @@ def _statistics(result: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
     rows = [(f"Mean {shown} (ms):", f"mean_{name}_ms"), (f"Median {shown} (ms):", f"median_{name}_ms")]
     for key in result:
         percentile = re.fullmatch(rf"p([0-9.]+)_{name}_ms", key)
-        if percentile and percentile[1] != "50":
+        if percentile:
             rows.append((f"P{percentile[1]} {shown} (ms):", key))
     return rows
 

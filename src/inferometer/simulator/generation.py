@@ -121,6 +121,8 @@ class GenerationParser:
         prompt, prompt_tokens = self._chat_prompt(body) if chat else self._prompt(body)
         if prompt_tokens < 1:
             raise ApiError(400, "the prompt is empty; it needs at least one token", "prompt")
+        if body.stream_options is not None and not body.stream:
+            raise ApiError(400, "stream_options are for streams only: set stream to true", "stream_options")
         max_tokens = self._max_tokens(body, prompt_tokens, chat=chat)
         options = body.stream_options or _StreamOptions()
         return Generation(
@@ -138,6 +140,8 @@ class GenerationParser:
 
     def _prompt(self, body: _Body) -> tuple[bytes, int]:
         prompt = body.prompt
+        if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], (str, list)):
+            prompt = prompt[0]  # a list of one prompt
         if isinstance(prompt, str):
             return prompt.encode(), self._counter.count(prompt)
         if isinstance(prompt, list) and all(type(token) is int and token >= 0 for token in prompt):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import select
 import subprocess
-import sys
 import tempfile
 from types import TracebackType
 from typing import IO
@@ -12,6 +11,7 @@ from typing import IO
 import msgspec
 
 from inferometer.errors import EndpointError
+from inferometer.interpreter import own_program
 from inferometer.simulator.settings import SimSettings, StartOrder
 
 _START_LIMIT_S = 20.0
@@ -60,8 +60,8 @@ def start_simulated_server(settings: SimSettings, host: str = "127.0.0.1", port:
     """
     order = StartOrder(host=host, port=port, settings=settings)
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "inferometer.simulator.serve", "--die-with-parent", "--order-from-stdin"],
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
+            own_program("inferometer.simulator.serve", "--die-with-parent", "--order-from-stdin"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

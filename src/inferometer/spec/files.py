@@ -10,6 +10,7 @@ import yaml
 
 from inferometer.errors import UsageError
 from inferometer.spec.layers import Layer, nearest
+from inferometer.spec.model import RunSpec
 from inferometer.spec.options import Option, options
 from inferometer.spec.problems import Problem, raise_problems
 
@@ -46,6 +47,21 @@ def file_layer(path: str | Path) -> Layer:
         raise UsageError(f"{path}{line}: not YAML: {error.problem}", "check quotes and indentation") from None
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not YAML: {error}", "write it as plain UTF-8 text") from None
+
+
+def file_schema() -> dict[str, Any]:
+    """JSON Schema of a run file: that of ``RunSpec``, and every other way in which ``file_layer`` takes a key."""
+    schema = RunSpec.model_json_schema()
+    top = schema["properties"]
+    fields_of = {part: schema["$defs"][part.title()]["properties"] for part in RunSpec.model_fields}
+    for option in options().values():
+        inside = fields_of[option.part]
+        field = inside[option.name]
+        for name in dict.fromkeys(spelling for n in _names(option) for spelling in (n, n.replace("_", "-"))):
+            inside.setdefault(name, field)
+            # ``endpoint`` alone is both: the part, and the path of the API.
+            top[name] = {"anyOf": [top[name], field]} if name in top else field
+    return schema
 
 
 def _read(path: Path) -> str:

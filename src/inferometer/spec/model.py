@@ -28,10 +28,13 @@ from inferometer.spec.fields import (
 )
 from inferometer.spec.url import dialect_of_path, split_url
 
+_TEXT: dict[str, Any] = {"type": "string"}
+
 
 def _several(item: dict[str, Any]) -> WithJsonSchema:
-    """JSON Schema of a field that takes one value, a text of several, or a list."""
-    return WithJsonSchema({"anyOf": [item, {"type": "string"}, {"type": "array", "items": item}]})
+    """JSON Schema of a field that takes one value, a text of several, or a list of both."""
+    one = [item] if item == _TEXT else [item, _TEXT]
+    return WithJsonSchema({"anyOf": [*one, {"type": "array", "items": {"anyOf": one}}]})
 
 
 def _finite(value: float) -> float:
@@ -50,6 +53,11 @@ Seconds = Annotated[
     WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
 ]
 Rate = Annotated[float, BeforeValidator(as_rate)]
+Burstiness = Annotated[
+    float,
+    Field(gt=0),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"const": "inf"}]}),
+]
 Percent = Annotated[float, Field(gt=0, lt=100)]
 Ints = Annotated[
     tuple[PositiveInt, ...],
@@ -68,8 +76,8 @@ Percents = Annotated[
 ]
 ApiKey = Annotated[SecretStr, BeforeValidator(as_api_key)]
 Header = Annotated[str, BeforeValidator(as_header)]
-Headers = Annotated[tuple[Header, ...], BeforeValidator(as_texts), _several({"type": "string"})]
-Texts = Annotated[tuple[str, ...], BeforeValidator(as_texts), _several({"type": "string"})]
+Headers = Annotated[tuple[Header, ...], BeforeValidator(as_texts), _several(_TEXT)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(as_texts), _several(_TEXT)]
 
 
 class Part(BaseModel):
@@ -149,7 +157,7 @@ class Load(Part):
     request_rate: Rates | None = option(
         None, "requests per second (inf = all at once), one load point per value", metavar="R"
     )
-    burstiness: Annotated[float, Field(gt=0)] = option(
+    burstiness: Burstiness = option(
         1.0, "gamma shape of the gaps: 1 = Poisson, below 1 burstier, inf = constant", metavar="X"
     )
     num_prompts: Ints | None = option(
@@ -212,7 +220,7 @@ class Sampling(Part):
     """What the server is asked to generate."""
 
     max_tokens: PositiveInt | None = option(
-        None, "longest answer, over the data set's own length", metavar="N"
+        None, "longest answer; it replaces the data set's own length", metavar="N"
     )
     min_tokens: Count | None = option(None, "shortest answer (vLLM and others)", metavar="N", advanced=True)
     temperature: Annotated[float, Field(ge=0), AfterValidator(_finite)] | None = option(
@@ -222,7 +230,7 @@ class Sampling(Part):
     top_k: int | None = option(None, "top-k sampling (vLLM and others)", metavar="N", advanced=True)
     stop: Texts = option((), "stop strings", metavar="TEXT", advanced=True)
     ignore_eos: bool | None = option(None, "generate to the full length (default: on for random, else off)")
-    stream: bool = option(True, "stream the answer; TTFT, TPOT and ITL need it")
+    stream: bool = option(True, "stream the answer; TTFT, TPOT and ITL need a stream")
     extra_body: Annotated[dict[str, Any], BeforeValidator(as_json_object)] = option(
         {}, "JSON object merged into each request body", metavar="JSON"
     )

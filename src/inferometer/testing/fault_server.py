@@ -151,7 +151,10 @@ class FaultServer:
         method, path, _ = first.split(" ", 2)
         headers = {n.strip().lower(): v.strip() for n, _, v in (line.partition(":") for line in lines)}
         while len(body) < int(headers.get("content-length", "0")):
-            body += connection.recv(65536)
+            part = connection.recv(65536)
+            if not part:
+                return None
+            body += part
         with self._lock:
             number = self._count
             self._count += 1

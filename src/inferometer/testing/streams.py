@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import Any, Literal
 
 from inferometer.testing.fault_server import Incoming, Script, Send
@@ -48,7 +49,7 @@ def stream(
     if transfer == "chunked":
         head.append("Transfer-Encoding: chunked")
     elif transfer == "length":
-        head.append(f"Content-Length: {sum(len(data) for _, data in parts)}")
+        head.append(f"Content-Length: {sum(len(data) for _, data in parts) + cut}")
     else:
         head.append("Connection: close")
     framed = [(at_s, chunked(data) if transfer == "chunked" else data) for at_s, data in parts]
@@ -84,13 +85,11 @@ def answering(script: Script | Iterable[Script]) -> Any:
     With several scripts they take turns, in the order of the requests.
     """
     turns = [script] if isinstance(script, Script) else list(script)
-    state = {"next": 0}
+    number = count()
 
     def choose(request: Incoming) -> Script:
         if request.method == "GET":
             return models("test")
-        chosen = turns[state["next"] % len(turns)]
-        state["next"] += 1
-        return chosen
+        return turns[next(number) % len(turns)]  # atomic: each connection has its thread
 
     return choose

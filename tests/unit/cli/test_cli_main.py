@@ -114,7 +114,15 @@ def test_config_show_can_be_read_again(capsys, tmp_path):
 
 def test_config_schema_and_aliases(capsys):
     assert cli.main(["config", "schema"]) == 0
-    assert json.loads(capsys.readouterr().out)["title"] == "RunSpec"
+    schema = json.loads(capsys.readouterr().out)
+    assert schema["title"] == "RunSpec"
+    rate = schema["$defs"]["Load"]["properties"]["request_rate"]
+    items = [way["items"]["anyOf"] for way in rate["anyOf"] if way.get("type") == "array"]
+    assert {"type": "string"} in items[0], "config show writes an infinite rate as a text"
+    for flat in ("url", "duration", "duration_s", "max-concurrency", "slo"):
+        assert flat in schema["properties"]
+    assert "duration" in schema["$defs"]["Load"]["properties"]
+    assert len(schema["properties"]["endpoint"]["anyOf"]) == 2
     assert cli.main(["config", "aliases"]) == 0
     assert "--parallel " in capsys.readouterr().out
 
@@ -128,6 +136,7 @@ def test_config_schema_and_aliases(capsys):
         (["run", "—url", "http://h"], "inferometer run --url http://h"),
         (["runs", "show"], "needs the name of a run"),
         (["runs", "lst"], "invalid choice"),
+        (["runs", "list", "--json"], "see `inferometer runs --help`"),
         (["metrics", "explain"], "needs a NAME"),
         (["report", "latest", "--out", "/none"], "no run 'latest'"),
     ],

@@ -92,6 +92,9 @@ def test_the_same_word_means_what_the_tool_that_has_the_flag_means(line, backend
     "line",
     [
         "--random-range-ratio 0.5",
+        "--dataset-name sharegpt --random-output-len 8",
+        "--sharegpt-output-len 8 --dataset random",
+        "--ready-check-timeout-sec 60",
         "--profile",
         "--prefix-len 8",
         "--backend sglang",
@@ -108,6 +111,13 @@ def test_names_that_would_mean_something_else_are_refused(line):
     with pytest.raises(UsageError) as error:
         parse_run(shlex.split(line))
     assert error.value.next_step
+
+
+def test_a_length_beside_its_own_data_set_is_taken():
+    spec = spec_of(
+        "--dataset-name sharegpt --sharegpt-output-len 8 --dataset-path f --ready-check-timeout-sec 0"
+    )
+    assert spec.workload.output_len == (8,)
 
 
 def test_two_names_of_one_flag_must_agree():

@@ -163,3 +163,18 @@ def test_a_cut_answer_is_truncated_but_its_chunks_are_kept() -> None:
     steps = decode_steps(exchange, DecodeOptions(DIALECTS.get("openai-chat"), True, []))
     record, chunks = run_to_end(steps)
     assert (record.status, record.error, len(chunks.kind)) == ("truncated", "closed", 2)
+
+
+def test_a_usage_with_the_last_chunk_only_says_nothing_of_that_chunk() -> None:
+    last = {**delta("three", finish="stop"), "usage": {"prompt_tokens": 5, "completion_tokens": 3}}
+    record, chunks = decode(
+        *reads([(5, sse(delta("one"))), (10, sse(delta("two"))), (15, sse(last) + sse("[DONE]"))])
+    )
+    assert record.output_tokens_server == 3
+    assert np.frombuffer(chunks.tokens, "<i4")[:3].tolist() == [1, 1, 1]
+
+
+def test_an_event_stream_by_any_case_of_its_name() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream\r\nConnection: close\r\n\r\n"
+    record, _ = decode((5, head + sse(delta("one", finish="stop")) + sse("[DONE]")))
+    assert (record.status, record.streamed) == ("ok", True)

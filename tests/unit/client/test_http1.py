@@ -100,3 +100,44 @@ def test_what_is_not_http_is_named(data: bytes) -> None:
 def test_a_chunk_size_that_is_no_number_is_named() -> None:
     with pytest.raises(ProtocolError, match="chunk size"):
         Framer().feed(HEAD + b"zz\r\nab\r\n\r\n")
+
+
+@pytest.mark.parametrize("size", [b"-6", b"+5", b"0x5", b"1_0", b"", b"f" * 40])
+def test_a_chunk_size_is_hexadecimal_digits_and_nothing_else(size: bytes) -> None:
+    """A negative size would lead back to its own line, for ever."""
+    raw = HEAD + size + b"\r\nhello\r\n"
+    with pytest.raises(ProtocolError, match="chunk size"):
+        Framer().feed(raw)
+    with pytest.raises(ProtocolError, match="chunk size"):
+        body_of(raw, len(HEAD), chunked=True)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "HTTP/1.1 \u00b200 OK\r\n\r\n",
+        "HTTP/1.1 20 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: \u00b2\r\n\r\n",
+        f"HTTP/1.1 200 OK\r\nContent-Length: {'9' * 5000}\r\n\r\n",
+    ],
+)
+def test_numbers_that_are_none_are_a_protocol_error(head: str) -> None:
+    with pytest.raises(ProtocolError):
+        Framer().feed(head.encode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("close", False),
+        ("Close", False),
+        ("keep-alive, close", False),
+        ("keep-alive", True),
+        ("closed", True),
+    ],
+)
+def test_close_may_stand_in_a_list(value: str, kept: bool) -> None:
+    framer = Framer()
+    assert framer.feed(f"HTTP/1.1 200 OK\r\nConnection: {value}\r\nContent-Length: 0\r\n\r\n".encode())
+    assert framer.head is not None
+    assert framer.head.keep_alive is kept

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferometer.metrics.percentiles import percentile, samples_needed, stat
+from inferometer.metrics.percentiles import highest_percentile, percentile, samples_needed, stat
 
 values = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=300)
 
@@ -38,3 +38,10 @@ def test_ten_samples_lie_beyond_a_shown_percentile(p: float, needed: int) -> Non
 def test_a_statistic_of_nothing_does_not_exist() -> None:
     assert stat(np.array([]), (50,)) is None
     assert stat(np.array([np.nan]), (50,)) is None
+
+
+@given(st.integers(20, 5000))
+def test_the_highest_percentile_is_one_that_may_be_shown(count: int) -> None:
+    highest = highest_percentile(count)
+    assert samples_needed(highest) <= count
+    assert highest == 99 or samples_needed(highest + 1) > count

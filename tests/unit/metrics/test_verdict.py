@@ -89,6 +89,28 @@ def test_a_burst_has_time_to_be_written_but_not_any_time() -> None:
         assert judged(burst, [], load=load)["send lag"].ok is ok
 
 
+def test_one_short_stall_does_not_condemn_a_small_run() -> None:
+    """Three of 64 are the p99 of 64, but say nothing of any percentile that is shown."""
+    for stalled, ok in ((3, True), (12, False)):
+        lag_ms = [8.0 if i < stalled else 0.1 for i in range(64)]
+        small = [
+            request(i, planned=100.0 * i, sent=100.0 * i + lag, end=100.0 * i + 50)
+            for i, lag in enumerate(lag_ms)
+        ]
+        send_lag = judged(small, [])["send lag"]
+        assert (send_lag.ok, send_lag.asked) == (ok, "p84 of the generator's own lateness")
+
+
+def test_permits_that_come_free_together_are_a_burst_too() -> None:
+    """Answers of equal length end in one step of the server, and all their successors are due at once."""
+    for pace_ms, ok in ((0.09, True), (0.2, False)):
+        rounds = [
+            request(i, planned=600.0 * (i // 64), sent=600.0 * (i // 64) + pace_ms * (i % 64), end=600.0)
+            for i in range(640)
+        ]
+        assert judged(rounds, [], load={"max_concurrency": 64})["send lag"].ok is ok
+
+
 def test_one_very_late_send_is_a_warning() -> None:
     conditions = judged(*changed(7, planned_ns=700_000_000 - 25_000_000))
     assert (conditions["send lag"].ok, conditions["latest send"].ok) == (True, False)
@@ -188,6 +210,14 @@ def test_the_output_length_has_to_be_the_fixed_one() -> None:
     assert "output length" in judged(short, chunks, sampling=Sampling(), dataset={"name": "random"})
     unknown = changed(3, output_tokens_server=None)
     assert judged(*unknown)["output length"].ok is None
+
+
+def test_an_estimated_output_length_is_not_held_against_the_server() -> None:
+    requests, chunks = steady_requests(100)
+    fields = {"output_tokens_server": None, "output_tokens_client": 2}
+    counted = [RequestRecord(**({n: getattr(r, n) for n in r.__struct_fields__} | fields)) for r in requests]
+    for exact, ok in ((False, None), (True, False)):
+        assert judged(counted, chunks, dataset={"tokenizer_exact": exact})["output length"].ok is ok
 
 
 def test_warnings_on_what_was_measured() -> None:

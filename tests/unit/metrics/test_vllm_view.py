@@ -49,6 +49,13 @@ def test_the_configuration_is_told_as_vllm_tells_it() -> None:
     assert (result["gpu"], result["failed"]) == ("dcu", 0), "a label is kept but never replaces a result"
 
 
+@pytest.mark.parametrize(("label", "shown"), [("", "simulated"), ("demo", "demo (simulated)")])
+def test_simulated_numbers_say_so_under_a_key_that_vllm_has(label: str, shown: str) -> None:
+    table = point(*steady_requests(3))
+    assert vllm_result(table, run(table, simulated=True, label=label).meta)["label"] == shown
+    assert vllm_result(table, run(table, label=label).meta)["label"] == (label or None)
+
+
 def test_goodput_as_vllm_counts_it() -> None:
     table = point(*steady_requests(4))
     result = vllm_result(table, run(table, spec={"measure": {"slo": ["ttft:30", "tpot:30", "e2el:90"]}}).meta)

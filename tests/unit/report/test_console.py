@@ -1,6 +1,7 @@
 import re
 from typing import Any
 
+import msgspec
 from run_builder import point, request, run, steady_requests, tiny
 
 from inferometer.metrics.summary import summarize
@@ -72,6 +73,34 @@ def test_what_was_not_measured_is_named() -> None:
     requests, chunks = steady_requests(30, tokens=1)
     text = render_run(summarize(run(point(requests, chunks), spec=FIXED)))
     assert "n/a: p99 needs 1,000 requests, TPOT could not be measured" in text
+
+
+def test_answers_that_were_not_streamed_are_shown_by_their_whole_time() -> None:
+    answers = [request(i, planned=100.0 * i, sent=100.0 * i, last_token=100.0 * i + 50, end=100.0 * i + 50,
+                       streamed=False, output_tokens_server=3) for i in range(20)]  # fmt: skip
+    text = render_run(summarize(run(point(answers), spec=FIXED)))
+    assert "E2EL p50/p99 ms" in text
+    assert "50.00 / n/a" in text
+    assert "TTFT p50" not in text
+
+
+def test_latencies_from_the_send_stand_beside_the_headline_when_they_differ() -> None:
+    requests, chunks = steady_requests(30)
+    held = [msgspec.structs.replace(r, planned_ns=r.planned_ns - 10_000_000) for r in requests]
+    text = render_run(summarize(run(point(held, chunks), spec=FIXED)))
+    assert "40.00 / n/a" in text
+    assert "TTFT p50/p99 counted from the send: 30.00 / n/a at concurrency 1" in text
+    assert "counted from the send" not in render_run(summarize(run(point(requests, chunks), spec=FIXED)))
+
+
+def test_token_counts_of_server_and_client_that_differ_are_told() -> None:
+    requests, chunks = steady_requests(30)
+    counted = [
+        msgspec.structs.replace(r, input_tokens_server=110, input_tokens_client=100, output_tokens_client=3)
+        for r in requests
+    ]
+    text = render_run(summarize(run(point(counted, chunks), spec=FIXED)))
+    assert "  tokens as the server counts them, against the client's count: prompts +10.0 %\n" in text
 
 
 def test_every_part_with_numbers_says_when_they_are_simulated() -> None:

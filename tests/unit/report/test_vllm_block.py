@@ -21,16 +21,19 @@ Total token throughput (tok/s):          110.74
 ---------------Time to First Token----------------
 Mean TTFT (ms):                          30.00
 Median TTFT (ms):                        30.00
+P50 TTFT (ms):                           30.00
 P90 TTFT (ms):                           30.00
 P99 TTFT (ms):                           30.00
 -----Time per Output Token (excl. 1st token)------
 Mean TPOT (ms):                          30.00
 Median TPOT (ms):                        30.00
+P50 TPOT (ms):                           30.00
 P90 TPOT (ms):                           30.00
 P99 TPOT (ms):                           30.00
 ---------------Inter-token Latency----------------
 Mean ITL (ms):                           30.00
 Median ITL (ms):                         30.00
+P50 ITL (ms):                            30.00
 P90 ITL (ms):                            30.00
 P99 ITL (ms):                            30.00
 =================================================="""

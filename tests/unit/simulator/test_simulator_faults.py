@@ -84,9 +84,10 @@ def test_error_event_comes_inside_the_stream(world, after: int) -> None:
 
 @pytest.mark.parametrize("after", [0, 4])
 def test_broken_answers_without_stream(world, after: int) -> None:
-    _, peer = served(world, ask({"kind": "error_event", "after_tokens": after}, stream=False))
+    whole: dict = {"stream": False, "stream_options": None}
+    _, peer = served(world, ask({"kind": "error_event", "after_tokens": after}, **whole))
     assert peer.reply()[0] == 500
-    _, peer = served(world, ask({"kind": "cut", "after_tokens": after}, stream=False))
+    _, peer = served(world, ask({"kind": "cut", "after_tokens": after}, **whole))
     assert peer.take() == b""
     assert peer.transport.closing
 

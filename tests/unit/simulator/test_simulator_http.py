@@ -183,6 +183,7 @@ def test_where_an_answer_ends(world, fields: dict, tokens: int, reason: str) -> 
     (CHAT, ask(min_tokens=9), 400, "min_tokens=9"),
     (CHAT, ask(inferometer_fault={"kind": "quake"}), 400, "quake"),
     (CHAT, ask(inferometer_fault={"kind": "cut", "aftre": 1}), 400, "aftre"),
+    (CHAT, ask(stream_options={"include_usage": True}), 400, "stream_options"),
     (PLAIN, ask(), 400, "prompt is missing"),
     (PLAIN, ask(prompt=["a", "b"]), 400, "list of prompts"),
     (PLAIN, ask(prompt=list(range(32768))), 400, "32768"),
@@ -198,6 +199,15 @@ def test_refusals_name_the_thing(world, path: str, body: object, status: int, sa
     assert json.loads(raw)["error"]["code"] == status
     assert headers["server"].startswith("inferometer-simulator/")
     assert not peer.transport.closing
+
+
+@pytest.mark.parametrize("prompt", [["hello there"], [[7, 8]]])
+def test_a_list_of_one_prompt_is_that_prompt(world, prompt: list) -> None:
+    here = world()
+    peer = here.peer()
+    peer.post(PLAIN, {"prompt": prompt, "max_tokens": 3})
+    here.finish()
+    assert json.loads(peer.reply()[2])["usage"]["prompt_tokens"] == 2
 
 
 def test_text_parts_and_template_tokens_are_counted(world) -> None:

@@ -119,7 +119,7 @@ def _configuration(table: PointTable, meta: RunMeta) -> dict[str, Any]:
         "date": _date(meta.created_utc),
         "endpoint_type": backend,
         "backend": backend,
-        "label": meta.label or None,
+        "label": _label(meta),
         "model_id": meta.model,
         "tokenizer_id": meta.spec.get("workload", {}).get("tokenizer", "builtin"),
         "num_prompts": count_requests(table).planned,
@@ -127,6 +127,13 @@ def _configuration(table: PointTable, meta: RunMeta) -> dict[str, Any]:
         "burstiness": load.get("burstiness", 1.0),
         "max_concurrency": load.get("max_concurrency"),
     }
+
+
+def _label(meta: RunMeta) -> str | None:
+    """The label; it also says when no real server was measured, for vLLM has no key for that."""
+    if meta.simulated:
+        return f"{meta.label} (simulated)" if meta.label else "simulated"
+    return meta.label or None
 
 
 def _date(created_utc: str) -> str:
