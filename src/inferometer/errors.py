@@ -54,13 +54,3 @@ class InterruptedEarlyError(InferometerError):
     """The user ended the run before the first request went out; there is no run folder."""
 
     exit_code = 130
-
-
-class MissingExtraError(InferometerError):
-    """An optional library is not installed; names the exact install line."""
-
-    def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(
-            f"{feature} needs the extra '{extra}', which is not installed",
-            f'pip install "inferometer[{extra}]"',
-        )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from inferometer.cli.plan import duration_text
 from inferometer.loadgen.progress import NullObserver, Observer, Progress
 from inferometer.record.types import PointRecord
-from inferometer.report.text import load_title
+from inferometer.spec import load_title
 
 if TYPE_CHECKING:
     from rich.live import Live

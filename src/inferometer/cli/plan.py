@@ -7,8 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from inferometer.report.text import load_title
-from inferometer.spec import LoadPoint, RunSpec, public_dict, resolve_ignore_eos
+from inferometer.spec import LoadPoint, RunSpec, load_title, public_dict, resolve_ignore_eos
 from inferometer.spec.options import SECRET_MARK, options
 
 ASSUMED_TTFT_S = 0.2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from typing import Any
 
 from inferometer.client.dialects import BodyOptions, Dialect
 from inferometer.loadgen.messages import WireRequest
@@ -53,7 +52,9 @@ def wire_requests(
             input_tokens_client=len(request.token_ids)
             if request.token_ids is not None
             else tokenizer.count(text),
-            output_tokens_target=options.max_tokens or request.output_tokens_target,
+            output_tokens_target=options.max_tokens
+            or request.output_tokens_target
+            or options.default_max_tokens,
             prompt=text if keep_text else None,
         )
 
@@ -93,12 +94,3 @@ def schedule_sha256(point: LoadPoint) -> str | None:
     for offset_ns in planned_offsets_ns(point):
         digest.update(offset_ns.to_bytes(8, "little"))
     return digest.hexdigest()
-
-
-def title(load: dict[str, Any]) -> str:
-    """A load point in a few words; ``load`` as ``LoadPoint.to_dict`` gives it."""
-    rate, limit = load["request_rate"], load["max_concurrency"]
-    if rate is None:
-        return f"concurrency {limit}"
-    words = "all at once" if rate == "inf" else f"rate {rate:g} req/s"
-    return words if limit is None else f"{words}, at most {limit} in flight"

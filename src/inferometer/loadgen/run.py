@@ -17,7 +17,7 @@ from inferometer.client.target import Target
 from inferometer.clock import MonotonicClock, utc_now
 from inferometer.errors import EndpointError, InferometerError, LoadgenError, RunFolderError
 from inferometer.loadgen.messages import Setup, StartPoint, WireRequest
-from inferometer.loadgen.plan import body_options, point_record, title, wire_requests
+from inferometer.loadgen.plan import body_options, point_record, wire_requests
 from inferometer.loadgen.process import WorkerProcess
 from inferometer.loadgen.progress import Observer, Progress
 from inferometer.loadgen.stop import StopSignal
@@ -25,7 +25,7 @@ from inferometer.record.folder import JOURNAL, create_folder, point_latest, writ
 from inferometer.record.lock import writing
 from inferometer.record.store import close_journal, read_frames
 from inferometer.record.types import PointRecord, RequestRecord, RunMeta
-from inferometer.spec import LoadPoint, RunSpec, public_dict
+from inferometer.spec import LoadPoint, RunSpec, load_title, public_dict
 from inferometer.version import __version__
 from inferometer.workload import RowFeed, Tokenizer
 
@@ -152,7 +152,7 @@ def _points(
             elif not stop.level and (reason := _hopeless(done, worker.last)) is not None:
                 rest = len(plan.points) - place - 1
                 left_out = f"; load points left out after it: {rest}" if rest else ""
-                meta.notes.append(f"load point {done.index} ({title(done.load)}): {reason}{left_out}")
+                meta.notes.append(f"load point {done.index} ({load_title(done.load)}): {reason}{left_out}")
                 return not rest
     return True
 
@@ -195,7 +195,7 @@ def _point(
             requests=first,
             complete=complete,
             points_total=sum(1 for each in plan.points if each.kind == "measure"),
-            title=title(record.load),
+            title=load_title(record.load),
         )
 
     done = worker.run_point(start, wire, observer, stop)

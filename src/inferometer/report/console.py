@@ -10,8 +10,9 @@ from inferometer.metrics.counts import ErrorGroup
 from inferometer.metrics.percentiles import Stat, percentile_name
 from inferometer.metrics.summary import Client, PointSummary, RunSummary
 from inferometer.metrics.verdict import Condition, Verdict
-from inferometer.report.text import ABSENT, count, load_title, number, percent, quantity, table
+from inferometer.report.text import ABSENT, count, number, percent, quantity, table
 from inferometer.report.vllm_block import render_vllm_block
+from inferometer.spec import load_title
 
 _ERROR_KINDS_SHOWN = 3
 _COUNTS_DIFFER = 0.01

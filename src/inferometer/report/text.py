@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 ABSENT = "n/a"
 
@@ -35,26 +34,6 @@ def quantity(value: float | None, unit: str) -> str:
         return percent(value)
     written = count(value) if float(value).is_integer() else number(value)
     return f"{written} {unit}".rstrip()
-
-
-def load_title(load: Mapping[str, Any], lengths: bool = False) -> str:
-    """``concurrency 16``, ``rate 4 req/s``, ``all at once``.
-
-    Args:
-        load: a load point as ``PointRecord.load`` holds it.
-        lengths: with tokens in and out, for runs whose points differ in them.
-    """
-    rate, limit = load.get("request_rate"), load.get("max_concurrency")
-    if rate is None:
-        title = "closed loop" if limit is None else f"concurrency {limit}"
-    else:
-        title = "all at once" if rate in ("inf", float("inf")) else f"rate {rate:g} req/s"
-        title += "" if limit is None else f", at most {limit}"
-    if lengths and load.get("input_len") is not None:
-        title += f", in {load['input_len']}"
-    if lengths and load.get("output_len") is not None:
-        title += f", out {load['output_len']}"
-    return title
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> list[str]:

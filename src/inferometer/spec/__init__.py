@@ -12,7 +12,7 @@ from inferometer.spec.model import (
     Workload,
     resolve_ignore_eos,
 )
-from inferometer.spec.points import LoadPoint, derive_seed, load_points, warmup_point
+from inferometer.spec.points import LoadPoint, derive_seed, load_points, load_title, warmup_point
 from inferometer.spec.rules import check_spec
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "file_layer",
     "load_file",
     "load_points",
+    "load_title",
     "merge",
     "public_dict",
     "resolve_ignore_eos",

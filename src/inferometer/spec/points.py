@@ -90,6 +90,26 @@ def warmup_point(spec: RunSpec, first: LoadPoint) -> LoadPoint | None:
     )
 
 
+def load_title(load: Mapping[str, Any], lengths: bool = False) -> str:
+    """``concurrency 16``, ``rate 4 req/s``, ``all at once``.
+
+    Args:
+        load: a load point as ``PointRecord.load`` holds it.
+        lengths: with tokens in and out, for runs whose points differ in them.
+    """
+    rate, limit = load.get("request_rate"), load.get("max_concurrency")
+    if rate is None:
+        title = "closed loop" if limit is None else f"concurrency {limit}"
+    else:
+        title = "all at once" if rate in ("inf", float("inf")) else f"rate {rate:g} req/s"
+        title += "" if limit is None else f", at most {limit}"
+    if lengths and load.get("input_len") is not None:
+        title += f", in {load['input_len']}"
+    if lengths and load.get("output_len") is not None:
+        title += f", out {load['output_len']}"
+    return title
+
+
 def derive_seed(seed: int, concern: str) -> int:
     """An independent 63-bit seed for one concern: the head of SHA-256 over ``seed:concern``."""
     digest = hashlib.sha256(f"{seed}:{concern}".encode()).digest()

@@ -26,11 +26,10 @@ from inferometer.loadgen.plan import (
     planned_requests,
     point_record,
     schedule_sha256,
-    title,
     wire_requests,
 )
 from inferometer.loadgen.process import take
-from inferometer.spec import Endpoint, Load, RunSpec, Sampling, Workload, load_points
+from inferometer.spec import Endpoint, Load, RunSpec, Sampling, Workload, load_points, load_title
 from inferometer.workload import Request, load_tokenizer
 
 CHAT, COMPLETIONS = DIALECTS.get("openai-chat"), DIALECTS.get("openai-completions")
@@ -115,11 +114,11 @@ def test_points_know_how_much_they_plan_and_their_schedule_has_a_hash() -> None:
         (Load(max_concurrency=(4,)), "concurrency 4"),
         (Load(request_rate=(2.5,)), "rate 2.5 req/s"),
         (Load(request_rate=(math.inf,)), "all at once"),
-        (Load(request_rate=(2.0,), max_concurrency=(8,)), "rate 2 req/s, at most 8 in flight"),
+        (Load(request_rate=(2.0,), max_concurrency=(8,)), "rate 2 req/s, at most 8"),
     ],
 )
 def test_titles(load: Load, words: str) -> None:
-    assert title(load_points(spec(load=load))[0].to_dict()) == words
+    assert load_title(load_points(spec(load=load))[0].to_dict()) == words
 
 
 def test_messages_survive_any_cut_of_the_pipe() -> None:
