@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import select
 import selectors
-import sys
 import time
 from typing import Protocol
+
+from inferometer.timerfd import MonotonicTimer, available
 
 READ = 1
 WRITE = 2
@@ -36,48 +35,12 @@ class Poller(Protocol):
         ...
 
 
-class _Timespec(ctypes.Structure):
-    _fields_ = (("tv_sec", ctypes.c_long), ("tv_nsec", ctypes.c_long))
-
-
-class _Itimerspec(ctypes.Structure):
-    _fields_ = (("it_interval", _Timespec), ("it_value", _Timespec))
-
-
-class _Timer:
-    """An absolute CLOCK_MONOTONIC timer as a descriptor (timerfd_create(2)); Python has it only from 3.13."""
-
-    def __init__(self) -> None:
-        self._libc = ctypes.CDLL(None, use_errno=True)
-        self.fd = self._libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
-        if self.fd < 0:
-            raise OSError(ctypes.get_errno(), "timerfd_create failed")
-        self._spec = _Itimerspec()
-        self._armed_ns = 0
-
-    def arm(self, at_ns: int) -> None:
-        if at_ns == self._armed_ns:
-            return
-        value = self._spec.it_value
-        value.tv_sec, value.tv_nsec = divmod(at_ns, 1_000_000_000)
-        if self._libc.timerfd_settime(self.fd, 1, ctypes.byref(self._spec), None) < 0:
-            raise OSError(ctypes.get_errno(), "timerfd_settime failed")
-        self._armed_ns = at_ns
-
-    def drain(self) -> None:
-        self._armed_ns = 0
-        try:
-            os.read(self.fd, 8)
-        except BlockingIOError:
-            return  # re-armed between expiry and this read
-
-
 class EpollPoller:
     """epoll plus timerfd: microsecond deadlines without a spinning loop."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._timer = _Timer()
+        self._timer = MonotonicTimer()
         self._masks: dict[int, int] = {}
         self._epoll.register(self._timer.fd, select.EPOLLIN)
 
@@ -118,7 +81,7 @@ class EpollPoller:
     def close(self) -> None:
         """Close epoll and timer."""
         self._epoll.close()
-        os.close(self._timer.fd)
+        self._timer.close()
 
 
 class SelectorPoller:
@@ -164,4 +127,4 @@ class SelectorPoller:
 
 def make_poller() -> Poller:
     """The best poller of this platform."""
-    return EpollPoller() if sys.platform.startswith("linux") else SelectorPoller()
+    return EpollPoller() if available() else SelectorPoller()

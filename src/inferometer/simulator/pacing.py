@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import os
 from collections.abc import Callable
 from typing import Protocol
 
 from inferometer.clock import Clock
 from inferometer.simulator.engine import Engine, StepResult
-
-_CLOCK_MONOTONIC = 1
-_TFD_TIMER_ABSTIME = 1
+from inferometer.timerfd import MonotonicTimer, available
 
 
 class Alarm(Protocol):
@@ -27,14 +23,6 @@ class Alarm(Protocol):
         ...
 
 
-class _Timespec(ctypes.Structure):
-    _fields_ = (("sec", ctypes.c_long), ("nsec", ctypes.c_long))
-
-
-class _Itimerspec(ctypes.Structure):
-    _fields_ = (("interval", _Timespec), ("value", _Timespec))
-
-
 class TimerfdAlarm:
     """A Linux timerfd: exact to some ten microseconds, where event-loop timers round to milliseconds.
 
@@ -44,31 +32,23 @@ class TimerfdAlarm:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._libc = ctypes.CDLL(None, use_errno=True)
-        self._fd = self._libc.timerfd_create(_CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
-        if self._fd < 0:
-            raise OSError(ctypes.get_errno(), "timerfd_create failed")
+        self._timer = MonotonicTimer()
         self._callback: Callable[[], None] | None = None
-        self._spec = _Itimerspec()
-        self._spec_address = ctypes.byref(self._spec)
-        loop.add_reader(self._fd, self._expired)
+        loop.add_reader(self._timer.fd, self._expired)
 
     def set(self, deadline_ns: int, callback: Callable[[], None]) -> None:
         """See :class:`Alarm`."""
         self._callback = callback
-        self._spec.value.sec, self._spec.value.nsec = divmod(deadline_ns, 1_000_000_000)
-        if self._libc.timerfd_settime(self._fd, _TFD_TIMER_ABSTIME, self._spec_address, None) < 0:
-            raise OSError(ctypes.get_errno(), f"timerfd_settime({deadline_ns} ns) failed")
+        self._timer.arm(deadline_ns)
 
     def close(self) -> None:
         """See :class:`Alarm`."""
-        self._loop.remove_reader(self._fd)
-        os.close(self._fd)
+        self._loop.remove_reader(self._timer.fd)
+        self._timer.close()
         self._callback = None
 
     def _expired(self) -> None:
-        os.read(self._fd, 8)
-        if self._callback is not None:
+        if self._timer.drain() and self._callback is not None:
             self._callback()
 
 
@@ -93,8 +73,7 @@ class LoopAlarm:
 
 def best_alarm(loop: asyncio.AbstractEventLoop, clock: Clock) -> Alarm:
     """The most exact alarm of this platform on the axis of CLOCK_MONOTONIC."""
-    timerfd = hasattr(ctypes.CDLL(None), "timerfd_create")
-    return TimerfdAlarm(loop) if timerfd else LoopAlarm(loop, clock)
+    return TimerfdAlarm(loop) if available() else LoopAlarm(loop, clock)
 
 
 class StepLoop:

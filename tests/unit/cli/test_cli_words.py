@@ -207,7 +207,8 @@ def test_what_was_pasted_from_a_web_page_is_explained(argv, meant):
     ],
 )
 def test_signs_that_may_be_meant_are_left_alone(argv):
-    refuse_pasted(argv)
+    refuse_pasted(argv)  # does not raise
+    assert without_invisible(argv) == (argv, False)
 
 
 def test_invisible_signs_at_the_edges_are_harmless():

@@ -37,5 +37,5 @@ def test_a_file_system_without_locks_goes_without(tmp_path: Path, monkeypatch: p
         raise OSError(95, os.strerror(95))
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    with writing(tmp_path), writing(tmp_path):
-        pass
+    with writing(tmp_path) as first, writing(tmp_path) as second:
+        assert first != second
