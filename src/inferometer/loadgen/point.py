@@ -18,7 +18,7 @@ from inferometer.loadgen.health import HealthMeter
 from inferometer.loadgen.messages import FromWorker, Need, Setup, StartPoint, Status, WireRequest
 from inferometer.loadgen.progress import Progress
 from inferometer.record.journal import JournalWriter, PointEnd, PointStart, RequestFrame
-from inferometer.record.types import PointRecord
+from inferometer.record.types import PointRecord, StopReason
 from inferometer.schedule import Schedule
 
 SENDS_PER_TURN = 32
@@ -113,10 +113,10 @@ class PointRun:
         self.complete = complete
         self.asked_for_more = False
 
-    def stop(self, level: int, reason: str = "interrupted") -> None:
+    def stop(self, level: int, reason: StopReason = "interrupted") -> None:
         """Send nothing more; 1: give what is in flight the grace time, 2: end it now."""
         self.stop_level = max(self.stop_level, level)
-        self.point.stop_reason = self.point.stop_reason or reason  # type: ignore[assignment]
+        self.point.stop_reason = self.point.stop_reason or reason
         grace_ns = round(self.start.grace_s * 1e9) if self.stop_level < 2 else 0
         give_up_ns = self.clock.now_ns() + grace_ns
         self.give_up_ns = min(self.give_up_ns or give_up_ns, give_up_ns)

@@ -54,7 +54,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     try:
         draft.write_bytes(data)
         make_durable(draft)
-        os.replace(draft, path)  # noqa: PTH105 - the atomic one
+        draft.replace(path)
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise RunFolderError(
@@ -116,4 +116,4 @@ def point_latest(out: Path, folder: Path) -> None:
         return
     with contextlib.suppress(OSError):
         draft.symlink_to(folder.name)
-        os.replace(draft, link)  # noqa: PTH105 - the atomic one
+        draft.replace(link)

@@ -17,6 +17,9 @@ Status = Literal[
     "ok", "http_error", "stream_error", "timeout", "connect_error", "truncated", "empty", "cancelled"
 ]
 
+# Why a load point sent nothing more.
+StopReason = Literal["complete", "duration", "interrupted", "lost", "data", "disk", "unreachable"]
+
 
 class ChunkKind(IntEnum):
     """What one chunk of a stream carried. The first three are output; only they move a latency clock."""
@@ -116,9 +119,7 @@ class PointRecord(msgspec.Struct, kw_only=True):
     planned_requests: int | None = None  # absent for a point bounded by time alone
     epoch_ns: int | None = None
     end_ns: int | None = None
-    stop_reason: (
-        Literal["complete", "duration", "interrupted", "lost", "data", "disk", "unreachable"] | None
-    ) = None
+    stop_reason: StopReason | None = None
     dispatched: int = 0
     repeated_prompts: int = 0
     dataset: dict[str, Any] = {}
