@@ -179,8 +179,9 @@ class Connection:
         stamp_ns = kernel_stamp_ns(ancillary, offset_ns)
         if stamp_ns is None:
             return Read(read_ns, -1, data)
-        # A step of the clock can put a stamp into the future; a closed loop would wait for it.
-        return Read(min(stamp_ns, read_ns), max(0, read_ns - stamp_ns), data)
+        if stamp_ns > read_ns:
+            stamp_ns = read_ns  # after a step of the clock; a closed loop would wait for it
+        return Read(stamp_ns, read_ns - stamp_ns, data)
 
     def close(self) -> None:
         """Close the socket; the poller must have forgotten it."""

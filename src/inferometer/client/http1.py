@@ -12,6 +12,8 @@ from enum import IntEnum
 from typing import NamedTuple
 
 MAX_HEAD_BYTES = 65536
+# int() alone would take a sign, a prefix and underscores; a negative size is a walk without end.
+_SIZE_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?", re.DOTALL)
 
 
 class ProtocolError(Exception):
@@ -160,11 +162,11 @@ class Framer:
 
 def chunk_size(data: bytes, at: int, line_end: int) -> int:
     """The size in the chunk-size line ``data[at:line_end]``; extensions are ignored."""
-    text = data[at:line_end].split(b";", 1)[0].strip()
-    # int() alone would take a sign, a prefix and underscores; a negative size is a walk without end.
-    if not re.fullmatch(b"[0-9A-Fa-f]{1,15}", text):
+    found = _SIZE_LINE.fullmatch(data, at, line_end)
+    if found is None:
+        text = data[at:line_end].split(b";", 1)[0].strip()
         raise ProtocolError(f"chunk size {text[:20]!r} is not hexadecimal")
-    return int(text, 16)
+    return int(found[1], 16)
 
 
 def trailer_end(data: bytes, last_line_end: int) -> int:

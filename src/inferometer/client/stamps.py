@@ -20,6 +20,7 @@ RESAMPLE_NS = 10_000_000
 STEP_NS = 1_000_000
 
 _timespec = struct.Struct("qq")
+_SOL_SOCKET = socket.SOL_SOCKET
 
 
 class ClockOffset:
@@ -81,7 +82,9 @@ def enable_kernel_stamps(sock: socket.socket) -> bool:
 def kernel_stamp_ns(ancillary: Sequence[tuple[int, int, bytes]], offset_ns: int) -> int | None:
     """The receive time on the monotonic axis, from the ancillary data of one ``recvmsg``; None if absent."""
     for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(data) >= _timespec.size:
+        if kind == SO_TIMESTAMPNS and level == _SOL_SOCKET and len(data) >= _timespec.size:
+            seconds: int
+            nanoseconds: int
             seconds, nanoseconds = _timespec.unpack_from(data)
-            return int(seconds * 1_000_000_000 + nanoseconds - offset_ns)
+            return seconds * 1_000_000_000 + nanoseconds - offset_ns
     return None
