@@ -57,12 +57,17 @@ def run_questions(url: str, out: Path, file: Path, *flags: str) -> Done:
 
 def check_succeeded(done: Done, out: Path) -> None:
     """It went well: code 0, or a run that is INVALID only because this busy machine kept its own generator late."""
-    if done.code == 0:
-        return
-    assert done.code == 5, done
+    if done.code != 0:
+        assert done.code == 5, done
+        check_sound(out)
+
+
+def check_sound(out: Path) -> None:
+    """No hard condition of the newest run failed, but for those that a busy machine may fail."""
     summary = api.report(folders(out)[-1])
     failed = {c.name for point in summary.points for c in point.verdict.failed if c.level == "hard"}
-    assert failed <= OWN_TIMING, done.out
+    failed |= {c.name for c in summary.verdict.failed if c.level == "hard"}
+    assert failed <= OWN_TIMING
 
 
 class Command:

@@ -345,4 +345,5 @@ def test_reports_of_what_is_no_run(tmp_path: Path) -> None:
 def test_the_short_run_is_fine(url: str, tmp_path: Path) -> None:
     """What all the others do wrong, done right: the tests above fail for the reason they name."""
     done = here("run", "--url", url, "--out", str(tmp_path), *SHORT)
-    assert (done.code, "error" in done.err) == (0, False)
+    check_succeeded(done, tmp_path)
+    assert "error" not in done.err
