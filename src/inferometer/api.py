@@ -1,20 +1,29 @@
-"""What the command line and a notebook call: run, demo, report, recover, list_runs."""
+"""What the command line and a notebook call: run, demo, check, calibrate, report, recover, list_runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from inferometer.checks import calibration as calibrating
+from inferometer.checks.calibration import Calibration, CalibrationObserver, Surroundings
+from inferometer.checks.demand import Need, demand, largest, warning
+from inferometer.checks.envelope import Envelope, cache_dir, load_envelope, save_envelope
+from inferometer.checks.limits import PortWatch, check_limits, system_limits
+from inferometer.checks.machine import Finding, look, this_machine
 from inferometer.client.dialects import DIALECTS
 from inferometer.client.probe import choose_model, find_server
 from inferometer.client.target import Target, Timeouts, resolve
-from inferometer.clock import MonotonicClock
-from inferometer.errors import InferometerError, InterruptedEarlyError
+from inferometer.clock import MonotonicClock, utc_now
+from inferometer.errors import InferometerError, InterruptedEarlyError, UsageError
+from inferometer.loadgen.affinity import allowed_cores, usable_cores
 from inferometer.loadgen.progress import NullObserver, Observer
 from inferometer.loadgen.run import RunPlan, execute
+from inferometer.loadgen.shards import resolve_workers
 from inferometer.loadgen.stop import StopSignal
 from inferometer.metrics.slo import parse_slos
 from inferometer.metrics.summary import RunSummary, summarize
@@ -24,7 +33,17 @@ from inferometer.record.store import close_journal, read_frames, read_run
 from inferometer.record.tables import RunRecord
 from inferometer.report.files import write_summary
 from inferometer.simulator import SimSettings, start_simulated_server
-from inferometer.spec import Endpoint, Load, Output, RunSpec, Sampling, Workload, load_points, warmup_point
+from inferometer.spec import (
+    Endpoint,
+    Load,
+    LoadPoint,
+    Output,
+    RunSpec,
+    Sampling,
+    Workload,
+    load_points,
+    warmup_point,
+)
 from inferometer.spec.url import credentials_in
 from inferometer.workload import RowFeed, load_tokenizer, open_dataset
 
@@ -80,7 +99,10 @@ def run(spec: RunSpec, observer: Observer | None = None, stop: StopSignal | None
     plan = prepare(spec, stop)
     if stop.level:
         raise InterruptedEarlyError("interrupted before the first request was sent")
-    folder = execute(plan, observer or NullObserver(), stop)
+    observer = observer or NullObserver()
+    for text in plan.notes:
+        observer.on_notice(text)
+    folder = execute(plan, PortWatch(observer, plan.points, system_limits()), stop)
     try:
         summary = report(folder)
     except InferometerError as error:
@@ -126,6 +148,7 @@ def prepare(spec: RunSpec, stop: StopSignal | None = None) -> RunPlan:
     """
     stop = stop or StopSignal()
     points = load_points(spec)
+    check_limits(_shared(points, spec), system_limits())
     warmup = warmup_point(spec, points[0])
     parse_slos(spec.measure.slo)
     DIALECTS.get(spec.endpoint.backend)
@@ -138,7 +161,96 @@ def prepare(spec: RunSpec, stop: StopSignal | None = None) -> RunPlan:
     )
     target, server = find_server(_target(spec.endpoint), MonotonicClock(), lambda: stop.level > 0)
     model = choose_model(spec.endpoint.model, server, target)
-    return RunPlan(spec, target, server, model, (warmup, *points) if warmup else points, tokenizer, feed)
+    excess = warning(_need(spec, points, load_envelope(cache_dir(os.environ), this_machine()).envelope))
+    notes = () if excess is None else (excess,)
+    everything = (warmup, *points) if warmup else points
+    return RunPlan(spec, target, server, model, everything, tokenizer, feed, notes=notes)
+
+
+def _shared(points: Sequence[LoadPoint], spec: RunSpec) -> list[tuple[LoadPoint, int]]:
+    """Each load point with the number of workers that will share it."""
+    return [(point, resolve_workers(spec.load.workers, point, usable_cores())) for point in points]
+
+
+def _need(spec: RunSpec, points: Sequence[LoadPoint], envelope: Envelope | None) -> Need | None:
+    """How much of the envelope a plan needs; None without an envelope."""
+    return None if envelope is None else largest(envelope, demand(_shared(points, spec), spec))
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What can be said before a run.
+
+    Attributes:
+        findings: settings of this machine.
+        envelope: what the generator was found to carry here; None when that was never measured.
+        hint: why there is no envelope, and what to do; empty when there is one.
+        need: what the plan takes of the envelope; None without a plan or without an envelope.
+        refused: why a run would not begin; None when it would, or without a plan.
+    """
+
+    findings: list[Finding]
+    envelope: Envelope | None
+    hint: str
+    need: Need | None
+    refused: UsageError | None
+
+
+def check(plan: RunSpec | None = None) -> CheckReport:
+    """Look at this machine, at the stored envelope, and at what a plan needs of both. Nothing is sent.
+
+    Args:
+        plan: the run in question; its address is not used.
+
+    Raises:
+        UsageError: the plan contradicts itself.
+    """
+    stored = load_envelope(cache_dir(os.environ), this_machine())
+    need, refused = None, None
+    if plan is not None:
+        points = load_points(plan)
+        need = _need(plan, points, stored.envelope)
+        try:
+            check_limits(_shared(points, plan), system_limits())
+        except UsageError as error:
+            refused = error
+    return CheckReport(look(), stored.envelope, stored.hint, need, refused)
+
+
+def calibrate(
+    observer: CalibrationObserver, workers: int | None = None, keep: Path | None = None
+) -> Calibration:
+    """Measure how much load the generator carries on this machine, in less than 90 s. Stores nothing.
+
+    Args:
+        observer: told of each load that is tried.
+        workers: processes that carry the load; None = one per core that the parent can spare.
+        keep: directory to keep the run folders in.
+
+    Raises:
+        LoadgenError: the truth server or a worker failed.
+    """
+    around = Surroundings(
+        machine=this_machine(),
+        cores=allowed_cores(),
+        limits=system_limits(),
+        clock=MonotonicClock(),
+        utc_now=utc_now,
+        measure=lambda spec, watcher: execute(prepare(spec), watcher, StopSignal()),
+    )
+    return calibrating.calibrate(around, workers or max(1, usable_cores() - 1), observer, keep)
+
+
+def store_envelope(envelope: Envelope) -> Path:
+    """Keep ``envelope`` as that of this machine: ``run`` and ``check`` hold plans against it from now on.
+
+    Returns:
+        The file that it is in.
+
+    Raises:
+        UsageError: it cannot be stored.
+    """
+    return save_envelope(cache_dir(os.environ), envelope)
 
 
 def _target(endpoint: Endpoint) -> Target:

@@ -22,7 +22,9 @@ QUESTIONS = ("--max-concurrency", "4", "--num-prompts", "20", "--output-len", "8
 SHORT = (*QUESTIONS, "--input-len", "8")
 LIMIT_S = 60
 # Conditions that a machine busy with other tests may fail; no test asserts how fast this machine is.
-OWN_TIMING = {"send lag", "receive lag", "client CPU", "achieved rate", "concurrency"}
+OWN_TIMING = {
+    "send lag", "receive lag", "chunk times", "clock error", "client CPU", "achieved rate", "concurrency"
+}  # fmt: skip
 
 
 class Done(NamedTuple):

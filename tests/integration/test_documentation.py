@@ -63,6 +63,7 @@ def commands_of_verbs(*verbs: str) -> list[str]:
 LOAD = commands_of_verbs("run", "perf", "bench")
 SERVE = commands_of_verbs("serve-sim")
 PYTHON = [path for path in ENGLISH if any(language == "python" for language, _ in blocks(path))]
+CHECK = commands_of_verbs("check")
 LOOK = commands_of_verbs("report", "runs", "metrics", "config", "--version")
 
 
@@ -106,7 +107,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_documents_show_commands_of_every_kind() -> None:
     shown = {command.split()[0] for path in ENGLISH for command in commands(path)}
     assert {"demo", "run", "perf", "serve-sim", "report", "runs", "metrics", "config"} <= shown
-    assert len(LOAD) + len(SERVE) + len(LOOK) + len(commands_of_verbs("demo")) == len(
+    assert len(LOAD) + len(SERVE) + len(CHECK) + len(LOOK) + len(commands_of_verbs("demo")) == len(
         {command for path in ENGLISH for command in commands(path)}
     )
 
@@ -120,6 +121,19 @@ def test_a_load_command_makes_a_plan(
     said = capsys.readouterr()
     assert code == 0, said.err
     assert said.out.endswith("nothing was sent: --dry-run\n")
+
+
+@pytest.mark.parametrize("command", CHECK)
+def test_a_check_looks_at_this_machine(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The measuring itself takes a minute and has its own tests; here its flag is only understood."""
+    monkeypatch.setenv("INFEROMETER_CACHE_DIR", str(tmp_path))
+    words = shlex.split(command)
+    assert cli.main([word for word in words if word != "--calibrate"]) == 0
+    assert "source ports" in capsys.readouterr().out
+    assert cli.main([*words, "--help"]) == 0
+    assert "--calibrate" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", SERVE)

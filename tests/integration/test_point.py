@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from inferometer.client.reactor import Reactor
 from inferometer.client.target import resolve
 from inferometer.clock import MonotonicClock
 from inferometer.loadgen import backlog, worker
-from inferometer.loadgen.messages import FromWorker, Need, Setup, StartPoint, Status, WireRequest
+from inferometer.loadgen.messages import FromWorker, Need, Ready, Setup, StartPoint, Status, WireRequest
 from inferometer.loadgen.plan import point_record
 from inferometer.loadgen.point import PointRun
 from inferometer.loadgen.progress import Progress
@@ -50,7 +51,8 @@ def load(**fields: Any) -> LoadPoint:
 class Bench:
     """A reactor and a journal, and point after point on them."""
 
-    def __init__(self, url: str, home: Path) -> None:
+    def __init__(self, url: str, home: Path, ready: Callable[[PointRun], None] | None = None) -> None:
+        self.ready = ready or self.go
         self.reactor = Reactor(resolve(url), MonotonicClock())
         self.path = home / "a.seg"
         self.journal = JournalWriter(self.path)
@@ -71,7 +73,17 @@ class Bench:
         setup = Setup(self.reactor.target, str(self.path), 0, "openai-chat", "builtin", False)
         decoding = DecodeOptions(DIALECTS.get("openai-chat"), True, [])
         parts = (self.reactor, make_schedule(point), self.journal, decoding)
-        return PointRun(start, setup, parts, self.said.append, lambda: None).run()
+
+        def say(message: FromWorker) -> None:
+            self.said.append(message)
+            if isinstance(message, Ready):
+                self.ready(run)
+
+        run = PointRun(start, setup, parts, say, lambda: None)
+        return run.run()
+
+    def go(self, run: PointRun) -> None:
+        run.go(self.reactor.clock.now_ns() + 20_000_000)
 
     def records(self) -> list[RequestRecord]:
         return [frame.record for frame in read_journal(self.path) if isinstance(frame, RequestFrame)]
@@ -116,6 +128,16 @@ def test_connections_that_grew_old_between_points_are_replaced_before_the_load(
         bench.run(load(max_concurrency=2, num_prompts=2), 2)
         bench.close()
     assert [record.connect_start_ns for record in bench.records()] == [None] * 4
+
+
+def test_a_point_that_is_stopped_before_the_common_start_never_began(tmp_path: Path) -> None:
+    with FaultServer(answering(ANSWER)) as server:
+        bench = Bench(server.url, tmp_path, ready=lambda run: run.stop(1))
+        done = bench.run(load(max_concurrency=2, num_prompts=4), 4)
+        bench.close()
+    assert (done.epoch_ns, done.end_ns, done.dispatched) == (None, None, 0)
+    assert done.stop_reason == "interrupted"
+    assert list(read_journal(bench.path)) == []
 
 
 def test_a_full_backlog_is_decoded_before_more_is_read(

@@ -95,6 +95,10 @@ class PlainWatcher:
     ) -> None:
         """Nothing is held."""
 
+    def on_notice(self, text: str) -> None:
+        """Print it."""
+        print(f"warning: {text}", file=sys.stderr, flush=True)
+
     def on_progress(self, progress: Progress) -> None:
         """Print when it is time to."""
         if self._last is None or self._last.point != progress.point:
@@ -131,6 +135,11 @@ class RichWatcher:
         """Give the line back to the terminal."""
         if self._live is not None:
             self._live.stop()
+
+    def on_notice(self, text: str) -> None:
+        """Leave it above the line."""
+        if self._live is not None:
+            self._live.console.print(f"warning: {text}", markup=False, highlight=False, style="yellow")
 
     def on_progress(self, progress: Progress) -> None:
         """Redraw the line."""

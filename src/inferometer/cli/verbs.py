@@ -26,6 +26,9 @@ VERBS = {
     "report": Verb("Look", "report", "print a run again, from what was recorded"),
     "runs": Verb("Look", "runs", "list, show or recover stored runs"),
     "metrics": Verb("Look", "metrics", "what every number means: list, explain NAME"),
+    "check": Verb(
+        "Set up", "check", "this machine as a load generator; --calibrate measures what it carries"
+    ),
     "config": Verb("Set up", "config", "show merged values, the JSON Schema, other tools' flags"),
     "serve-sim": Verb("Set up", "serve_sim", "run the simulated server on its own"),
 }

@@ -7,7 +7,7 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from inferometer.client.exchange import Exchange, Read
 from inferometer.client.poller import READ, WRITE
@@ -17,7 +17,8 @@ from inferometer.client.tls import TlsStream
 from inferometer.record.types import Status
 
 
-class Ended(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Ended:
     """Why a connection is over: a failure for its exchange (None = none), and the text."""
 
     failure: Status | None
@@ -25,6 +26,9 @@ class Ended(NamedTuple):
 
 
 TLS_ENDED = Ended(None, "the server closed the TLS connection")
+# Written before the sockets are looked at again; a long prompt goes out over several turns.
+_MOST_SENT_BYTES = 1 << 20
+_NOTHING = memoryview(b"")
 
 
 class Connection:
@@ -37,6 +41,7 @@ class Connection:
         "_address",
         "_connected",
         "_out",
+        "_receive",
         "exchange",
         "fd",
         "idle_since_ns",
@@ -59,8 +64,9 @@ class Connection:
         self.used = False  # has carried an exchange
         self.started_ns = now_ns
         self.idle_since_ns = now_ns
-        self._out = b""
+        self._out = _NOTHING
         self.sock = socket.socket(address[0], socket.SOCK_STREAM)
+        self._receive = self.sock.recvmsg_into
         self.fd = self.sock.fileno()
         self.sock.setblocking(False)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -124,42 +130,50 @@ class Connection:
     def start(self, exchange: Exchange, now_ns: int) -> Ended | None:
         """Write the request; ``sent_ns`` is stamped before the first byte goes out."""
         self.exchange = exchange
+        exchange.sent_ns = now_ns
         if self.tls is None:
-            self._out = exchange.wire
+            self._out = memoryview(exchange.wire)
         else:
             self.tls.encrypt(exchange.wire)
-        exchange.sent_ns = now_ns
         return self.flush()
 
     def flush(self) -> Ended | None:
-        """Write what waits to go out, as far as the socket takes it."""
+        """Write what waits to go out, as far as the socket takes it and other sockets need not wait long."""
         if self.tls is not None:
-            self._out += self.tls.pending()
+            pending = self.tls.pending()
+            if pending:
+                self._out = memoryview(bytes(self._out) + pending)
+        out, written = self._out, 0
         try:
-            while self._out:
-                self._out = self._out[self.sock.send(self._out) :]
+            while out and written < _MOST_SENT_BYTES:
+                sent = self.sock.send(out)
+                out = out[sent:]
+                written += sent
         except BlockingIOError:
+            self._out = out
             return None
         except OSError as error:
             # The server may have answered (say with 413) before it closed; what it said is read first.
-            self._out = b""
+            self._out = _NOTHING
             if error.errno not in (errno.EPIPE, errno.ECONNRESET):
                 return Ended("connect_error", f"send: {error.strerror or error}")
+            return None
+        self._out = out
         return None
 
     def read(
-        self, buffer: bytearray, view: memoryview, offset_ns: int, now_ns: Callable[[], int]
+        self, buffers: tuple[bytearray], view: memoryview, offset_ns: int, now_ns: Callable[[], int]
     ) -> Read | Ended | None:
         """One read; None when it held no plaintext. ``Ended`` without a failure is the peer's orderly close.
 
         Args:
-            buffer: shared receive buffer.
+            buffers: the shared receive buffer.
             view: a memoryview of it.
             offset_ns: CLOCK_REALTIME - CLOCK_MONOTONIC, to convert the kernel's stamp.
             now_ns: the monotonic clock, read immediately after the socket.
         """
         try:
-            size, ancillary, _, _ = self.sock.recvmsg_into((buffer,), ANCILLARY_BYTES)
+            size, ancillary, _, _ = self._receive(buffers, ANCILLARY_BYTES)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -167,10 +181,11 @@ class Connection:
         read_ns = now_ns()
         if size == 0:
             return Ended(None, "the server closed the connection")
-        data = bytes(view[:size])
-        if self.tls is not None:
+        if self.tls is None:
+            data = bytes(view[:size])
+        else:
             try:
-                self.tls.receive(data)
+                self.tls.receive(view[:size])
                 data = self.tls.plaintext()
             except ssl.SSLError as error:
                 return Ended("stream_error", f"TLS: {error.reason or error}")
@@ -178,10 +193,10 @@ class Connection:
                 return TLS_ENDED if self.ended else None
         stamp_ns = kernel_stamp_ns(ancillary, offset_ns)
         if stamp_ns is None:
-            return Read(read_ns, -1, data)
+            return (read_ns, -1, data)
         if stamp_ns > read_ns:
             stamp_ns = read_ns  # after a step of the clock; a closed loop would wait for it
-        return Read(stamp_ns, read_ns - stamp_ns, data)
+        return (stamp_ns, read_ns - stamp_ns, data)
 
     def close(self) -> None:
         """Close the socket; the poller must have forgotten it."""

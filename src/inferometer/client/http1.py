@@ -1,19 +1,22 @@
-"""HTTP/1.1 responses: where a message ends while it arrives, and what its body is afterwards (RFC 9112).
+"""HTTP/1.1 responses: where a message ends, and its body without framing, found while it arrives (RFC 9112).
 
-While bytes arrive only the end of the message is looked for: a chunked body costs one look at each size line, so
-that no long walk is left for the moment at which the stream ends and the next request should go out.
+A chunked body has to be walked to know its end; the walk copies the chunks' content into the body on its way, so
+that nothing is walked twice and no long work is left for the moment at which the next request should go out.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from enum import IntEnum
 from typing import NamedTuple
 
 MAX_HEAD_BYTES = 65536
+MAX_LINE_BYTES = 65536
+_KNOWN_MOST = 4096
 # int() alone would take a sign, a prefix and underscores; a negative size is a walk without end.
 _SIZE_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?", re.DOTALL)
+
+# How the end of a message is known. Plain numbers: an enum's members cost a look-up per read.
+_HEAD, _LENGTH, _CHUNKED, _CLOSE, _DONE = range(5)
 
 
 class ProtocolError(Exception):
@@ -57,52 +60,58 @@ def parse_head(data: bytes, end: int) -> Head:
     return Head(int(code), reason, headers, end)
 
 
-class Mode(IntEnum):
-    """How the end of a message is known."""
-
-    HEAD = 0
-    LENGTH = 1
-    CHUNKED = 2
-    CLOSE = 3
-    DONE = 4
-
-
 class Framer:
-    """Finds the end of one response. Feed it each read; it keeps no more than an incomplete line.
+    """Takes one response apart. Feed it each read; it keeps no more than an incomplete line.
+
+    Args:
+        body: what is found of the body is appended here.
 
     Attributes:
         head: the final (not 1xx) head once it has arrived.
         extra: bytes after the end of the message; a connection with such bytes must not be used again.
     """
 
-    __slots__ = ("_mode", "_need", "_rest", "extra", "head", "skipped")
+    __slots__ = ("_body", "_mode", "_need", "_rest", "extra", "head")
 
-    def __init__(self) -> None:
+    def __init__(self, body: bytearray) -> None:
         self.head: Head | None = None
         self.extra = 0
-        self.skipped = 0  # bytes of 1xx heads before the final one
-        self._mode = Mode.HEAD
+        self._body = body
+        self._mode = _HEAD
         self._rest = b""  # HEAD: what has arrived. CHUNKED: an incomplete size line or trailer
-        self._need = 0  # LENGTH: body bytes to come. CHUNKED: bytes to skip before the next size line
+        self._need = 0  # LENGTH: body bytes to come. CHUNKED: the same of this chunk, with its line end
 
     def feed(self, data: bytes) -> bool:
-        """Take one read; True when the message is complete."""
-        if self._mode is Mode.CHUNKED:
+        """Take one read; True when the message is complete.
+
+        Raises:
+            ProtocolError: the bytes are not HTTP/1.x.
+        """
+        mode = self._mode
+        if mode == _CHUNKED:
             return self._walk(data)
-        if self._mode is Mode.LENGTH:
-            self._need -= len(data)
-            return self._finish(-self._need) if self._need <= 0 else False
-        if self._mode is Mode.HEAD:
+        if mode == _LENGTH:
+            return self._take(data)
+        if mode == _HEAD:
             return self._feed_head(data)
+        if mode == _CLOSE:
+            self._body += data
         return False
+
+    def may_end_with(self, data: bytes) -> bool:
+        """Whether this read may complete the message; False is certain.
+
+        A chunked message ends with an empty line. Where the end is cut in two, its last piece is short.
+        """
+        return self._mode != _CHUNKED or data.endswith(b"\r\n\r\n") or len(data) < 8
 
     def end_of_input(self) -> bool:
         """The peer closed; True when that is how this message ends, False when it is cut short."""
-        return self._mode in (Mode.CLOSE, Mode.DONE)
+        return self._mode in (_CLOSE, _DONE)
 
     def _finish(self, extra: int) -> bool:
         self.extra = extra
-        self._mode = Mode.DONE
+        self._mode = _DONE
         self._rest = b""
         return True
 
@@ -115,11 +124,10 @@ class Framer:
                     raise ProtocolError(f"not an HTTP/1.x response: it starts with {joined[:60]!r}")
                 self._rest = joined
                 return False
-            head = parse_head(joined, end)
+            head = _known_head(joined[:end])
             joined = joined[end:]
             if head.status >= 200:
                 break
-            self.skipped += end
         self.head = head
         self._rest = b""
         return self._start_body(head, joined)
@@ -128,43 +136,95 @@ class Framer:
         if head.status in (204, 304):
             return self._finish(len(rest))
         if "chunked" in head.headers.get("transfer-encoding", "").lower():
-            self._mode = Mode.CHUNKED
+            self._mode = _CHUNKED
             return self._walk(rest)
         length = head.headers.get("content-length")
         if length is None:
-            self._mode = Mode.CLOSE
+            self._mode = _CLOSE
+            self._body += rest
             return False
         if not re.fullmatch("[0-9]{1,18}", length):
             raise ProtocolError(f"Content-Length {length!r} is not a number")
-        self._mode = Mode.LENGTH
+        self._mode = _LENGTH
         self._need = int(length)
-        return self.feed(rest)
+        return self._take(rest)
+
+    def _take(self, data: bytes) -> bool:
+        """Body bytes of a known length."""
+        need = self._need
+        if len(data) < need:
+            self._body += data
+            self._need = need - len(data)
+            return False
+        self._body += data[:need]
+        return self._finish(len(data) - need)
 
     def _walk(self, data: bytes) -> bool:
-        """Step over the chunks in ``data``; True at the end of the message."""
+        """Copy the chunks in ``data`` to the body; True at the end of the message."""
         if self._rest:
             data, self._rest = self._rest + data, b""
-        at = self._need
-        while at < len(data):
-            line_end = data.find(b"\r\n", at)
-            size = chunk_size(data, at, line_end) if line_end >= 0 else -1
-            if size == 0:
-                end = trailer_end(data, line_end)
-                if end >= 0:
-                    return self._finish(len(data) - end)
-            if size <= 0:
-                self._rest, self._need = data[at:], 0
+        body, end, at = self._body, len(data), self._need
+        if at:  # inside a chunk
+            if at > 2:
+                body += data[: at - 2]
+            if at > end:
+                self._need = at - end
                 return False
-            at = line_end + 2 + size + 2
-        self._need = at - len(data)
+            self._need = 0
+        while at < end:
+            line_end = data.find(b"\r\n", at)
+            if line_end < 0:
+                return self._wait_for_line(data[at:])
+            line = data[at:line_end]
+            size = _SIZES.get(line) or _known_size(line)
+            start = line_end + 2
+            if not size:
+                return self._last_chunk(data, at, line_end)
+            at = start + size + 2
+            body += data[start : at - 2]
+        self._need = at - end
+        return False
+
+    def _last_chunk(self, data: bytes, at: int, line_end: int) -> bool:
+        end = trailer_end(data, line_end)
+        return self._finish(len(data) - end) if end >= 0 else self._wait_for_line(data[at:])
+
+    def _wait_for_line(self, rest: bytes) -> bool:
+        if len(rest) > MAX_LINE_BYTES:
+            raise ProtocolError(f"no end of a chunk-size line or trailer within {MAX_LINE_BYTES} bytes")
+        self._rest, self._need = rest, 0
         return False
 
 
-def chunk_size(data: bytes, at: int, line_end: int) -> int:
-    """The size in the chunk-size line ``data[at:line_end]``; extensions are ignored."""
-    found = _SIZE_LINE.fullmatch(data, at, line_end)
+_SIZES: dict[bytes, int] = {}  # chunk-size lines that were seen; most streams have very few
+_HEADS: dict[bytes, Head] = {}  # heads that were seen; servers repeat theirs, at most with another date
+
+
+def _known_size(line: bytes) -> int:
+    if len(_SIZES) >= _KNOWN_MOST:
+        _SIZES.clear()
+    size = _SIZES[line] = chunk_size(line)
+    return size
+
+
+def _known_head(data: bytes) -> Head:
+    head = _HEADS.get(data)
+    if head is None:
+        if len(_HEADS) >= _KNOWN_MOST:
+            _HEADS.clear()
+        head = _HEADS[data] = parse_head(data, len(data))
+    return head
+
+
+def chunk_size(line: bytes) -> int:
+    """The size in a chunk-size line; extensions are ignored.
+
+    Raises:
+        ProtocolError: it is not a hexadecimal number.
+    """
+    found = _SIZE_LINE.fullmatch(line)
     if found is None:
-        text = data[at:line_end].split(b";", 1)[0].strip()
+        text = line.split(b";", 1)[0].strip()
         raise ProtocolError(f"chunk size {text[:20]!r} is not hexadecimal")
     return int(found[1], 16)
 
@@ -175,47 +235,3 @@ def trailer_end(data: bytes, last_line_end: int) -> int:
         return last_line_end + 4
     end = data.find(b"\r\n\r\n", last_line_end)
     return end + 4 if end >= 0 else -1
-
-
-class Body(NamedTuple):
-    """A body with the way back from its offsets to the bytes on the wire.
-
-    Segment ``i`` holds the body bytes from ``starts[i]`` on, which lie at ``wire[i]`` of the response.
-    """
-
-    data: bytes
-    starts: Sequence[int]
-    wire: Sequence[int]
-    complete: bool
-
-
-def body_of(raw: bytes, head_end: int, chunked: bool) -> Body:
-    """The body of a (possibly cut) response.
-
-    Args:
-        raw: all bytes received.
-        head_end: offset just past the final head.
-        chunked: whether the body has chunked framing.
-    """
-    if not chunked:
-        return Body(raw[head_end:], (0,), (head_end,), True)
-    parts: list[bytes] = []
-    starts: list[int] = []
-    wire: list[int] = []
-    at, size_of_body = head_end, 0
-    while True:
-        line_end = raw.find(b"\r\n", at)
-        if line_end < 0:
-            return Body(b"".join(parts), starts, wire, False)
-        size = chunk_size(raw, at, line_end)
-        if size == 0:
-            return Body(b"".join(parts), starts, wire, True)
-        part = raw[line_end + 2 : line_end + 2 + size]
-        if part:
-            parts.append(part)
-            starts.append(size_of_body)
-            wire.append(line_end + 2)
-            size_of_body += len(part)
-        if len(part) < size:
-            return Body(b"".join(parts), starts, wire, False)
-        at = line_end + 2 + size + 2

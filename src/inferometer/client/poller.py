@@ -9,14 +9,14 @@ from typing import Protocol
 
 from inferometer.timerfd import MonotonicTimer, available
 
-READ = 1
-WRITE = 2
+READ = 1  # the values of EPOLLIN and EPOLLOUT
+WRITE = 4
 # A burst is handled in portions, so that a stream that ends early in it has its successor sent early too.
-MOST_EVENTS = 16
+MOST_EVENTS = 32
 
 
 class Poller(Protocol):
-    """Waits for readiness of file descriptors; the masks are ``READ`` and ``WRITE``."""
+    """Waits for readiness of file descriptors; masks are ``READ``, ``WRITE``, and whatever else reading finds out."""
 
     def watch(self, fd: int, mask: int) -> None:
         """Start to watch ``fd``, or change what is watched."""
@@ -26,8 +26,11 @@ class Poller(Protocol):
         """Stop watching ``fd``; must come before the descriptor is closed."""
         ...
 
-    def wait(self, deadline_ns: int | None) -> list[tuple[int, int]]:
-        """Ready descriptors with their masks; empty at ``deadline_ns`` (monotonic). 0 = do not wait."""
+    def wait(self, deadline_ns: int, most_ns: int) -> list[tuple[int, int]]:
+        """Ready descriptors with their masks.
+
+        Empty at ``deadline_ns`` (monotonic; 0 = do not wait) and, within a millisecond, after ``most_ns``.
+        """
         ...
 
     def close(self) -> None:
@@ -46,13 +49,13 @@ class EpollPoller:
 
     def watch(self, fd: int, mask: int) -> None:
         """Start to watch ``fd``, or change what is watched."""
-        if self._masks.get(fd) == mask:
+        known = self._masks.get(fd)
+        if known == mask:
             return
-        events = (select.EPOLLIN if mask & READ else 0) | (select.EPOLLOUT if mask & WRITE else 0)
-        if fd in self._masks:
-            self._epoll.modify(fd, events)
+        if known is None:
+            self._epoll.register(fd, mask)
         else:
-            self._epoll.register(fd, events)
+            self._epoll.modify(fd, mask)
         self._masks[fd] = mask
 
     def forget(self, fd: int) -> None:
@@ -60,22 +63,18 @@ class EpollPoller:
         if self._masks.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
-    def wait(self, deadline_ns: int | None) -> list[tuple[int, int]]:
+    def wait(self, deadline_ns: int, most_ns: int) -> list[tuple[int, int]]:
         """Ready descriptors; empty at the deadline."""
-        timeout = -1.0
         if deadline_ns == 0:
-            timeout = 0.0
-        elif deadline_ns is not None:
+            ready = self._epoll.poll(0, MOST_EVENTS)
+        else:
             self._timer.arm(deadline_ns)
-        ready = []
-        for fd, events in self._epoll.poll(timeout, MOST_EVENTS):
-            if fd == self._timer.fd:
+            ready = self._epoll.poll(most_ns / 1e9, MOST_EVENTS)
+        timer = self._timer.fd
+        for fd, _ in ready:
+            if fd == timer:
                 self._timer.drain()
-                continue
-            mask = WRITE if events & select.EPOLLOUT else 0
-            if events & ~select.EPOLLOUT:  # errors and hang-ups are found by reading
-                mask |= READ
-            ready.append((fd, mask))
+                return [pair for pair in ready if pair[0] != timer]
         return ready
 
     def close(self) -> None:
@@ -106,18 +105,16 @@ class SelectorPoller:
             self._fds.remove(fd)
             self._selector.unregister(fd)
 
-    def wait(self, deadline_ns: int | None) -> list[tuple[int, int]]:
+    def wait(self, deadline_ns: int, most_ns: int) -> list[tuple[int, int]]:
         """Ready descriptors; empty at the deadline."""
-        timeout = None
-        if deadline_ns is not None:
-            timeout = 0.0 if deadline_ns == 0 else max(0.0, (deadline_ns - time.monotonic_ns()) / 1e9)
+        left_ns = 0 if deadline_ns == 0 else min(deadline_ns - time.monotonic_ns(), most_ns)
         return [
             (
                 key.fd,
                 (READ if events & selectors.EVENT_READ else 0)
                 | (WRITE if events & selectors.EVENT_WRITE else 0),
             )
-            for key, events in self._selector.select(timeout)
+            for key, events in self._selector.select(max(0, left_ns) / 1e9)
         ]
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from inferometer.client.exchange import Exchange
-from inferometer.client.http1 import Head, body_of
+from inferometer.client.http1 import Head
 from inferometer.client.reactor import Reactor
 from inferometer.client.redact import error_text
 from inferometer.client.target import Target
@@ -74,10 +74,7 @@ def fetch(target: Target, path: str, clock: Clock, stopped: Callable[[], bool] =
         text = error_text(exchange.failure_text or "no answer", target.secrets())
         kind = NoConnectionError if exchange.failure == "connect_error" else EndpointError
         raise kind(f"{address(target)} cannot be used: {text}", next_step_for_wire(text))
-    head = exchange.framer.head
-    raw = b"".join(read.data for read in exchange.reads)
-    chunked = "chunked" in head.headers.get("transfer-encoding", "").lower()
-    return Reply(head, body_of(raw, exchange.framer.skipped + head.length, chunked).data)
+    return Reply(exchange.framer.head, bytes(exchange.body))
 
 
 def address(target: Target) -> str:
@@ -85,11 +82,17 @@ def address(target: Target) -> str:
     return f"{'https' if target.tls else 'http'}://{target.host_header}{target.base_path}"
 
 
+WIDEN_PORTS = 'sudo sysctl -w net.ipv4.ip_local_port_range="1024 65535"'
 _WIRE_STEPS = (
     ("mismatch", "write the host name that the certificate is for, or accept any with --insecure"),
     ("CERTIFICATE", "name its authority with --ca-file FILE, or accept any certificate with --insecure"),
     ("TLS", "is it an http server? then write http:// in --url"),
     ("not an HTTP", "is it an https server? then write https:// in --url"),
+    (
+        "assign requested address",
+        "every source port to this server is taken, and a closed connection keeps its own for a minute: let the "
+        f"server keep connections, lower the load, or widen the range: {WIDEN_PORTS}",
+    ),
     ("refused", "is the server up, and are host and port right?"),
     ("reset by peer", "is it an https server? then write https:// in --url; else see the server's log"),
     ("without an answer", "is it an https server? then write https:// in --url; else see the server's log"),

@@ -6,16 +6,19 @@ the message. What the bytes mean is found out later, when nothing else waits (``
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections import deque
 from ssl import SSLContext
 
 from inferometer.client.connection import TLS_ENDED, Connection, Ended
-from inferometer.client.exchange import Exchange, Read
+from inferometer.client.exchange import Exchange
 from inferometer.client.http1 import ProtocolError
-from inferometer.client.poller import READ, Poller, make_poller
+from inferometer.client.poller import READ, WRITE, Poller, make_poller
 from inferometer.client.stamps import ClockOffset
 from inferometer.client.target import Target
 from inferometer.client.tls import TlsStream, client_context
+from inferometer.client.turns import Turns
 from inferometer.clock import Clock
 from inferometer.record.types import Status
 
@@ -24,6 +27,17 @@ READ_BUFFER_BYTES = 1 << 18
 IDLE_REUSE_NS = 4_000_000_000
 # A server that closes a connection sooner than this after an answer does not mean its keep-alive.
 BROKEN_KEEP_ALIVE_NS = 1_000_000_000
+# A turn that came later than this may have met several events of one stream in one read.
+LATE_NS = 500_000
+# While answers are awaited no wait is longer: a process that was stopped in its sleep wakes far behind it, and
+# knows by that that it was late.
+HEARTBEAT_NS = 5_000_000
+IDLE_WAIT_NS = 1_000_000_000
+CHECKED_PER_TURN = 128
+MOST_PENDING = 32  # reads of one answer that are taken apart together
+# Where data comes so densely that several answers get some within this time, the loop sleeps so long after each
+# turn: one wake-up for several reads costs less, and the kernel's receive times do not mind.
+LINGER_NS = 150_000
 
 
 class Reactor:
@@ -48,18 +62,21 @@ class Reactor:
         self.keep_alive = True  # whether the server keeps the connections it promises to keep
         self.resent = 0  # exchanges that met a connection the server was just closing
         self.woken: set[int] = set()  # descriptors of others that the last poll found readable
+        self.turns = Turns()
         self._address = target.addresses[0]
         self._connections: dict[int, Connection] = {}
         self._idle: dict[int, Connection] = {}  # the last one used is used first
         self.in_flight = 0  # exchanges sent and not finished
-        self._buffer = bytearray(READ_BUFFER_BYTES)
-        self._view = memoryview(self._buffer)
+        self._buffers = (bytearray(READ_BUFFER_BYTES),)
+        self._view = memoryview(self._buffers[0])
         limits = target.timeouts
         self._limits_ns = tuple(round(s * 1e9) for s in (limits.connect_s, limits.read_s, limits.total_s))
         self._check_every_ns = max(
             10_000_000, min(1_000_000_000, *(limit // 20 for limit in self._limits_ns))
         )
         self._check_at_ns = clock.now_ns() + self._check_every_ns
+        self._to_check: list[Connection] = []
+        self._woke_ns = clock.now_ns()
 
     @property
     def idle(self) -> int:
@@ -96,30 +113,71 @@ class Reactor:
             if now_ns - connection.idle_since_ns > IDLE_REUSE_NS // 2:
                 self._drop(connection)
 
-    def poll(self, deadline_ns: int | None) -> int:
-        """Handle what is ready, waiting until ``deadline_ns`` (0 = not at all, None = at most one time-out tick).
+    def serve(self, deadline_ns: int) -> None:
+        """Poll until an exchange has ended, another's descriptor is readable, or the deadline has come."""
+        while not self.finished and not self.woken:
+            last_ns = self._woke_ns
+            ready = self.poll(deadline_ns)
+            if self._woke_ns >= deadline_ns:
+                return
+            if ready * LINGER_NS > 2 * (self._woke_ns - last_ns) and not self.finished:
+                self._linger(deadline_ns)
+
+    def poll(self, deadline_ns: int | None = None) -> int:
+        """Handle what is ready, waiting for it until ``deadline_ns``, but not for long (0 = not at all).
 
         Returns:
             The number of descriptors that were ready.
         """
+        asleep_ns = self.clock.now_ns()
+        busy_ns = asleep_ns - self._woke_ns
+        self.turns.turn(busy_ns)
+        most_ns = HEARTBEAT_NS if self.in_flight else IDLE_WAIT_NS
         if deadline_ns is None or deadline_ns > self._check_at_ns:
             deadline_ns = self._check_at_ns
-        ready = self.poller.wait(deadline_ns)
-        now_ns = self.clock.now_ns()
+        ready = self.poller.wait(deadline_ns, most_ns)
+        now_ns = self._woke_ns = self.clock.now_ns()
         self.offset.refresh(now_ns)
-        for fd, mask in ready:
-            connection = self._connections.get(fd)
-            if connection is None:
-                self.woken.add(fd)
-            elif not connection.ready:
-                self._advance(connection)
-            elif mask & READ:
-                self._read(connection)
-            else:
-                self._settle(connection, connection.flush())
+        # Who was asleep too long, or busy too long before, does not know when data came meanwhile.
+        overslept_ns = now_ns - max(asleep_ns, min(deadline_ns, asleep_ns + most_ns))
+        if overslept_ns > self.turns.late_max_ns:
+            self.turns.late_max_ns = overslept_ns
+        if ready:
+            self._handle(ready, max(busy_ns, overslept_ns))
         if now_ns >= self._check_at_ns:
             self._check_timeouts(now_ns)
         return len(ready)
+
+    def _linger(self, deadline_ns: int) -> None:
+        now_ns = self.clock.now_ns()
+        left_ns = self._woke_ns + LINGER_NS - now_ns
+        if 0 < left_ns < deadline_ns - now_ns and self.kernel_stamps:
+            time.sleep(left_ns / 1e9)
+
+    def _handle(self, ready: list[tuple[int, int]], late_ns: int) -> None:
+        """Read and write; then note at each read how late this turn was, if it was."""
+        get, read = self._connections.get, self._read
+        met: list[Exchange] = []
+        lag_max_ns = 0
+        for fd, mask in ready:
+            connection = get(fd)
+            if connection is None:
+                self.woken.add(fd)
+            elif mask == READ and connection.ready and connection.exchange is not None:
+                exchange = connection.exchange
+                lag_ns = read(connection, exchange)
+                if lag_ns >= 0:
+                    met.append(exchange)
+                    if lag_ns > lag_max_ns:
+                        lag_max_ns = lag_ns
+            else:
+                self._tend(connection, mask)
+        if lag_max_ns > self.turns.lag_max_ns:
+            self.turns.lag_max_ns = lag_max_ns
+        late_ns = max(late_ns, lag_max_ns)
+        if late_ns > LATE_NS:
+            for exchange in met:
+                exchange.late[exchange.reads - 1] = late_ns
 
     def cancel_all(self, status: Status, text: str) -> None:
         """End every exchange in flight with ``status``."""
@@ -180,49 +238,75 @@ class Reactor:
         else:
             self._drop(connection)
 
-    def _read(self, connection: Connection) -> None:
-        got = connection.read(self._buffer, self._view, self.offset.offset_ns, self.clock.now_ns)
+    def _tend(self, connection: Connection, mask: int) -> None:
+        """Whatever is not plainly an answer that goes on: connecting, writing, hang-ups, idle connections."""
         exchange = connection.exchange
-        if got is None:
+        if not connection.ready:
+            self._advance(connection)
+        elif mask == WRITE:
             self._settle(connection, connection.flush())
-        elif exchange is None:
+        elif exchange is not None:
+            self._read(connection, exchange)
+        elif connection.read(self._buffers, self._view, 0, self.clock.now_ns) is not None:
             self._drop(connection)  # the server closed, or spoke without being asked
-        elif isinstance(got, Ended):
+
+    def _read(self, connection: Connection, exchange: Exchange) -> int:
+        """One read; how long the bytes had waited for it, in ns, 0 where that is not known, -1 if none came."""
+        got = connection.read(self._buffers, self._view, self.offset.offset_ns, self.clock.now_ns)
+        if isinstance(got, tuple):
+            pending, data = exchange.pending, got[2]
+            pending.append(got)
+            if (
+                len(pending) >= MOST_PENDING
+                or exchange.framer.may_end_with(data)
+                or connection.tls is not None
+            ):
+                self._take_apart(connection, exchange)
+            return got[1] if got[1] > 0 else 0
+        if got is not None:
             self._peer_ended(connection, exchange, got)
         else:
-            self._take(connection, exchange, got)
+            self._settle(connection, connection.flush())
+        return -1
 
-    def _take(self, connection: Connection, exchange: Exchange, got: Read) -> None:
-        exchange.reads.append(got)
-        exchange.bytes_in += len(got.data)
+    def _take_apart(self, connection: Connection, exchange: Exchange) -> None:
+        """Look whether the message has ended, and with it the exchange."""
         try:
-            done = exchange.framer.feed(got.data)
+            done = exchange.take_apart()
         except ProtocolError as error:
             self._fail(connection, "stream_error", str(error))
             return
         if done:
-            head = exchange.framer.head
-            assert head is not None
-            connection.exchange = None
-            connection.used = True
-            # A server that answers before it has read the request would take the next one for the rest of it.
-            clean = not (exchange.framer.extra or connection.unsent or connection.ended)
-            if self.keep_alive and head.keep_alive and clean:
-                self._make_idle(connection, self.clock.now_ns())
-            else:
-                self._drop(connection)
-            self._end(exchange, got.at_ns)
+            self._complete(connection, exchange, exchange.at_ns[-1])
         elif connection.ended:
             self._peer_ended(connection, exchange, TLS_ENDED)
 
+    def _complete(self, connection: Connection, exchange: Exchange, at_ns: int) -> None:
+        """The message is whole: the connection may carry the next one."""
+        head = exchange.framer.head
+        assert head is not None
+        connection.exchange = None
+        connection.used = True
+        # A server that answers before it has read the request would take the next one for the rest of it.
+        clean = not (exchange.framer.extra or connection.unsent or connection.ended)
+        if self.keep_alive and head.keep_alive and clean:
+            self._make_idle(connection, self.clock.now_ns())
+        else:
+            self._drop(connection)
+        self._end(exchange, at_ns)
+
     def _peer_ended(self, connection: Connection, exchange: Exchange, ended: Ended) -> None:
+        if exchange.pending:
+            self._take_apart(connection, exchange)
+            if connection.exchange is not exchange:
+                return  # that was the end of the message, or no HTTP
         if ended.failure is None and exchange.framer.end_of_input():
             connection.exchange = None
             self._drop(connection)
-            self._end(exchange, exchange.reads[-1].at_ns)
-        elif exchange.reused and not exchange.reads:
+            self._end(exchange, exchange.at_ns[-1])
+        elif exchange.reused and not exchange.at_ns:
             self._resend(connection, exchange)
-        elif ended.failure is None and not exchange.reads:
+        elif ended.failure is None and not exchange.at_ns:
             self._fail(connection, "connect_error", "the server closed the connection without an answer")
         else:
             self._fail(connection, ended.failure or "truncated", ended.text)
@@ -251,6 +335,8 @@ class Reactor:
         connection.exchange = None
         self._drop(connection)
         if exchange is not None:
+            with contextlib.suppress(ProtocolError):  # what failed first is told
+                exchange.take_apart()
             exchange.failure, exchange.failure_text = status, text
             self._end(exchange, self.clock.now_ns())
 
@@ -267,17 +353,28 @@ class Reactor:
         connection.close()
 
     def _check_timeouts(self, now_ns: int) -> None:
-        self._check_at_ns = now_ns + self._check_every_ns
+        """Look at some connections a turn: all 10,000 at once would hold up the others for milliseconds."""
+        if not self._to_check:
+            self._to_check = list(self._connections.values())
+        part = self._to_check[-CHECKED_PER_TURN:]
+        del self._to_check[-CHECKED_PER_TURN:]
+        for connection in part:
+            self._check(connection, now_ns)
+        self._check_at_ns = now_ns + (1_000_000 if self._to_check else self._check_every_ns)
+
+    def _check(self, connection: Connection, now_ns: int) -> None:
         connect_ns, read_ns, total_ns = self._limits_ns
         limits = self.target.timeouts
-        for connection in list(self._connections.values()):
-            exchange = connection.exchange
-            if not connection.ready and now_ns - connection.started_ns > connect_ns:
-                text = f"no connection within {limits.connect_s:g} s (--connect-timeout)"
-                self._settle(connection, Ended("connect_error", text))
-            elif exchange is not None and exchange.sent_ns is not None:
-                last_ns = exchange.reads[-1].at_ns if exchange.reads else exchange.sent_ns
-                if now_ns - exchange.sent_ns > total_ns:
-                    self._fail(connection, "timeout", f"not finished within {limits.total_s:g} s (--timeout)")
-                elif now_ns - last_ns > read_ns:
-                    self._fail(connection, "timeout", f"no byte for {limits.read_s:g} s (--read-timeout)")
+        if connection.fd not in self._connections:
+            return
+        if connection.exchange is not None and connection.exchange.pending:
+            self._take_apart(connection, connection.exchange)
+        exchange = connection.exchange
+        if not connection.ready and now_ns - connection.started_ns > connect_ns:
+            text = f"no connection within {limits.connect_s:g} s (--connect-timeout)"
+            self._settle(connection, Ended("connect_error", text))
+        elif exchange is not None and exchange.sent_ns is not None:
+            if now_ns - exchange.sent_ns > total_ns:
+                self._fail(connection, "timeout", f"not finished within {limits.total_s:g} s (--timeout)")
+            elif now_ns - (exchange.heard_ns or now_ns) > read_ns:
+                self._fail(connection, "timeout", f"no byte for {limits.read_s:g} s (--read-timeout)")

@@ -28,6 +28,7 @@ class ClockOffset:
 
     Attributes:
         offset_ns: the newest sample.
+        bracket_max_ns: the longest that a reading of both clocks took; a sample is at most half of it off.
         drift_max_ns: largest change between two samples that was not a step.
         steps: number of changes larger than ``STEP_NS``.
     """
@@ -39,9 +40,17 @@ class ClockOffset:
     ) -> None:
         self._monotonic_ns = monotonic_ns
         self._realtime_ns = realtime_ns
-        self.drift_max_ns = 0
-        self.steps = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Take a sample, and count bracket, drift and steps from it on."""
+        self.bracket_max_ns = self.drift_max_ns = self.steps = 0
         self.offset_ns, self.sampled_ns = self._sample()
+
+    @property
+    def error_ns(self) -> int:
+        """Bound of what converting a stamp can be off: half the widest bracket, and the drift between samples."""
+        return (self.bracket_max_ns + 1) // 2 + self.drift_max_ns
 
     def refresh(self, now_ns: int) -> None:
         """Take a new sample if the newest is older than 10 ms."""
@@ -65,6 +74,7 @@ class ClockOffset:
             reading = (after - before, real - (before + after) // 2, after)
             best = reading if best is None or reading < best else best
         assert best is not None
+        self.bracket_max_ns = max(self.bracket_max_ns, best[0])
         return best[1], best[2]
 
 

@@ -7,7 +7,7 @@ import ssl
 from inferometer.client.target import Target
 from inferometer.errors import UsageError
 
-_PLAIN_BYTES = 262144
+_RECORD_BYTES = 16384  # the most plaintext that one record holds; more would only be allocated for nothing
 
 
 def client_context(target: Target) -> ssl.SSLContext:
@@ -49,25 +49,36 @@ class TlsStream:
             return False
         return True
 
-    def receive(self, ciphertext: bytes) -> None:
+    def receive(self, ciphertext: bytes | memoryview) -> None:
         """Take what the socket delivered."""
         self._incoming.write(ciphertext)
 
     def plaintext(self) -> bytes:
-        """All plaintext that complete records hold."""
-        parts: list[bytes] = []
-        while not self.closed:
-            try:
-                part = self._tls.read(_PLAIN_BYTES)
-            except ssl.SSLWantReadError:
-                break
-            except ssl.SSLZeroReturnError:
-                part = b""
-            if not part:
-                self.closed = True
-                break
-            parts.append(part)
+        """All plaintext that complete records hold.
+
+        Raises:
+            ssl.SSLError: the records are damaged.
+        """
+        data = self._record()
+        if not self._incoming.pending:  # nearly always: one event, one record
+            return data
+        parts = [data]
+        while self._incoming.pending and not self.closed and parts[-1]:
+            parts.append(self._record())
         return b"".join(parts)
+
+    def _record(self) -> bytes:
+        """The plaintext of one record; empty when none is complete or the peer has ended TLS."""
+        if self.closed:
+            return b""
+        try:
+            data = self._tls.read(_RECORD_BYTES)
+        except ssl.SSLWantReadError:
+            return b""
+        except ssl.SSLZeroReturnError:
+            data = b""
+        self.closed = not data
+        return data
 
     def encrypt(self, data: bytes) -> None:
         """Put ``data`` into the outgoing ciphertext."""

@@ -26,6 +26,7 @@ class Setup(msgspec.Struct, frozen=True, tag="setup"):
     dialect: str
     tokenizer: str
     keep_text: bool
+    cpu: int | None = None  # the core to run on
 
 
 class WireRequest(msgspec.Struct, frozen=True, array_like=True):
@@ -42,7 +43,11 @@ class WireRequest(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StartPoint(msgspec.Struct, frozen=True, tag="start", kw_only=True):
-    """A load point begins; ``requests`` is the first batch."""
+    """A load point is to be prepared; ``requests`` is the worker's first batch.
+
+    ``point`` and ``load`` are of the whole point; the worker's share follows from its number and
+    ``point.workers``.
+    """
 
     point: PointRecord
     load: dict[str, Any]  # LoadPoint fields
@@ -53,6 +58,12 @@ class StartPoint(msgspec.Struct, frozen=True, tag="start", kw_only=True):
     complete: bool  # whether ``requests`` are all there will be
     points_total: int
     title: str
+
+
+class Go(msgspec.Struct, frozen=True, tag="go"):
+    """All workers are ready: the load point begins at this instant, the same for each of them."""
+
+    epoch_ns: int  # CLOCK_MONOTONIC, a moment ahead
 
 
 class MoreRequests(msgspec.Struct, frozen=True, tag="more"):
@@ -74,12 +85,16 @@ class Status(msgspec.Struct, frozen=True, tag="status"):
     progress: Progress
 
 
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """From the worker: prepared and connected; it waits for ``Go``."""
+
+
 class Need(msgspec.Struct, frozen=True, tag="need"):
     """From the worker: send the next batch."""
 
 
 class PointDone(msgspec.Struct, frozen=True, tag="done"):
-    """From the worker: the point has ended; everything is in the journal."""
+    """From the worker: its share of the point has ended; everything is in the journal."""
 
     point: PointRecord
 
@@ -91,8 +106,8 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     next_step: str
 
 
-ToWorker = Setup | StartPoint | MoreRequests | Stop
-FromWorker = Status | Need | PointDone | Failed
+ToWorker = Setup | StartPoint | Go | MoreRequests | Stop
+FromWorker = Status | Ready | Need | PointDone | Failed
 
 _encoder = msgspec.msgpack.Encoder()
 

@@ -14,43 +14,40 @@ from inferometer.client.decode import DecodeOptions, decode_steps
 from inferometer.client.exchange import Exchange
 from inferometer.client.reactor import Reactor
 from inferometer.loadgen.backlog import Backlog, Decoded
-from inferometer.loadgen.health import HealthMeter
-from inferometer.loadgen.messages import FromWorker, Need, Setup, StartPoint, Status, WireRequest
+from inferometer.loadgen.health import HealthMeter, Place
+from inferometer.loadgen.messages import FromWorker, Need, Ready, Setup, StartPoint, Status, WireRequest
 from inferometer.loadgen.progress import Progress
 from inferometer.record.journal import JournalWriter, PointEnd, PointStart, RequestFrame
 from inferometer.record.types import PointRecord, StopReason
-from inferometer.schedule import Schedule
+from inferometer.schedule import Schedule, Shard
 
 SENDS_PER_TURN = 32
 STATUS_EVERY_NS = 250_000_000
-LEAD_NS = 20_000_000  # between the last preparation and the epoch
 CONNECT_LIMIT_NS = 5_000_000_000
 CONNECTS_PER_TURN = 16
 OPEN_LOOP_CONNECTIONS = 64
-LOW_WATER = 1024
+LOW_WATER = 1024  # ask for more requests when fewer wait
+LOW_WATER_BYTES = 32 << 20  # but not while so much of them waits: a single prompt may have 64 MB
 # A closed loop on a server that is gone would fail some 20,000 times a second until its time is up.
 GONE_FAILURES = 1000
 GONE_NS = 5_000_000_000
-# Engines send the tokens of one step for all streams in a burst; only a pause longer than the gaps within a burst
-# is a good moment to decode.
-QUIET_NS = 150_000
+BIG_BODY_BYTES = 1 << 16  # a larger body is not kept once it has been handed to the transport
 
 
 class PointRun:
-    """Carries out one load point.
+    """Carries out one load point, or this worker's share of it.
 
-    Life cycle: made with the first batch of requests; ``run`` returns when the point is over and journalled.
-    ``more`` and ``stop`` are called from the control channel while ``run`` is polling.
+    Life cycle: made with the first batch of requests; ``run`` connects, says ``Ready``, waits for ``go``, and
+    returns when the point is over and journalled. ``go``, ``more`` and ``stop`` are called from the control channel
+    while ``run`` is polling.
 
     Args:
-        start: the point.
+        start: the whole point, with this worker's requests.
         setup: the worker's constants.
-        reactor: transport, shared by all points of a run.
-        schedule: when to send.
-        journal: where finished requests go.
+        parts: transport, shared by all points of a run; when to send, this worker's share; where finished requests
+            go; how responses are decoded.
         say: sends a message to the parent.
         control: reads the control channel when it is ready.
-        decoding: how responses are decoded.
     """
 
     def __init__(
@@ -65,13 +62,13 @@ class PointRun:
         self.point: PointRecord = start.point
         self.reactor, self.schedule, self.journal, self.decoding = parts
         self.clock = self.reactor.clock
-        self.worker = setup.worker
+        self.worker, self.cpu = setup.worker, setup.cpu
         self.keep_text = setup.keep_text
         self.say = say
         self.control = control
-        self.requests: deque[WireRequest] = deque(start.requests)
-        self.complete = start.complete
-        self.asked_for_more = False
+        self.requests: deque[WireRequest] = deque()
+        self.waiting_bytes = 0  # bodies of ``requests``
+        self.more(start.requests, start.complete)
         self.flying: dict[int, WireRequest] = {}
         self.backlog = Backlog(lambda exchange: decode_steps(exchange, self.decoding), self._store)
         self.heads: dict[int, bytes] = {}
@@ -79,37 +76,39 @@ class PointRun:
         self.stop_level = 0
         self.give_up_ns: int | None = None
         self.done = self.failed = self.output_tokens = 0
-        self.quiet = False  # nothing arrived when the transport was last asked
         self.disk_error: str | None = None
         self.unconnected = 0  # connect errors in a row
         self.unconnected_since_ns = 0
-        self.health = HealthMeter(self.clock.now_ns(), self.reactor)
+        self.health: HealthMeter
         self.status_at_ns = 0
 
     def run(self) -> PointRecord:
         """Send, receive, decode when idle, until everything that was sent has ended."""
         self._connect()
         self._begin()
-        woke_ns = self.clock.now_ns()
         while not self._over():
             now_ns = self.clock.now_ns()
-            self.health.turn(now_ns - woke_ns)
             self._dispatch(now_ns)
-            ready = self.reactor.poll(self._deadline(now_ns))
-            woke_ns = self.clock.now_ns()
+            if self.backlog:
+                self._decode(now_ns)
+            else:
+                self.reactor.serve(self._deadline())
             self._collect()
-            self.quiet = not ready
-            if self.quiet or self.backlog.overdue(woke_ns):
-                self.backlog.step(woke_ns)
-            while self.backlog.full:
-                self.backlog.step(woke_ns)
-            self._attend(woke_ns)
+            self._attend(self.clock.now_ns())
         self.backlog.drain(self.clock.now_ns)
         return self._finish()
+
+    def _decode(self, now_ns: int) -> None:
+        """Look after the sockets; a step of decoding when none had anything, or when one must not wait longer."""
+        if not self.reactor.poll(0) or self.backlog.overdue(now_ns):
+            self.backlog.step(now_ns)
+        while self.backlog.full:
+            self.backlog.step(now_ns)
 
     def more(self, requests: list[WireRequest], complete: bool) -> None:
         """Take a further batch."""
         self.requests.extend(requests)
+        self.waiting_bytes += sum(len(request.body) for request in requests)
         self.complete = complete
         self.asked_for_more = False
 
@@ -121,17 +120,20 @@ class PointRun:
         give_up_ns = self.clock.now_ns() + grace_ns
         self.give_up_ns = min(self.give_up_ns or give_up_ns, give_up_ns)
 
+    def go(self, epoch_ns: int) -> None:
+        """All workers are ready; the point begins at ``epoch_ns``."""
+        self.epoch_ns = epoch_ns
+
     def _connect(self) -> None:
         """Open the connections gradually before the epoch, so that connecting is no part of the load."""
-        load = self.start.load
-        wanted = min(load["max_concurrency"] or OPEN_LOOP_CONNECTIONS, load["num_prompts"] or 1 << 30)
+        wanted = self._connections_wanted()
         limit_ns = self.clock.now_ns() + CONNECT_LIMIT_NS
         self.reactor.drop_old()
         while (
             self.reactor.keep_alive
             and self.reactor.idle < wanted
             and self.clock.now_ns() < limit_ns
-            and self.stop_level < 2
+            and not self.stop_level
         ):
             before = self.reactor.connections
             for _ in range(min(CONNECTS_PER_TURN, wanted - before)):
@@ -141,26 +143,36 @@ class PointRun:
             if self.reactor.connections == 0:
                 return  # nobody listens: the requests themselves will say so
 
+    def _connections_wanted(self) -> int:
+        """This worker's part of the connections that the whole point will keep."""
+        load = self.start.load
+        in_all = min(load["max_concurrency"] or OPEN_LOOP_CONNECTIONS, load["num_prompts"] or 1 << 30)
+        return len(Shard(self.worker, self.point.workers).slots(in_all))
+
     def _begin(self) -> None:
-        self.health = HealthMeter(self.clock.now_ns(), self.reactor)
-        self.epoch_ns = self.clock.now_ns() + LEAD_NS
-        self.point.epoch_ns = self.epoch_ns
-        self._append(PointStart(self.point, self.worker))
+        """Wait for the instant at which all workers begin; a point that is stopped before it never began."""
+        self.say(Ready())
+        while not self.epoch_ns and not self.stop_level:
+            self.reactor.poll(None)
+            self._hear()
+        self.reactor.poll(0)  # the turns that follow are the point's own
+        place = Place(self.point.index, self.worker, self.cpu)
+        self.health = HealthMeter(self.clock.now_ns(), self.reactor, place)
+        if self.epoch_ns:
+            self.point.epoch_ns = self.epoch_ns
+            self._append(PointStart(self.point, self.worker))
 
     def _over(self) -> bool:
         if self.reactor.in_flight or self.reactor.finished:
             return False
         return self.stop_level > 0 or self.schedule.exhausted() or (self.complete and not self.requests)
 
-    def _deadline(self, now_ns: int) -> int:
-        """Until when the transport may wait: a moment while decoding is to be done, not at all once it is quiet."""
-        if self.backlog and self.quiet:
-            return 0
-        until_ns = min(self.status_at_ns, now_ns + QUIET_NS) if self.backlog else self.status_at_ns
+    def _deadline(self) -> int:
+        """Until when the transport may wait."""
         if self.stop_level:
-            return min(self.give_up_ns or 0, until_ns)
+            return min(self.give_up_ns or 0, self.status_at_ns)
         due = self.schedule.wake_ns() if self.requests or self.complete else None
-        return until_ns if due is None else min(self.epoch_ns + due, until_ns)
+        return self.status_at_ns if due is None else min(self.epoch_ns + due, self.status_at_ns)
 
     def _dispatch(self, now_ns: int) -> None:
         if self.stop_level:
@@ -175,15 +187,26 @@ class PointRun:
                 return
             planned = self.schedule.take()
             request = self.requests.popleft()
+            self.waiting_bytes -= len(request.body)
             exchange = Exchange(
                 planned.request,
                 self._head(len(request.body)) + request.body,
                 self.epoch_ns + planned.planned_ns,
                 None if planned.queued_ns is None else self.epoch_ns + planned.queued_ns,
             )
+            if len(request.body) > BIG_BODY_BYTES:
+                request = msgspec.structs.replace(request, body=b"")
             self.flying[planned.request] = request
             self.point.dispatched += 1
             self.reactor.send(exchange)
+            self._note_send(exchange)
+
+    def _note_send(self, exchange: Exchange) -> None:
+        if exchange.sent_ns is None:
+            return  # still connecting, which is not the generator's lateness
+        lag_ns = exchange.sent_ns - (exchange.queued_ns or exchange.planned_ns)
+        if lag_ns > self.reactor.turns.send_lag_max_ns:
+            self.reactor.turns.send_lag_max_ns = lag_ns
 
     def _head(self, body_bytes: int) -> bytes:
         head = self.heads.get(body_bytes)
@@ -253,12 +276,23 @@ class PointRun:
             )
         if self._time_is_up(now_ns):
             self.stop(1, "duration")
-        if not self.complete and not self.asked_for_more and len(self.requests) < LOW_WATER:
+        if self._short_of_requests():
             self.asked_for_more = True
             self.say(Need())
         if now_ns >= self.status_at_ns:
             self.status_at_ns = now_ns + STATUS_EVERY_NS
             self.say(Status(self._progress(now_ns)))
+            self._sample(now_ns)
+
+    def _sample(self, now_ns: int, *, last: bool = False) -> None:
+        sample = self.health.sample(now_ns, self.reactor, self.backlog, last=last)
+        if sample is not None:
+            self._append(sample)
+
+    def _short_of_requests(self) -> bool:
+        if self.complete or self.asked_for_more:
+            return False
+        return len(self.requests) < LOW_WATER and self.waiting_bytes < LOW_WATER_BYTES
 
     def _hear(self) -> None:
         if self.reactor.woken:
@@ -291,8 +325,11 @@ class PointRun:
     def _finish(self) -> PointRecord:
         now_ns = self.clock.now_ns()
         point = self.point
-        point.end_ns = now_ns
         point.stop_reason = point.stop_reason or "complete"
+        if point.epoch_ns is None:
+            return point
+        point.end_ns = now_ns
+        self._sample(now_ns, last=True)
         point.health = [self.health.close(now_ns, self.reactor, self.backlog)]
         self._append(PointEnd(point, self.worker))
         self.say(Status(self._progress(now_ns)))

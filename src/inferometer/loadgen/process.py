@@ -1,47 +1,29 @@
-"""The parent's side of a worker process: start it, feed it, watch it, stop it."""
+"""The parent's side of one worker process: start it, speak to it without ever waiting for it, end it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import selectors
+import signal
 import subprocess
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections import deque
 from pathlib import Path
 from typing import BinaryIO
 
-from inferometer.errors import LoadgenError, RunFolderError
+from inferometer.errors import RunFolderError
 from inferometer.interpreter import own_program
-from inferometer.loadgen.messages import (
-    Failed,
-    FromWorker,
-    Inbox,
-    MoreRequests,
-    Need,
-    PointDone,
-    Setup,
-    StartPoint,
-    Status,
-    Stop,
-    ToWorker,
-    WireRequest,
-    pack,
-)
-from inferometer.loadgen.progress import Observer, Progress
-from inferometer.loadgen.stop import StopSignal
-from inferometer.record.types import PointRecord
+from inferometer.loadgen.messages import FromWorker, Inbox, Setup, ToWorker, pack
 
-FIRST_BATCH = 2048
-BATCH = 512
-WATCH_S = 0.05
 EXIT_WAIT_S = 10.0
+READ_BYTES = 1 << 20
 
 
 class WorkerProcess:
     """One worker process.
 
-    Life cycle: made -> ``run_point`` for each load point -> ``close``. Use as a context manager.
+    Life cycle: made -> ``send`` and ``receive`` -> ``hang_up`` -> ``close``. Use as a context manager. Nothing but
+    ``ending`` and ``close`` waits for the worker: a pipe takes 64 KiB and a prompt may have 64 MB, so what does not
+    fit is kept until ``flush``.
 
     Args:
         setup: sent first.
@@ -50,8 +32,8 @@ class WorkerProcess:
     """
 
     def __init__(self, setup: Setup, log: Path, lock: int) -> None:
+        self.worker = setup.worker
         self._log = log
-        self.last: Progress | None = None  # what the worker reported last
         with _opened(log) as errors:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
                 own_program("inferometer.loadgen.worker"),
@@ -63,17 +45,22 @@ class WorkerProcess:
             )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._stdin, self._stdout = self._process.stdin, self._process.stdout
-        os.set_blocking(self._stdout.fileno(), False)
+        self.stdin, self.stdout = self._process.stdin, self._process.stdout
+        os.set_blocking(self.stdin.fileno(), False)
+        os.set_blocking(self.stdout.fileno(), False)
         self._inbox = Inbox(FromWorker)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._stdout, selectors.EVENT_READ)
-        self._send(setup)
+        self._unsent: deque[memoryview] = deque()
+        self.send(setup)
 
     @property
     def pid(self) -> int:
         """Process id of the worker."""
         return self._process.pid
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something waits until the pipe takes more."""
+        return bool(self._unsent)
 
     def __enter__(self) -> WorkerProcess:
         return self
@@ -81,79 +68,68 @@ class WorkerProcess:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def run_point(
-        self,
-        start: Callable[[list[WireRequest], bool], StartPoint],
-        requests: Iterator[WireRequest],
-        observer: Observer,
-        stop: StopSignal,
-    ) -> PointRecord:
-        """Carry out one load point.
+    def send(self, message: ToWorker) -> None:
+        """Put a message in line and write what the pipe takes at once."""
+        self._unsent.append(memoryview(pack(message)))
+        self.flush()
 
-        Args:
-            start: makes the first message from the first batch and whether that is all.
-            requests: the encoded requests, drawn as they are needed.
-            observer: told how far it is.
-            stop: looked at twenty times a second.
-
-        Raises:
-            LoadgenError: the worker died or cannot go on; what was finished is in the journal.
-        """
-        self.last = None
-        first, complete = take(requests, FIRST_BATCH)
-        self._send(start(first, complete))
-        told = 0
-        while True:
-            if stop.level > told:
-                told = stop.level
-                self._send(Stop(told))
-            for message in self._messages():
-                if isinstance(message, Status):
-                    self.last = message.progress
-                    observer.on_progress(message.progress)
-                elif isinstance(message, Need):
-                    self._send(MoreRequests(*take(requests, BATCH)))
-                elif isinstance(message, Failed):
-                    raise LoadgenError(message.message, message.next_step)
-                elif isinstance(message, PointDone):
-                    return message.point
-
-    def _messages(self) -> list[FromWorker]:
-        if not self._selector.select(WATCH_S):
-            return []
-        data = os.read(self._stdout.fileno(), 1 << 20)
-        if data:
-            return self._inbox.feed(data)
-        code = self._process.wait()
-        raise LoadgenError(
-            f"the worker process {self.pid} ended with code {code}: {self._last_words()}",
-            "finished requests are kept; if memory ran out, lower the load, else see the system's log",
-        )
-
-    def _last_words(self) -> str:
-        lines = self._log.read_text("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
-
-    def _send(self, message: ToWorker) -> None:
+    def flush(self) -> None:
+        """Write what the pipe takes at once."""
         try:
-            self._stdin.write(pack(message))
-            self._stdin.flush()
+            while self._unsent:
+                written = os.write(self.stdin.fileno(), self._unsent[0])
+                rest = self._unsent[0][written:]
+                if rest:
+                    self._unsent[0] = rest
+                else:
+                    self._unsent.popleft()
+        except BlockingIOError:
+            return
         except BrokenPipeError:
-            return  # it has died; the next look at its output says so with its exit code
+            self._unsent.clear()  # it has died; the next look at its output says so
+
+    def receive(self) -> list[FromWorker] | None:
+        """What it has said since; None when it has ended."""
+        try:
+            data = os.read(self.stdout.fileno(), READ_BYTES)
+        except BlockingIOError:
+            return []
+        return self._inbox.feed(data) if data else None
+
+    def ending(self) -> str:
+        """How it ended, in words: exit code or signal, and the last line of its log."""
+        code = self._reap()
+        how = f"with exit code {code}" if code >= 0 else f"by signal {_signal_name(-code)}"
+        lines = self._log.read_text("utf-8", "replace").strip().splitlines()
+        return f"worker {self.worker} ended {how}: {lines[-1] if lines else 'it said nothing'}"
+
+    def hang_up(self) -> None:
+        """Close its standard input, which asks it to end."""
+        self._unsent.clear()
+        with contextlib.suppress(BrokenPipeError):  # it was gone before
+            self.stdin.close()
 
     def close(self) -> None:
-        """End the worker: closing its pipe asks for it, a signal to this one process insists."""
-        with contextlib.suppress(BrokenPipeError):  # it was gone before
-            self._stdin.close()
-        try:
-            self._process.wait(EXIT_WAIT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._selector.close()
-        self._stdout.close()
+        """End it: closing its pipe asks for it, a signal to this one process insists."""
+        self.hang_up()
+        self._reap()
+        self.stdout.close()
         if self._log.stat().st_size == 0:
             self._log.unlink()
+
+    def _reap(self) -> int:
+        try:
+            return self._process.wait(EXIT_WAIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return str(number)
 
 
 def _opened(log: Path) -> BinaryIO:
@@ -163,9 +139,3 @@ def _opened(log: Path) -> BinaryIO:
         raise RunFolderError(
             f"{str(log)!r} cannot be written: {error.strerror}", "free some space, or use another --out"
         ) from None
-
-
-def take(requests: Iterator[WireRequest], count: int) -> tuple[list[WireRequest], bool]:
-    """The next ``count`` requests, and whether the source has ended."""
-    batch = list(islice(requests, count))
-    return batch, len(batch) < count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -26,8 +27,25 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     stopping: bool = False
 
 
+def add_up(parts: Sequence[Progress]) -> Progress:
+    """One progress from those of the workers that share a load point, at least one."""
+    return msgspec.structs.replace(
+        parts[0],
+        done=sum(part.done for part in parts),
+        failed=sum(part.failed for part in parts),
+        in_flight=sum(part.in_flight for part in parts),
+        output_tokens=sum(part.output_tokens for part in parts),
+        elapsed_s=max(part.elapsed_s for part in parts),
+        stopping=any(part.stopping for part in parts),
+    )
+
+
 class Observer(Protocol):
     """Watches a run. Called in the parent process, never in the loop that measures."""
+
+    def on_notice(self, text: str) -> None:
+        """Something to know before the load begins, or before it goes on; rarely called."""
+        ...
 
     def on_progress(self, progress: Progress) -> None:
         """About four times a second while a point runs."""
@@ -40,6 +58,9 @@ class Observer(Protocol):
 
 class NullObserver:
     """Watches nothing."""
+
+    def on_notice(self, text: str) -> None:
+        """Ignore."""
 
     def on_progress(self, progress: Progress) -> None:
         """Ignore."""

@@ -1,4 +1,4 @@
-"""A whole run: folder, worker, load points one after the other, tables. Decides nothing about the numbers."""
+"""A whole run: folder, workers, load points one after the other, tables. Decides nothing about the numbers."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from inferometer.client.probe import ServerInfo, next_step_for_wire
 from inferometer.client.target import Target
 from inferometer.clock import MonotonicClock, utc_now
 from inferometer.errors import EndpointError, InferometerError, LoadgenError, RunFolderError
+from inferometer.loadgen.affinity import allowed_cores, core_of, usable_cores
+from inferometer.loadgen.crew import Crew, Outcome
 from inferometer.loadgen.messages import Setup, StartPoint, WireRequest
 from inferometer.loadgen.plan import body_options, point_record, wire_requests
-from inferometer.loadgen.process import WorkerProcess
-from inferometer.loadgen.progress import Observer, Progress
+from inferometer.loadgen.progress import Observer
+from inferometer.loadgen.shards import Dealer, resolve_workers
 from inferometer.loadgen.stop import StopSignal
 from inferometer.record.folder import JOURNAL, create_folder, point_latest, write_meta
 from inferometer.record.lock import writing
 from inferometer.record.store import close_journal, read_frames
 from inferometer.record.types import PointRecord, RequestRecord, RunMeta
+from inferometer.schedule import owner_of
 from inferometer.spec import LoadPoint, RunSpec, load_title, public_dict
 from inferometer.version import __version__
 from inferometer.workload import RowFeed, Tokenizer
@@ -41,14 +44,19 @@ class RunPlan:
     points: tuple[LoadPoint, ...]  # warm-up first, if any
     tokenizer: Tokenizer
     feed: RowFeed
+    notes: tuple[str, ...] = ()  # what was known beforehand; kept in run.json
 
 
 def execute(plan: RunPlan, observer: Observer, stop: StopSignal) -> Path:
     """Carry out all load points and close the run folder, whatever happens on the way.
 
+    A worker that dies while requests are sent ends the run, but is no error here: the run is closed with what was
+    finished, its load point is "lost", and a note says how the worker ended.
+
     Raises:
         EndpointError: every warm-up request failed; the first error is in the message.
-        LoadgenError: the worker failed, or the folder cannot be closed; finished requests are in it.
+        LoadgenError: a worker cannot go on, or died before anything was sent, or the folder cannot be closed;
+            finished requests are in it.
         RunFolderError: the folder cannot be made.
     """
     clock = MonotonicClock()
@@ -60,7 +68,7 @@ def execute(plan: RunPlan, observer: Observer, stop: StopSignal) -> Path:
     meta.state = "failed"  # until the run has come to its end
     point_latest(folder.parent, folder)
     with writing(folder) as lock, _Closing(folder, meta, clock):
-        if _points(plan, (folder, lock), meta, observer, stop):
+        if _points(plan, (folder, lock, clock), meta, observer, stop):
             meta.state = "interrupted" if stop.level else "complete"
     return folder
 
@@ -111,7 +119,11 @@ def _meta(plan: RunPlan) -> RunMeta:
         spec=public_dict(plan.spec),
         environment=environment(),
         server=msgspec.to_builtins(plan.server),
-        points=[point_record(point) for point in plan.points],
+        points=[
+            point_record(point, resolve_workers(plan.spec.load.workers, point, usable_cores()))
+            for point in plan.points
+        ],
+        notes=list(plan.notes),
     )
 
 
@@ -128,37 +140,59 @@ def environment() -> dict[str, Any]:
 
 
 def _points(
-    plan: RunPlan, where: tuple[Path, int], meta: RunMeta, observer: Observer, stop: StopSignal
+    plan: RunPlan,
+    where: tuple[Path, int, MonotonicClock],
+    meta: RunMeta,
+    observer: Observer,
+    stop: StopSignal,
 ) -> bool:
     """Carry out the load points; False when the rest was left out, because it would measure nothing."""
-    folder, lock = where
-    setup = Setup(
-        target=plan.target,
-        journal=str(folder / JOURNAL / "worker-0.seg"),
-        worker=0,
-        dialect=plan.spec.endpoint.backend,
-        tokenizer=plan.spec.workload.tokenizer,
-        keep_text=plan.spec.output.keep_text,
-    )
-    with WorkerProcess(setup, folder / "worker-0.log", lock) as worker:
+    folder, lock, clock = where
+    setups = _setups(plan, folder, max(point.workers for point in meta.points))
+    with Crew(setups, folder, lock, clock) as crew:
         for place, point in enumerate(plan.points):
             if stop.level:
                 break
-            done = _point(plan, worker, (point, meta.points[place], folder.name), observer, stop)
-            meta.points[place] = done
+            outcome = _point(plan, crew, (point, meta.points[place], folder.name), observer, stop)
+            if outcome.lost and not outcome.began and place == 0:
+                raise LoadgenError(
+                    outcome.lost[0], "if memory ran out, lower the load, else see the system's log"
+                )
+            done = meta.points[place] = outcome.point
             observer.on_point_end(done)
-            if done.kind == "warmup" and not stop.level:
+            if done.kind == "warmup" and not stop.level and not outcome.lost:
                 _check_warmup(folder, done)
-            elif not stop.level and (reason := _hopeless(done, worker.last)) is not None:
+            elif (reason := _hopeless(outcome, stop)) is not None:
                 rest = len(plan.points) - place - 1
                 left_out = f"; load points left out after it: {rest}" if rest else ""
                 meta.notes.append(f"load point {done.index} ({load_title(done.load)}): {reason}{left_out}")
-                return not rest
+                return not (rest or outcome.lost)
     return True
 
 
-def _hopeless(point: PointRecord, last: Progress | None) -> str | None:
+def _setups(plan: RunPlan, folder: Path, workers: int) -> list[Setup]:
+    cores = allowed_cores()
+    return [
+        Setup(
+            target=plan.target,
+            journal=str(folder / JOURNAL / f"worker-{worker}.seg"),
+            worker=worker,
+            dialect=plan.spec.endpoint.backend,
+            tokenizer=plan.spec.workload.tokenizer,
+            keep_text=plan.spec.output.keep_text,
+            cpu=core_of(worker, workers, cores),
+        )
+        for worker in range(workers)
+    ]
+
+
+def _hopeless(outcome: Outcome, stop: StopSignal) -> str | None:
     """Why further load points would measure nothing; None when they might."""
+    point, last = outcome.point, outcome.progress
+    if outcome.lost:
+        return "; ".join(outcome.lost)
+    if stop.level:
+        return None
     if point.stop_reason == "unreachable":
         return "the server was gone"
     if last is not None and last.done == last.failed:
@@ -168,11 +202,11 @@ def _hopeless(point: PointRecord, last: Progress | None) -> str | None:
 
 def _point(
     plan: RunPlan,
-    worker: WorkerProcess,
+    crew: Crew,
     what: tuple[LoadPoint, PointRecord, str],
     observer: Observer,
     stop: StopSignal,
-) -> PointRecord:
+) -> Outcome:
     point, record, run_id = what
     # The run's own name is part of the salt: the same command run twice must not find its prompts in the cache of
     # a server that has kept running.
@@ -198,10 +232,11 @@ def _point(
             title=load_title(record.load),
         )
 
-    done = worker.run_point(start, wire, observer, stop)
+    dealer = Dealer(wire, lambda index: owner_of(point, index, record.workers), record.workers)
+    outcome = crew.run_point(start, dealer, record.workers, observer, stop)
     # Rows of a point that time bounds are drawn, and perhaps repeated, while it goes on.
-    done.repeated_prompts = plan.feed.repeated + plan.feed.reused
-    return done
+    outcome.point.repeated_prompts = plan.feed.repeated + plan.feed.reused
+    return outcome
 
 
 def _check_warmup(folder: Path, point: PointRecord) -> None:

@@ -12,15 +12,19 @@ import resource
 import select
 from pathlib import Path
 
+import msgspec
+
 from inferometer.client.decode import DecodeOptions
 from inferometer.client.dialects import DIALECTS
 from inferometer.client.poller import READ
 from inferometer.client.reactor import Reactor
 from inferometer.clock import MonotonicClock
 from inferometer.errors import InferometerError
+from inferometer.loadgen.affinity import pin
 from inferometer.loadgen.messages import (
     Failed,
     FromWorker,
+    Go,
     Inbox,
     MoreRequests,
     PointDone,
@@ -33,7 +37,7 @@ from inferometer.loadgen.messages import (
 )
 from inferometer.loadgen.point import PointRun
 from inferometer.record.journal import JournalWriter
-from inferometer.schedule import make_schedule
+from inferometer.schedule import Shard, make_schedule
 from inferometer.spec import LoadPoint
 from inferometer.workload import load_tokenizer
 
@@ -56,6 +60,7 @@ class Worker:
         self._reactor = Reactor(setup.target, self._clock)
         self._journal = JournalWriter(Path(setup.journal))
         self._waiting: list[StartPoint] = []
+        self._early: list[ToWorker] = []  # said about the point that waits
         self._running: PointRun | None = None
         self._dialect = DIALECTS.get(setup.dialect)
         self._tokenizer = load_tokenizer(setup.tokenizer)
@@ -87,8 +92,12 @@ class Worker:
             self._tokenizer.count,
             self._setup.keep_text,
         )
-        parts = (self._reactor, make_schedule(load), self._journal, decoding)
+        schedule = make_schedule(load, Shard(self._setup.worker, start.point.workers))
+        parts = (self._reactor, schedule, self._journal, decoding)
         run = self._running = PointRun(start, self._setup, parts, say, self._control)
+        early, self._early = self._early, []
+        for message in early:
+            self.obey(message)
         gc.disable()  # a collection would stop the loop for tens of milliseconds when many streams are open
         point = run.run()
         gc.enable()
@@ -122,7 +131,11 @@ class Worker:
         if isinstance(message, StartPoint):
             self._waiting.append(message)
         elif self._running is None:
-            return  # the point had ended when this was sent
+            if self._waiting:
+                self._early.append(message)
+            return  # else the point had ended when this was sent
+        elif isinstance(message, Go):
+            self._running.go(message.epoch_ns)
         elif isinstance(message, MoreRequests):
             self._running.more(message.requests, message.complete)
         elif isinstance(message, Stop):
@@ -167,6 +180,7 @@ def main() -> int:
         messages = inbox.feed(data)
     setup, *early = messages
     assert isinstance(setup, Setup)
+    setup = msgspec.structs.replace(setup, cpu=pin(setup.cpu))
     try:
         worker = Worker(setup, inbox)
         for message in early:

@@ -22,6 +22,26 @@ _RECEIVE_LAG_MS = 1.0
 _RATE_TOLERANCE = 0.01
 _CONCURRENCY_SHARE = 0.95
 _CPU_SHARE = 0.85
+_WAIT_SHARE = 0.05
+_BLURRED_FEW = 10
+_BLURRED_SHARE = 0.001
+_BLUR_NS = 500_000
+_CLOCK_ERROR_MS = 0.1
+
+
+def all_workers_reported(e: Evidence) -> Condition:
+    """Every worker of the load generator came to the end of the load point."""
+    asked, reported = e.table.point.workers, len(e.table.point.health)
+    return Condition(
+        name="workers",
+        level="hard",
+        asked="workers that came to the end of the load point",
+        measured=reported,
+        limit=asked,
+        unit="workers",
+        ok=reported == asked,
+        next_step="a worker ended before its time, and its part of the load with it: see the notes in run.json",
+    )
 
 
 def sent_in_time(e: Evidence) -> Condition:
@@ -78,8 +98,7 @@ def read_in_time(e: Evidence) -> Condition:
     """Receive times come from the kernel, or the reads were quick enough to stand for them."""
     health = e.table.point.health
     step = "lower the load per worker, or run the client where kernel receive times exist (Linux)"
-    kernel = bool(health) and all(h.receive_clock == "kernel" for h in health)
-    if kernel:
+    if generator.kernel_clock(e.table):
         return Condition(
             name="receive clock",
             level="hard",
@@ -109,8 +128,39 @@ def read_in_time(e: Evidence) -> Condition:
     )
 
 
+def chunk_times_known(e: Evidence) -> Condition | None:
+    """Kernel times stand for single chunks; not where several chunks met one late read.
+
+    The kernel keeps the time of the last segment of a read, so a client that was held up knows of the chunks before
+    it only within how long that was. Without kernel times the lag of the reads is judged instead. Ten chunks are
+    never too many: no percentile is shown that fewer values lie beyond.
+    """
+    blurred, blur_ns = e.data.column("blurred_chunks"), e.data.column("blur_max_ns")
+    chunks = len(e.data.output_chunks.row)
+    if not generator.kernel_clock(e.table) or not chunks or np.isnan(blurred).all():
+        return None
+    share = float(blurred[blur_ns > _BLUR_NS].sum()) / chunks
+    limit = max(_BLURRED_SHARE, _BLURRED_FEW / chunks)
+    worst_ms = float(np.nanmax(blur_ns)) / 1e6 if not np.isnan(blur_ns).all() else 0.0
+    return Condition(
+        name="chunk times",
+        level="hard",
+        asked="output chunks whose time is not known to within 0.5 ms",
+        measured=share,
+        limit=limit,
+        unit="share",
+        ok=share <= limit,
+        next_step=f"the client was held up for up to {worst_ms:,.1f} ms (stopped, or on a busy core): "
+        "give it a core of its own and measure again",
+    )
+
+
 def cpu_to_spare(e: Evidence) -> Condition:
-    """No worker was near the end of its core."""
+    """No worker was near the end of its core.
+
+    Kernel times keep the chunk times right even then, but a closed loop sends its next request when the worker gets
+    to it: the throughput would be the client's, not the server's.
+    """
     share = generator.cpu_share(e.table)
     return Condition(
         name="client CPU",
@@ -122,7 +172,44 @@ def cpu_to_spare(e: Evidence) -> Condition:
         ok=None if share is None else share <= _CPU_SHARE,
         next_step="no worker reported its CPU time"
         if share is None
-        else "use a faster client machine, or a lower load",
+        else "spread the load over more --workers, use a faster client machine, or a lower load",
+    )
+
+
+def had_its_core(e: Evidence) -> Condition | None:
+    """No worker had to wait for a core that something else was using."""
+    if not e.table.point.health:
+        return None
+    share = generator.wait_share(e.table)
+    return Condition(
+        name="client host busy",
+        level="warn",
+        asked="time that the worst worker waited for a core",
+        measured=share,
+        limit=_WAIT_SHARE,
+        unit="share",
+        ok=None if share is None else share <= _WAIT_SHARE,
+        next_step="this system does not tell"
+        if share is None
+        else "stop other work on the client machine, or keep the server off the client's cores",
+    )
+
+
+def clock_converted(e: Evidence) -> Condition | None:
+    """Kernel receive times were put on the monotonic axis exactly enough; nothing to convert without them."""
+    error_ms = generator.clock_error_ms(e.table)
+    if error_ms is None:
+        return None
+    return Condition(
+        name="clock error",
+        level="hard",
+        asked="bound of the error of converted kernel times",
+        measured=error_ms,
+        limit=_CLOCK_ERROR_MS,
+        unit="ms",
+        ok=error_ms <= _CLOCK_ERROR_MS,
+        next_step="the wall clock moved against the monotonic one, or the client was held up while it read them: "
+        "stop what sets the clock, give the client a core of its own, and measure again",
     )
 
 
@@ -152,7 +239,7 @@ def _send_lag_limit_ms(e: Evidence) -> float:
 
 def _rate_reached(e: Evidence, asked: float, limit: int | None) -> Condition:
     rate = generator.dispatch_rate(e.table)
-    step = "use a faster client machine, or ask for a lower rate"
+    step = "spread the load over more --workers, use a faster client machine, or ask for a lower rate"
     if limit is not None:
         step = f"the concurrency limit of {limit} may hold requests back: raise it, or ask for a lower rate"
     ok = None
@@ -162,6 +249,7 @@ def _rate_reached(e: Evidence, asked: float, limit: int | None) -> Condition:
         ok = abs(rate.achieved_per_s / rate.planned_per_s - 1.0) <= _RATE_TOLERANCE or (
             abs(late_ms) <= _SEND_LAG_FLOOR_MS and bool(np.isfinite(e.table.number("sent_ns")).all())
         )
+        step = f"{_missed_by(e, rate, late_ms)}: {step}"
     return Condition(
         name="achieved rate",
         level="hard",
@@ -172,6 +260,16 @@ def _rate_reached(e: Evidence, asked: float, limit: int | None) -> Condition:
         ok=ok,
         next_step=step if rate is not None else "fewer than two requests were sent",
     )
+
+
+def _missed_by(e: Evidence, rate: generator.Rate, late_ms: float) -> str:
+    """By how much the schedule was missed, in words."""
+    share = rate.achieved_per_s / rate.planned_per_s - 1.0
+    unsent = int(np.isnan(e.table.number("sent_ns")).sum())
+    told = f"{abs(share) * 100:.1f} % {'less' if share < 0 else 'more'} than the schedule"
+    if abs(late_ms) >= 1.0:
+        told += f", the last send {abs(late_ms):,.0f} ms {'behind' if late_ms > 0 else 'ahead'}"
+    return f"{told}, {unsent:,} never sent" if unsent else told
 
 
 def _concurrency_reached(e: Evidence, asked: int) -> Condition:

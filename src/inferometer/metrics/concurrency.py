@@ -8,6 +8,7 @@ import numpy as np
 
 from inferometer.metrics.latency import Floats
 from inferometer.record.tables import PointTable
+from inferometer.schedule import Shard
 
 
 class Window(NamedTuple):
@@ -63,18 +64,20 @@ def concurrency_peak(table: PointTable) -> int | None:
 def plateau(table: PointTable, asked: int) -> Window | None:
     """The part of a closed loop in which ``asked`` requests should be in flight.
 
-    It starts when as many requests as there are permits had been sent, and ends when a worker had sent its
+    It starts when every worker had sent as many requests as it holds permits, and ends when a worker had sent its
     last request, from when on its permits go back unused. None when there is no such time.
     """
-    sent_ns = table.number("sent_ns")
-    present = ~np.isnan(sent_ns)
-    sent_ns, worker = sent_ns[present], table.number("worker")[present]
-    if len(sent_ns) <= asked:
-        return None
-    window = Window(
-        start_ns=float(np.partition(sent_ns, asked - 1)[asked - 1]),
-        end_ns=min(float(sent_ns[worker == w].max()) for w in np.unique(worker)),
-    )
+    sent_ns, worker = table.number("sent_ns"), table.number("worker")
+    starts, ends = [], []
+    for w in range(table.point.workers):
+        permits = len(Shard(w, table.point.workers).slots(asked))
+        own = np.sort(sent_ns[(worker == w) & ~np.isnan(sent_ns)])
+        if permits and len(own) <= permits:
+            return None
+        if permits:
+            starts.append(float(own[permits - 1]))
+            ends.append(float(own[-1]))
+    window = Window(max(starts), min(ends))
     return window if window.end_ns > window.start_ns else None
 
 

@@ -14,13 +14,16 @@ Judge = Callable[[Evidence], Condition | None]
 HARD: tuple[Judge, ...] = (
     answers.all_recorded,
     answers.few_errors,
+    client.all_workers_reported,
     client.sent_in_time,
     client.load_reached,
     client.read_in_time,
+    client.chunk_times_known,
     client.cpu_to_spare,
     answers.really_streamed,
     answers.length_as_asked,
     client.clock_steady,
+    client.clock_converted,
 )
 WARN: tuple[Judge, ...] = (
     answers.enough_samples,
@@ -32,6 +35,7 @@ WARN: tuple[Judge, ...] = (
     answers.prompts_fresh,
     answers.not_cut_off,
     client.never_very_late,
+    client.had_its_core,
 )
 
 

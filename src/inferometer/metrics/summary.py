@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from inferometer.errors import RunFolderError
-from inferometer.metrics import conditions, generator, slo
+from inferometer.metrics import conditions, slo
+from inferometer.metrics.client_health import Client, client_health
 from inferometer.metrics.counts import Counts, Tokens, count_requests, count_tokens
 from inferometer.metrics.dictionary import METRICS
 from inferometer.metrics.evidence import Evidence
@@ -18,23 +19,12 @@ from inferometer.metrics.percentiles import Stat, stat
 from inferometer.metrics.throughput import window_s
 from inferometer.metrics.verdict import Condition, Verdict, Word, decide, worst
 from inferometer.metrics.views.vllm import DEFAULT_PERCENTILES, vllm_result
-from inferometer.record.tables import PointTable, RunRecord
+from inferometer.record.tables import PointTable, RunRecord, Telemetry
 from inferometer.record.types import RunMeta
 from inferometer.spec import Measure, RunSpec, Sampling, resolve_ignore_eos
 
 SCHEMA = "inferometer.summary/1"
 _ORIGINS_DIFFER = 0.01
-
-
-class Client(msgspec.Struct, frozen=True, kw_only=True):
-    """How the load generator itself did; None where no worker reported."""
-
-    workers: int
-    receive_clock: Literal["kernel", "user"] | None
-    cpu_share: float | None
-    send_lag_p99_ms: float | None
-    receive_lag_p99_ms: float | None
-    loop_turn_max_ms: float | None
 
 
 class PointSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +89,7 @@ def summarize(run: RunRecord) -> RunSummary:
     sampling = spec.sampling.model_copy(update={"ignore_eos": resolve_ignore_eos(spec)})
     points = [
         msgspec.structs.replace(
-            summarize_point(table, spec.measure, sampling),
+            summarize_point(table, spec.measure, sampling, run.telemetry),
             vllm=vllm_result(table, run.meta, percentiles=_percentiles_for_vllm(spec.measure)),
         )
         for table in run.measured
@@ -126,13 +116,19 @@ def _percentiles_for_vllm(measure: Measure) -> tuple[float, ...]:
     return DEFAULT_PERCENTILES if measure.percentiles == Measure().percentiles else measure.percentiles
 
 
-def summarize_point(table: PointTable, measure: Measure, sampling: Sampling | None = None) -> PointSummary:
+def summarize_point(
+    table: PointTable,
+    measure: Measure,
+    sampling: Sampling | None = None,
+    telemetry: Telemetry | None = None,
+) -> PointSummary:
     """The numbers of one load point, latencies from the planned time.
 
     Args:
         table: the load point.
         measure: percentiles, limits and the error limit.
         sampling: what answers were asked to be like (streamed, of fixed length); defaults as in a spec.
+        telemetry: what was sampled during the run.
 
     Raises:
         UsageError: an SLO in ``measure`` cannot be read.
@@ -154,7 +150,7 @@ def summarize_point(table: PointTable, measure: Measure, sampling: Sampling | No
         stats_from_sent=_stats_that_differ(data, measure),
         goodput=slo.goodput(data),
         slo=slo.judge_point(data),
-        client=_client(table),
+        client=client_health(table, telemetry or Telemetry()),
         verdict=decide(conditions.judge(evidence)),
     )
 
@@ -210,22 +206,6 @@ def _sample(values: Floats | float | None) -> Floats:
 
 def _number(value: Floats | float | None) -> float | None:
     return None if value is None else float(value)
-
-
-def _client(table: PointTable) -> Client:
-    health = table.point.health
-    send_lag, receive_lag = generator.own_lag_ms(table), generator.receive_lag_ms(table)
-    clock: Literal["kernel", "user"] | None = None
-    if health:
-        clock = "kernel" if all(h.receive_clock == "kernel" for h in health) else "user"
-    return Client(
-        workers=len(health),
-        receive_clock=clock,
-        cpu_share=generator.cpu_share(table),
-        send_lag_p99_ms=float(np.percentile(send_lag, 99)) if len(send_lag) else None,
-        receive_lag_p99_ms=float(np.percentile(receive_lag, 99)) if len(receive_lag) else None,
-        loop_turn_max_ms=max(h.loop_turn_max_s for h in health) * 1e3 if health else None,
-    )
 
 
 def _run_conditions(run: RunRecord) -> list[Condition]:

@@ -18,6 +18,7 @@ RUN_JSON = "run.json"
 JOURNAL = "journal"
 REQUESTS = "requests.parquet"
 CHUNKS = "chunks.parquet"
+TELEMETRY = "telemetry.parquet"
 
 
 def slug(text: str, limit: int = 40) -> str:

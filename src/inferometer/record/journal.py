@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from inferometer.record.types import ChunkColumns, PointRecord, RequestRecord
+from inferometer.record.types import ChunkColumns, HealthSample, PointRecord, RequestRecord
 
 MAGIC = b"INFJ1\n\0\0"
 _HEADER = struct.Struct("<II")
@@ -42,7 +42,7 @@ class PointEnd(msgspec.Struct, frozen=True, tag="e"):
     worker: int = 0
 
 
-Frame = RequestFrame | PointStart | PointEnd
+Frame = RequestFrame | PointStart | PointEnd | HealthSample
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Frame)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -14,10 +15,19 @@ import msgspec
 import numpy as np
 
 from inferometer.errors import RunFolderError
-from inferometer.record.folder import CHUNKS, JOURNAL, REQUESTS, make_durable, read_meta, write_meta
-from inferometer.record.journal import PointEnd, PointStart, RequestFrame, read_journal
-from inferometer.record.tables import Column, PointTable, RunRecord
-from inferometer.record.types import PointRecord, RequestRecord, RunMeta
+from inferometer.record.folder import (
+    CHUNKS,
+    JOURNAL,
+    REQUESTS,
+    TELEMETRY,
+    make_durable,
+    read_meta,
+    write_meta,
+)
+from inferometer.record.journal import PointStart, RequestFrame, read_journal
+from inferometer.record.merging import merge_journals
+from inferometer.record.tables import Column, PointTable, RunRecord, Telemetry
+from inferometer.record.types import HealthSample, PointRecord, RequestRecord, RunMeta
 
 _ABSENT = np.iinfo(np.int64).min
 _CHUNK_TYPES = {
@@ -29,6 +39,8 @@ _CHUNK_TYPES = {
     "lag_ns": "<i8",
 }
 _UNKNOWN = ("tokens", "lag_ns")  # chunk columns in which -1 means unknown
+_SPANS = ("receive_lag_max_ns", "blur_max_ns")  # request columns that are no moments
+_HEALTH_VALUES = tuple(n for n in HealthSample.__struct_fields__ if n not in ("point", "worker", "at_ns"))
 
 
 def _field_types() -> dict[str, str]:
@@ -44,32 +56,35 @@ _TYPES = _field_types()
 
 
 class Frames(msgspec.Struct):
-    """What the journal of one run holds."""
+    """What the journals of one run hold."""
 
     points: dict[int, PointRecord]
     requests: list[RequestFrame]
+    samples: list[HealthSample] = []
 
 
 def read_frames(folder: Path) -> Frames:
-    """All whole frames of all segments of a run folder."""
-    frames = Frames({}, [])
+    """All whole frames of all segments of a run folder; each load point is the sum of its workers' shares."""
+    requests: list[RequestFrame] = []
+    starts: dict[int, dict[int, PointRecord]] = {}
+    ends: dict[int, dict[int, PointRecord]] = {}
+    samples: list[HealthSample] = []
     for segment in sorted((folder / JOURNAL).glob("*.seg")):
         for frame in read_journal(segment):
             if isinstance(frame, RequestFrame):
-                frames.requests.append(frame)
-            elif isinstance(frame, PointStart):
-                frames.points.setdefault(frame.point.index, frame.point)
+                requests.append(frame)
+            elif isinstance(frame, HealthSample):
+                samples.append(frame)
             else:
-                frames.points[frame.point.index] = _merged(frames.points.get(frame.point.index), frame)
-    frames.requests.sort(key=lambda f: (f.record.point, f.record.index))
-    return frames
-
-
-def _merged(known: PointRecord | None, frame: PointEnd) -> PointRecord:
-    """A point's end, with the health of workers whose end came before."""
-    if known is None or not known.health:
-        return frame.point
-    return msgspec.structs.replace(frame.point, health=[*known.health, *frame.point.health])
+                shares = starts if isinstance(frame, PointStart) else ends
+                shares.setdefault(frame.point.index, {})[frame.worker] = frame.point
+    requests.sort(key=lambda f: (f.record.point, f.record.index))
+    finished = Counter((frame.record.point, frame.record.worker) for frame in requests)
+    points = {}
+    for index in sorted({*starts, *ends}):
+        counts = {worker: count for (point, worker), count in finished.items() if point == index}
+        points[index] = merge_journals(starts.get(index, {}), ends.get(index, {}), counts)
+    return Frames(points, requests, samples)
 
 
 def _closed(asked: PointRecord, done: PointRecord | None) -> PointRecord:
@@ -83,7 +98,7 @@ def _closed(asked: PointRecord, done: PointRecord | None) -> PointRecord:
 def close_journal(folder: Path, meta: RunMeta) -> RunMeta:
     """Turn the journal into Parquet tables, write the points into ``run.json``, and drop the journal.
 
-    The journal goes only after both tables are in place, so that no crash can lose both.
+    The journal goes only after all tables are in place, so that no crash can lose both.
 
     Raises:
         RunFolderError: the tables cannot be written; the journal is kept.
@@ -92,6 +107,7 @@ def close_journal(folder: Path, meta: RunMeta) -> RunMeta:
     try:
         _write_requests(folder / REQUESTS, [frame.record for frame in frames.requests])
         _write_chunks(folder / CHUNKS, frames.requests)
+        _write_telemetry(folder / TELEMETRY, frames.samples)
     except (OSError, duckdb.Error) as error:
         raise RunFolderError(
             f"tables of {str(folder)!r} cannot be written: {_reason(error)}",
@@ -99,11 +115,6 @@ def close_journal(folder: Path, meta: RunMeta) -> RunMeta:
         ) from None
     known = {point.index: point for point in meta.points}
     meta.points = [_closed(known[index], frames.points.get(index)) for index in sorted(known)]
-    for point in meta.points:
-        if point.epoch_ns is not None and point.stop_reason is None:
-            point.stop_reason = "lost"
-            # What was in flight is lost with its generator; what had finished had been sent.
-            point.dispatched = sum(1 for frame in frames.requests if frame.record.point == point.index)
     write_meta(folder, meta)
     make_durable(folder)
     # Renamed first: a crash while files are being removed must not leave half a journal to recover from.
@@ -152,6 +163,25 @@ def _write_chunks(path: Path, frames: Sequence[RequestFrame]) -> None:
     _copy(columns, select, path)
 
 
+def _write_telemetry(path: Path, samples: Sequence[HealthSample]) -> None:
+    ordered = sorted(samples, key=lambda s: (s.point, s.at_ns, s.worker))
+    values = [[(name, getattr(s, name)) for name in _HEALTH_VALUES] for s in ordered]
+    rows = [
+        (s.point, s.at_ns, f"client/{s.worker}", name, value)
+        for s, named in zip(ordered, values, strict=True)
+        for name, value in named
+        if value is not None
+    ]
+    columns: dict[str, Any] = {
+        "point": np.array([row[0] for row in rows], dtype=np.int64),
+        "at_ns": np.array([row[1] for row in rows], dtype=np.int64),
+        "source": np.array([row[2] for row in rows], dtype=object),
+        "name": np.array([row[3] for row in rows], dtype=object),
+        "value": np.array([row[4] for row in rows], dtype=np.float64),
+    }
+    _copy(columns, "point, at_ns, source::VARCHAR AS source, name::VARCHAR AS name, value", path)
+
+
 def _copy(columns: dict[str, Any], select: str, path: Path) -> None:
     """Write columns as a Parquet file, whole or not at all."""
     draft = path.with_name(path.name + ".tmp")
@@ -182,13 +212,35 @@ def read_run(folder: Path) -> RunRecord:
             f"run {folder.name!r} was not closed (state {meta.state!r})", f"inferometer runs recover {folder}"
         )
     with duckdb.connect() as connection:
-        tables = tuple(_read_point(connection, folder, point) for point in meta.points)
-    return RunRecord(folder, meta, tables)
+        known = _column_names(connection, folder / REQUESTS)
+        tables = tuple(_read_point(connection, folder, point, known) for point in meta.points)
+        telemetry = _read_telemetry(connection, folder / TELEMETRY)
+    return RunRecord(folder, meta, tables, telemetry)
 
 
-def _read_point(connection: duckdb.DuckDBPyConnection, folder: Path, point: PointRecord) -> PointTable:
+def _column_names(connection: duckdb.DuckDBPyConnection, path: Path) -> set[str]:
+    rows = connection.execute("SELECT name FROM parquet_schema($path)", {"path": str(path)}).fetchall()
+    return {name for (name,) in rows}
+
+
+def _read_telemetry(connection: duckdb.DuckDBPyConnection, path: Path) -> Telemetry:
+    """The samples of a run; none for a run of a version that took none."""
+    if not path.exists():
+        return Telemetry()
+    source = "read_parquet($path, file_row_number = true)"
+    query = f"SELECT point, at_ns, source, name, value FROM {source} ORDER BY file_row_number"  # noqa: S608
+    columns = connection.execute(query, {"path": str(path)}).fetchnumpy()
+    return Telemetry(**{name: np.ma.getdata(values) for name, values in columns.items()})
+
+
+def _read_point(
+    connection: duckdb.DuckDBPyConnection, folder: Path, point: PointRecord, known: set[str]
+) -> PointTable:
     epoch_ns = point.epoch_ns or 0
-    select = ", ".join(_request_column(name, kind, epoch_ns) for name, kind in _TYPES.items())
+    select = ", ".join(
+        _request_column(name, kind, epoch_ns) if name in known else _no_column(name, kind)
+        for name, kind in _TYPES.items()
+    )
     requests = _fetch(connection, folder / REQUESTS, select, f"point = {point.index} ORDER BY index")
     names = ("request", *_CHUNK_TYPES)
     select = ", ".join(_chunk_column(name, epoch_ns) for name in names)
@@ -202,12 +254,17 @@ def _request_column(name: str, kind: str, epoch_ns: int) -> str:
     return _as_double(name, epoch_ns if _is_time(name) else 0)
 
 
+def _no_column(name: str, kind: str) -> str:
+    """A column that the version which wrote the table did not have: absent in every row."""
+    return f'NULL::VARCHAR AS "{name}"' if kind == "VARCHAR" else f"""'NaN'::DOUBLE AS "{name}\""""
+
+
 def _chunk_column(name: str, epoch_ns: int) -> str:
     return _as_double(name, epoch_ns if name == "recv_ns" else 0)
 
 
 def _is_time(name: str) -> bool:
-    return name.endswith("_ns") and name != "receive_lag_max_ns"
+    return name.endswith("_ns") and name not in _SPANS
 
 
 def _as_double(name: str, origin: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +45,37 @@ class PointTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Telemetry:
+    """What was sampled beside the requests, one row a value, ordered by point and time.
+
+    Attributes:
+        point: ``index`` of the load point.
+        at_ns: end of the span that the value is of, CLOCK_MONOTONIC.
+        source: who was sampled, such as "client/0", the worker 0 of the load generator.
+        name: what, with its unit at the end ("rss_bytes"); see ``inferometer.record.types.HealthSample``.
+        value: the value. One that was not known has no row.
+    """
+
+    point: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    at_ns: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    source: NDArray[np.object_] = field(default_factory=lambda: np.empty(0, np.object_))
+    name: NDArray[np.object_] = field(default_factory=lambda: np.empty(0, np.object_))
+    value: NDArray[np.float64] = field(default_factory=lambda: np.empty(0, np.float64))
+
+    def series(self, point: int, source: str, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Times and values of one thing during one load point, oldest first; empty when there are none."""
+        wanted = (self.point == point) & (self.source == source) & (self.name == name)
+        return self.at_ns[wanted], self.value[wanted]
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """A closed run folder: everything that is known of a run. Immutable."""
 
     path: Path
     meta: RunMeta
     tables: tuple[PointTable, ...]
+    telemetry: Telemetry = field(default_factory=Telemetry)
 
     @property
     def measured(self) -> tuple[PointTable, ...]:

@@ -43,6 +43,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     point: int
     index: int
     worker: int = 0
+    response_id: str | None = None  # the server's own name for the answer, to find it in the server's log
     session: str | None = None
     turn: int = 0
     row: int | None = None
@@ -77,6 +78,8 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     bytes_in: int = 0
     reads: int = 0
     receive_lag_max_ns: int | None = None  # kernel time to our read, the worst of this request
+    blurred_chunks: int = 0  # output chunks whose time is known only to within ``blur_max_ns``
+    blur_max_ns: int | None = None  # see inferometer.client.exchange: several chunks met one late read
 
     prompt: str | None = None  # only with --keep-text
     output: str | None = None  # only with --keep-text
@@ -94,20 +97,57 @@ class ChunkColumns(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """How well the generator itself kept up during one load point."""
+    """How well one worker of the generator kept up during one load point."""
 
     receive_clock: Literal["kernel", "user"]
+    worker: int = 0
+    cpu: int | None = None  # the core that the worker was pinned to
     cpu_s: float
     wall_s: float
     run_queue_wait_s: float | None = None
-    context_switches: int | None = None
+    context_switches: int | None = None  # voluntary and involuntary
+    involuntary_switches: int | None = None  # another process took the core
     backlog_peak_bytes: int = 0
     backlog_peak_age_s: float = 0.0
+    in_flight_peak: int | None = None  # the most that any look found; there are some four a second
+    loop_turns: int | None = None
+    loop_turn_p99_s: float | None = None  # from a histogram in powers of two, linear inside a bucket
     loop_turn_max_s: float = 0.0
+    poll_late_max_s: float | None = None  # a poll came back so long after its deadline or what woke it
+    rss_peak_bytes: int | None = None  # the largest of the samples
     resent: int = 0  # requests that met a kept connection which the server was closing
     keep_alive: bool = True  # False: the server does not keep connections, so each request opens its own
     clock_offset_drift_ns: int | None = None  # largest change between two samples of realtime - monotonic
+    clock_drift_ns: int | None = None  # realtime - monotonic at the end of the point, minus that at its start
+    clock_error_ns: int | None = None  # bound of what converting a kernel stamp can be off
     clock_steps: int = 0  # changes too large for steering
+
+
+class HealthSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="h"):
+    """How one worker did since its previous sample, about once a second. A frame of the journal.
+
+    All fields but the first three are values of ``telemetry.parquet``, under these names.
+    """
+
+    point: int
+    worker: int
+    at_ns: int  # the end of the span
+
+    span_s: float
+    cpu_share: float  # of one core
+    run_queue_wait_share: float | None = None  # of the span, spent ready to run but without a core
+    voluntary_switches_per_s: float
+    involuntary_switches_per_s: float
+    loop_turns_per_s: float
+    loop_turn_p99_s: float | None = None
+    loop_turn_max_s: float | None = None
+    poll_late_max_s: float | None = None
+    receive_lag_max_s: float | None = None  # kernel receive time to our read
+    send_lag_max_s: float | None = None  # due to first byte written, connecting left out
+    backlog_peak_bytes: int
+    backlog_peak_age_s: float
+    in_flight_requests: int  # at the end of the span
+    rss_bytes: int | None = None
 
 
 class PointRecord(msgspec.Struct, kw_only=True):
@@ -121,6 +161,7 @@ class PointRecord(msgspec.Struct, kw_only=True):
     end_ns: int | None = None
     stop_reason: StopReason | None = None
     dispatched: int = 0
+    workers: int = 1  # processes that share the point
     repeated_prompts: int = 0
     dataset: dict[str, Any] = {}
     schedule_sha256: str | None = None

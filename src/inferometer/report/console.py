@@ -8,15 +8,15 @@ from typing import Literal
 
 from inferometer.metrics.counts import ErrorGroup
 from inferometer.metrics.percentiles import Stat, percentile_name
-from inferometer.metrics.summary import Client, PointSummary, RunSummary
+from inferometer.metrics.summary import PointSummary, RunSummary
 from inferometer.metrics.verdict import Condition, Verdict
-from inferometer.report.text import ABSENT, count, number, percent, quantity, table
+from inferometer.report.client_strip import client_strip, most_strained
+from inferometer.report.text import ABSENT, count, number, paint, percent, quantity, table
 from inferometer.report.vllm_block import render_vllm_block
 from inferometer.spec import load_title
 
 _ERROR_KINDS_SHOWN = 3
 _COUNTS_DIFFER = 0.01
-_COLOURS = {"VALID": "32", "WARN": "33", "INVALID": "31"}
 
 
 def render_run(summary: RunSummary, width: int = 100, *, colour: bool = False) -> str:
@@ -32,7 +32,7 @@ def render_run(summary: RunSummary, width: int = 100, *, colour: bool = False) -
         _error_lines(summary, width),
         _point_lines(summary, width),
         _slo_lines(summary, width),
-        _client_lines(summary),
+        _client_lines(summary, colour),
         _vllm_lines(summary),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
@@ -50,7 +50,7 @@ def _verdict_lines(summary: RunSummary, width: int, colour: bool) -> list[str]:
     word = summary.verdict.word
     verdicts = [point.verdict for point in summary.points]
     judged = [("", summary.verdict), *zip(titles(summary.points), verdicts, strict=True)]
-    lines = [_paint(f"{word}: {_headline(summary, judged)}", word, colour)]
+    lines = [paint(f"{word}: {_headline(summary, judged)}", word, colour)]
     for reason in _reasons(judged, several=len(summary.points) > 1):
         lines += _wrapped(reason, width, "  - ")
     unknown = _unknown(judged)
@@ -239,25 +239,13 @@ def _slo_lines(summary: RunSummary, width: int) -> list[str]:
     return [_marked("Objectives", summary), *(part for line in lines for part in _wrapped(line, width))]
 
 
-def _client_lines(summary: RunSummary) -> list[str]:
-    """The load point that strained the client most, in one line."""
-    reported = [point.client for point in summary.points if point.client.workers]
-    if not reported:
+def _client_lines(summary: RunSummary, colour: bool) -> list[str]:
+    """The load point that strained the client most."""
+    place = most_strained(summary.points)
+    if place is None:
         return []
-    busiest = max(reported, key=lambda client: client.cpu_share or 0.0)
-    return [f"{_marked('Client', summary)}: {_client_text(busiest)}"]
-
-
-def _client_text(client: Client) -> str:
-    parts = [
-        f"{client.workers} worker{'s' if client.workers > 1 else ''}",
-        f"busiest {percent(client.cpu_share)} of a core",
-        f"{client.receive_clock or 'unknown'} receive times",
-        f"send lag p99 {quantity(client.send_lag_p99_ms, 'ms')}",
-    ]
-    if client.receive_lag_p99_ms is not None:
-        parts.append(f"receive lag p99 {quantity(client.receive_lag_p99_ms, 'ms')}")
-    return ", ".join(parts)
+    title = titles(summary.points)[place] if len(summary.points) > 1 else ""
+    return client_strip(summary.points[place], _marked("Client", summary), title, colour=colour)
 
 
 def _vllm_lines(summary: RunSummary) -> list[str]:
@@ -273,7 +261,3 @@ def _marked(heading: str, summary: RunSummary) -> str:
 
 def _wrapped(text: str, width: int, lead: str = "  ") -> list[str]:
     return textwrap.wrap(text, width, initial_indent=lead, subsequent_indent="    ", break_on_hyphens=False)
-
-
-def _paint(text: str, word: str, colour: bool) -> str:
-    return f"\x1b[1;{_COLOURS[word]}m{text}\x1b[0m" if colour else text

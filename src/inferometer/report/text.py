@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from inferometer.metrics.verdict import Word
+
 ABSENT = "n/a"
+_COLOURS: dict[Word, str] = {"VALID": "32", "WARN": "33", "INVALID": "31"}
 
 
 def number(value: float | None, decimals: int = 2) -> str:
@@ -34,6 +37,11 @@ def quantity(value: float | None, unit: str) -> str:
         return percent(value)
     written = count(value) if float(value).is_integer() else number(value)
     return f"{written} {unit}".rstrip()
+
+
+def paint(text: str, word: Word, colour: bool) -> str:
+    """``text`` in the ANSI colour of a verdict, if colour is wanted."""
+    return f"\x1b[1;{_COLOURS[word]}m{text}\x1b[0m" if colour else text
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> list[str]:

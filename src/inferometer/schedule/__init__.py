@@ -1,6 +1,25 @@
-"""WHEN to send: planned offsets of an open loop, or the permits of a closed loop."""
+"""WHEN to send: planned offsets of an open loop, or the permits of a closed loop; and which worker sends what."""
 
 from inferometer.schedule.arrivals import arrival_offsets_ns
-from inferometer.schedule.loops import ClosedLoop, OpenLoop, Planned, Schedule, make_schedule
+from inferometer.schedule.loops import (
+    ClosedLoop,
+    OpenLoop,
+    Planned,
+    Schedule,
+    make_schedule,
+    planned_offsets_ns,
+)
+from inferometer.schedule.shards import WHOLE, Shard, owner_of
 
-__all__ = ["ClosedLoop", "OpenLoop", "Planned", "Schedule", "arrival_offsets_ns", "make_schedule"]
+__all__ = [
+    "WHOLE",
+    "ClosedLoop",
+    "OpenLoop",
+    "Planned",
+    "Schedule",
+    "Shard",
+    "arrival_offsets_ns",
+    "make_schedule",
+    "owner_of",
+    "planned_offsets_ns",
+]

@@ -27,7 +27,7 @@ def arrival_offsets_ns(rate_per_s: float, burstiness: float, seed: int) -> Itera
     if math.isinf(burstiness):
         index = 0
         while True:
-            yield round(index * NS_PER_S / rate_per_s)
+            yield constant_offset_ns(index, rate_per_s)
             index += 1
     draw = random.Random(seed).gammavariate  # noqa: S311 - arrivals, not secrets
     scale_s = 1.0 / (rate_per_s * burstiness)
@@ -35,3 +35,8 @@ def arrival_offsets_ns(rate_per_s: float, burstiness: float, seed: int) -> Itera
     while True:
         yield round(at_s * NS_PER_S)
         at_s += draw(burstiness, scale_s)
+
+
+def constant_offset_ns(index: int, rate_per_s: float) -> int:
+    """Planned offset in ns of request ``index`` at a constant, finite rate; rounding does not add up."""
+    return round(index * NS_PER_S / rate_per_s)

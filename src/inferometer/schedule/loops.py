@@ -8,6 +8,7 @@ from itertools import islice
 from typing import NamedTuple, Protocol
 
 from inferometer.schedule.arrivals import arrival_offsets_ns
+from inferometer.schedule.shards import WHOLE, Shard
 from inferometer.spec import LoadPoint, derive_seed
 
 # A closed loop lets its first permits go one after the other rather than all in one instant, so that the
@@ -18,6 +19,7 @@ START_STAGGER_NS = 100_000
 class Planned(NamedTuple):
     """A request that may be sent; times in ns from the load point's epoch.
 
+    ``request`` counts over all workers of the load point.
     ``queued_ns`` is set when the request was due earlier than a permit was free.
     """
 
@@ -50,33 +52,34 @@ class OpenLoop:
     """Requests due at planned offsets, whatever the server does.
 
     Args:
-        offsets_ns: non-decreasing planned offsets.
-        max_concurrency: at most so many in flight; a request that has to wait keeps its planned time, so the
-            wait is part of its latency and nothing turns into a closed loop unseen.
+        offsets_ns: non-decreasing planned offsets of the whole load point.
+        max_concurrency: at most so many in flight in all; a request that has to wait keeps its planned time, so
+            the wait is part of its latency and nothing turns into a closed loop unseen.
+        shard: whose requests and permits.
     """
 
-    def __init__(self, offsets_ns: Iterator[int], max_concurrency: int | None = None) -> None:
-        self._offsets = offsets_ns
-        self._next = next(offsets_ns, None)
-        self._free = max_concurrency
+    def __init__(
+        self, offsets_ns: Iterator[int], max_concurrency: int | None = None, shard: Shard = WHOLE
+    ) -> None:
+        self._arrivals = islice(enumerate(offsets_ns), shard.worker, None, shard.workers)
+        self._next = next(self._arrivals, None)
+        self._free = None if max_concurrency is None else len(shard.slots(max_concurrency))
         self._freed_ns = 0
-        self._index = 0
 
     def wake_ns(self) -> int | None:
         """Offset of the next arrival, or the time its permit became free if that was later."""
         if self._next is None or self._free == 0:
             return None
-        return max(self._next, self._freed_ns)
+        return max(self._next[1], self._freed_ns)
 
     def take(self) -> Planned:
         """The arrival that is due."""
         if self._next is None or self._free == 0:
             raise RuntimeError("take() without a due request")
-        planned_ns = self._next
+        index, planned_ns = self._next
         waited = self._freed_ns > planned_ns
-        planned = Planned(self._index, planned_ns, self._freed_ns if waited else None)
-        self._index += 1
-        self._next = next(self._offsets, None)
+        planned = Planned(index, planned_ns, self._freed_ns if waited else None)
+        self._next = next(self._arrivals, None)
         if self._free is not None:
             self._free -= 1
         return planned
@@ -98,16 +101,25 @@ class ClosedLoop:
     """A fixed number of permits; a request is due the moment a permit is free.
 
     Args:
-        concurrency: number of permits.
+        concurrency: number of permits of the whole load point.
         count: number of requests in all; None = until ``until_ns``.
         until_ns: no request is due after this offset; None = no limit.
+        shard: whose requests and permits.
     """
 
-    def __init__(self, concurrency: int, count: int | None = None, until_ns: int | None = None) -> None:
-        self._permits = [i * START_STAGGER_NS for i in range(concurrency)]  # a sorted list is a heap
-        self._left = count
+    def __init__(
+        self,
+        concurrency: int,
+        count: int | None = None,
+        until_ns: int | None = None,
+        shard: Shard = WHOLE,
+    ) -> None:
+        # In the order of all workers' permits together; a sorted list is a heap.
+        self._permits = [slot * START_STAGGER_NS for slot in shard.slots(concurrency)]
+        self._requests = shard.of_permits(concurrency)
+        self._next = next(self._requests, None)
+        self._count = count
         self._until_ns = until_ns
-        self._index = 0
 
     def wake_ns(self) -> int | None:
         """When the earliest free permit became free."""
@@ -117,10 +129,10 @@ class ClosedLoop:
 
     def take(self) -> Planned:
         """The next request, planned for the moment its permit was freed."""
-        planned = Planned(self._index, heapq.heappop(self._permits), None)
-        self._index += 1
-        if self._left is not None:
-            self._left -= 1
+        if self._next is None:
+            raise RuntimeError("take() without a due request")
+        planned = Planned(self._next, heapq.heappop(self._permits), None)
+        self._next = next(self._requests, None)
         return planned
 
     def release(self, at_ns: int) -> None:
@@ -129,17 +141,20 @@ class ClosedLoop:
 
     def exhausted(self) -> bool:
         """Whether all requests were taken, or the next permit was freed after the time limit."""
-        if self._left is not None and self._left <= 0:
+        if self._next is None or (self._count is not None and self._next >= self._count):
             return True
         return self._until_ns is not None and bool(self._permits) and self._permits[0] >= self._until_ns
 
 
-def make_schedule(point: LoadPoint) -> Schedule:
-    """The schedule of a load point; ``num_prompts`` and ``duration_s`` both bound it, whichever comes first."""
+def make_schedule(point: LoadPoint, shard: Shard = WHOLE) -> Schedule:
+    """The schedule of a load point, or of one worker's share of it.
+
+    ``num_prompts`` and ``duration_s`` both bound it, whichever comes first.
+    """
     until_ns = None if point.duration_s is None else round(point.duration_s * 1e9)
     if point.request_rate is None:
-        return ClosedLoop(point.max_concurrency or 1, point.num_prompts, until_ns)
-    return OpenLoop(planned_offsets_ns(point), point.max_concurrency)
+        return ClosedLoop(point.max_concurrency or 1, point.num_prompts, until_ns, shard)
+    return OpenLoop(planned_offsets_ns(point), point.max_concurrency, shard)
 
 
 def planned_offsets_ns(point: LoadPoint) -> Iterator[int]:

@@ -77,6 +77,18 @@ def as_rate(value: Any) -> Any:
     return number
 
 
+def as_workers(value: Any) -> Any:
+    """A number of worker processes from 1 on, or ``auto``."""
+    rule = "the number of workers is a whole number from 1 on, or auto"
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return "auto"
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]+\s*", value):
+        value = int(value)
+    if type(value) is not int or value < 1:
+        raise ValueError(rule)
+    return value
+
+
 def as_header(value: Any) -> Any:
     """``Name: value`` from ``Name: value``, ``Name:value`` or ``Name=value`` (as vLLM and EvalScope write it).
 

@@ -15,7 +15,9 @@ from inferometer.spec.options import SECRET_MARK, options
 from inferometer.spec.problems import Problem, raise_problems
 from inferometer.spec.url import without_credentials
 
-NOT_OPTIONS = frozenset({"INFEROMETER_DEBUG"})  # variables of ours that are not part of a spec
+NOT_OPTIONS = frozenset(
+    {"INFEROMETER_DEBUG", "INFEROMETER_CACHE_DIR"}
+)  # variables of ours that are not part of a spec
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from inferometer.spec.fields import (
     as_rate,
     as_seconds,
     as_texts,
+    as_workers,
     option,
 )
 from inferometer.spec.url import dialect_of_path, split_url
@@ -76,6 +77,11 @@ Percents = Annotated[
 ]
 ApiKey = Annotated[SecretStr, BeforeValidator(as_api_key)]
 Header = Annotated[str, BeforeValidator(as_header)]
+Workers = Annotated[
+    int | Literal["auto"],
+    BeforeValidator(as_workers),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
+]
 Headers = Annotated[tuple[Header, ...], BeforeValidator(as_texts), _several(_TEXT)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(as_texts), _several(_TEXT)]
 
@@ -169,6 +175,9 @@ class Load(Part):
         None, "time limit per load point (90s, 5m)", flag="--duration", metavar="TIME"
     )
     pair: Literal["zip", "grid"] = option("zip", "lists pair up (zip) or cross (grid)")
+    workers: Workers = option(
+        "auto", "processes that share the load (auto = as many as it needs and cores allow)", metavar="N|auto"
+    )
     warmup: Count = option(
         4, "requests of the warm-up load point, which is not counted; 0 = none", metavar="N"
     )

@@ -14,6 +14,7 @@ from inferometer.spec.problems import Problem, raise_problems
 from inferometer.spec.url import without_credentials
 
 FILE_DATASETS = ("sharegpt", "openqa")
+MAX_WORKERS = 64  # each is a whole interpreter; one of them carries a thousand streams
 _OURS_IN_BODY = {
     "model": "--model",
     "stream": "--stream/--no-stream",
@@ -100,6 +101,11 @@ def _load(spec: RunSpec) -> Iterator[Problem]:
         yield Problem(
             "--request-rate inf sends all requests at once, and --duration does not say how many",
             "give --num-prompts N, or --max-concurrency N to keep N in flight",
+        )
+    if spec.load.workers != "auto" and spec.load.workers > MAX_WORKERS:
+        yield Problem(
+            f"--workers {spec.load.workers} is above {MAX_WORKERS}",
+            "give --workers auto, or about as many as this machine has cores",
         )
     if spec.load.burstiness != 1.0 and not any(math.isfinite(rate) for rate in rates):
         yield Problem(

@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from inferometer.clock import Clock, MonotonicClock
+
+_NO_LINGER = struct.pack("ii", 1, 0)  # on, for 0 s: what is closed is reset
 
 
 class Send(NamedTuple):
@@ -31,11 +34,13 @@ class Script(NamedTuple):
         sends: in order of time; each is one write.
         close: close the connection after the last send; a script without sends and without close hangs.
         hang_s: keep the connection open and silent so long after the last send.
+        reset: end the connection with a TCP reset instead of in order, as a host does that has lost its state.
     """
 
     sends: Sequence[Send]
     close: bool = False
     hang_s: float = 0.0
+    reset: bool = False
 
 
 class Incoming(NamedTuple):
@@ -63,6 +68,8 @@ class FaultServer:
         script: what to answer; called in a connection's thread.
         tls: a server-side context, to speak TLS.
         clock: the clock of the log.
+        read_bodies: whether a script begins after the whole request. False: after its head, the body is never
+            read, so the script must end the connection.
 
     Attributes:
         served: one entry per request whose script has ended, in order of ending.
@@ -73,10 +80,12 @@ class FaultServer:
         script: Callable[[Incoming], Script],
         tls: ssl.SSLContext | None = None,
         clock: Clock | None = None,
+        read_bodies: bool = True,
     ) -> None:
         self._script = script
         self._tls = tls
         self._clock = clock or MonotonicClock()
+        self._read_bodies = read_bodies
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
@@ -146,19 +155,21 @@ class FaultServer:
             if not part:
                 return None
             data += part
-        head, _, body = data.partition(b"\r\n\r\n")
+        head, _, rest = data.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         method, path, _ = first.split(" ", 2)
         headers = {n.strip().lower(): v.strip() for n, _, v in (line.partition(":") for line in lines)}
-        while len(body) < int(headers.get("content-length", "0")):
-            part = connection.recv(65536)
+        length = int(headers.get("content-length", "0")) if self._read_bodies else 0
+        body = bytearray(rest)  # grows in place: a prompt may have 64 MB
+        while len(body) < length:
+            part = connection.recv(1 << 20)
             if not part:
                 return None
             body += part
         with self._lock:
             number = self._count
             self._count += 1
-        return Incoming(number, method, path, headers, body)
+        return Incoming(number, method, path, headers, bytes(body))
 
     def _play(self, connection: socket.socket, request: Incoming) -> bool:
         """Play the script; True when the connection stays open for another request."""
@@ -173,7 +184,9 @@ class FaultServer:
             self.served.append(Served(request, received_ns, sent))
         if script.hang_s:
             self._closing.wait(script.hang_s)
-        return not script.close
+        if script.reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        return not (script.close or script.reset)
 
     def _wait_until(self, at_ns: int) -> None:
         """Sleep to within a fraction of a millisecond, then yield: a sleep alone is late by up to 0.1 ms."""

@@ -7,44 +7,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from exchanges import MS, answered, run_to_end
 
 from inferometer.client.decode import DecodeOptions, decode_steps
 from inferometer.client.dialects import DIALECTS
-from inferometer.client.exchange import Exchange, Read
+from inferometer.client.sse import BLOCK_EVENTS
 from inferometer.record.types import ChunkColumns, ChunkKind, RequestRecord
 from inferometer.testing.streams import delta, plain, sse, stream, usage
 
-MS = 1_000_000
 KEY = "sk-very-secret-key"
-
-
-def run_to_end(steps: Any) -> Any:
-    """The value that a generator returns at its end."""
-    kept = []
-
-    def keep() -> Any:
-        kept.append((yield from steps))
-
-    for _ in keep():
-        continue
-    return kept[0]
 
 
 def decode(
     *sends: tuple[int, bytes], stream: bool = True, **options: Any
 ) -> tuple[RequestRecord, ChunkColumns]:
-    """Feed ``(at_ms, bytes)`` reads to an exchange sent at 0 and decode it."""
-    exchange = Exchange(3, b"POST", 0)
-    exchange.sent_ns = 0
-    for at_ms, data in sends:
-        exchange.reads.append(Read(at_ms * MS, 1000, data))
-        exchange.bytes_in += len(data)
-        exchange.framer.feed(data)
-    exchange.end_ns = sends[-1][0] * MS
-    steps = decode_steps(
-        exchange, DecodeOptions(DIALECTS.get("openai-chat"), stream, [f"Bearer {KEY}"], len, **options)
-    )
-    return run_to_end(steps)
+    """Decode an answer that came in reads of ``(at_ms, bytes)``."""
+    asked = DecodeOptions(DIALECTS.get("openai-chat"), stream, [f"Bearer {KEY}"], len, **options)
+    return run_to_end(decode_steps(answered(sends, index=3), asked))
 
 
 def reads(parts: list[tuple[int, bytes]], **how: Any) -> list[tuple[int, bytes]]:
@@ -154,15 +133,12 @@ def test_null_content_and_unknown_fields_are_no_output() -> None:
 
 
 def test_a_cut_answer_is_truncated_but_its_chunks_are_kept() -> None:
-    exchange = Exchange(0, b"", 0)
-    data = reads([(1, sse(delta("a"))), (2, sse(delta("b")))], cut=True)
-    for at_ms, part in data:
-        exchange.reads.append(Read(at_ms * MS, -1, part))
-        exchange.framer.feed(part)
-    exchange.failure, exchange.failure_text, exchange.end_ns = "truncated", "closed", 2 * MS
+    exchange = answered(reads([(1, sse(delta("a"))), (2, sse(delta("b")))], cut=True), lag_ns=-1)
+    exchange.failure, exchange.failure_text = "truncated", "closed"
     steps = decode_steps(exchange, DecodeOptions(DIALECTS.get("openai-chat"), True, []))
     record, chunks = run_to_end(steps)
     assert (record.status, record.error, len(chunks.kind)) == ("truncated", "closed", 2)
+    assert record.receive_lag_max_ns is None
 
 
 def test_a_usage_with_the_last_chunk_only_says_nothing_of_that_chunk() -> None:
@@ -178,3 +154,76 @@ def test_an_event_stream_by_any_case_of_its_name() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream\r\nConnection: close\r\n\r\n"
     record, _ = decode((5, head + sse(delta("one", finish="stop")) + sse("[DONE]")))
     assert (record.status, record.streamed) == ("ok", True)
+
+
+def test_the_answer_has_the_servers_name_for_it() -> None:
+    nameless = {**delta("", role="assistant"), "id": ""}
+    parts = [(1, b": hello\n\n" + sse(nameless) + sse(delta("x"))), (2, sse("[DONE]"))]
+    assert decode(*reads(parts))[0].response_id == "chatcmpl-1"
+    reply = json.dumps({"id": "chatcmpl-9", "choices": [{"message": {"content": "hello"}}]}).encode()
+    sends = [(70, plain(200, "OK", reply).sends[0].data)]
+    assert decode(*sends, stream=False)[0].response_id == "chatcmpl-9"
+    assert decode(*reads([(1, sse({**delta("x"), "id": 7})), (2, sse("[DONE]"))]))[0].response_id is None
+
+
+def test_output_that_met_a_late_read_with_more_output_behind_it_is_blurred() -> None:
+    exchange = answered(
+        reads(
+            [
+                (1, sse(delta("a")) + sse(delta("b"))),  # in time
+                (2, sse(delta("c"))),  # late, but alone
+                (3, sse(delta("", role="assistant")) + sse(delta("d")) + sse(delta("e")) + b": ping\n\n"),
+                (4, sse(delta("x")) + sse(delta("y")) + sse(delta("z"))),
+                (9, sse(delta("f")) + sse("[DONE]")),
+            ]
+        )
+    )
+    exchange.late = {1: 9 * MS, 2: 3 * MS, 3: 8 * MS, 4: 9 * MS}
+    record, _ = run_to_end(decode_steps(exchange, DecodeOptions(DIALECTS.get("openai-chat"), True, [])))
+    # d, x and y; there is no doubt about a chunk that only the end of the stream follows.
+    assert (record.blurred_chunks, record.blur_max_ns) == (3, 8 * MS)
+
+
+def test_without_late_reads_nothing_is_blurred() -> None:
+    record, _ = decode(*reads([(1, sse(delta("a")) + sse(delta("b")) + sse("[DONE]"))]))
+    assert (record.blurred_chunks, record.blur_max_ns) == (0, None)
+
+
+def test_a_read_of_the_head_alone_is_the_first_byte() -> None:
+    (_, whole), *others = reads([(5, sse(delta("a"))), (9, sse("[DONE]"))])
+    head_end = whole.index(b"\r\n\r\n") + 4
+    record, chunks = decode((2, whole[:head_end]), (5, whole[head_end:]), *others)
+    assert (record.first_byte_ns, record.first_token_ns, record.reads) == (2 * MS, 5 * MS, 3)
+    assert np.frombuffer(chunks.read, "<i4").tolist() == [1, 2]
+
+
+def test_a_long_answer_is_decoded_in_steps() -> None:
+    events = [(i, sse(delta("x"))) for i in range(200)]
+    exchange = answered(reads([*events, (200, sse("[DONE]"))]))
+    steps = decode_steps(exchange, DecodeOptions(DIALECTS.get("openai-chat"), True, []))
+    assert sum(1 for _ in steps) >= 3
+
+
+def test_an_event_arrives_with_its_last_byte() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    one, two = sse(delta("a")), sse(delta("b"))
+    whole = head + one + two
+    first, second = len(head + one), len(whole)
+    for cut in range(len(head), len(whole)):
+        _, chunks = decode((1, whole[:cut]), (2, whole[cut:]))
+        found = np.frombuffer(chunks.read, "<i4").tolist()
+        assert found == [int(cut < first), int(cut < second)], cut
+
+
+def test_a_usage_after_many_chunks_without_one_says_nothing_of_its_chunk() -> None:
+    plain_chunks = [(i, sse(delta("x"))) for i in range(BLOCK_EVENTS)]
+    last = {**delta("y"), "usage": {"prompt_tokens": 5, "completion_tokens": 99}}
+    _, chunks = decode(*reads([*plain_chunks, (61, sse(last) + sse("[DONE]"))]))
+    assert set(np.frombuffer(chunks.tokens, "<i4").tolist()) == {-1}
+
+
+def test_an_error_object_is_an_error_even_beside_choices() -> None:
+    events = sse({**delta("x"), "object": "error", "message": "out of memory"})
+    record, chunks = decode(*reads([(1, sse(delta("x")) + events), (2, sse("[DONE]"))]))
+    assert (record.status, record.error) == ("stream_error", "out of memory")
+    assert kinds(chunks) == [ChunkKind.CONTENT, ChunkKind.ERROR, ChunkKind.DONE]

@@ -45,6 +45,45 @@ def test_a_step_of_the_clock_is_counted() -> None:
     assert (offset.steps, offset.drift_max_ns) == (1, 0)
 
 
+def test_the_error_of_a_conversion_is_bounded_by_the_reading_and_the_drift() -> None:
+    clocks = TwoClocks()
+    offset = ClockOffset(clocks.monotonic_ns, clocks.realtime_ns)
+    assert (offset.bracket_max_ns, offset.error_ns) == (100, 50)
+    clocks.offset_ns += 3_000
+    clocks.mono_ns += 20_000_000
+    offset.refresh(clocks.mono_ns)
+    assert (offset.bracket_max_ns, offset.drift_max_ns, offset.error_ns) == (100, 3_000, 3_050)
+
+
+def test_a_reading_that_was_interrupted_counts_only_if_no_other_of_it_was_tight() -> None:
+    clocks, stalls = TwoClocks(), [0, 0, 0, 40_000, 0, 0, 30_000, 40_000, 30_001]
+
+    def realtime_ns() -> int:
+        clocks.mono_ns += stalls.pop(0)
+        return clocks.realtime_ns()
+
+    offset = ClockOffset(clocks.monotonic_ns, realtime_ns)
+    clocks.mono_ns += 20_000_000
+    offset.refresh(clocks.mono_ns)
+    assert offset.bracket_max_ns == 100
+    clocks.mono_ns += 20_000_000
+    offset.refresh(clocks.mono_ns)
+    assert offset.bracket_max_ns == 30_100
+    assert abs(offset.offset_ns - clocks.offset_ns) <= offset.error_ns
+
+
+def test_a_restart_forgets_what_was_counted() -> None:
+    clocks = TwoClocks()
+    offset = ClockOffset(clocks.monotonic_ns, clocks.realtime_ns)
+    for change_ns in (3_000, 2_000_000_000):
+        clocks.offset_ns += change_ns
+        clocks.mono_ns += 20_000_000
+        offset.refresh(clocks.mono_ns)
+    offset.restart()
+    assert (offset.steps, offset.drift_max_ns, offset.bracket_max_ns) == (0, 0, 100)
+    assert offset.offset_ns == clocks.offset_ns
+
+
 def test_a_stamp_is_converted_and_other_ancillary_data_is_left_alone() -> None:
     stamp = struct.pack("qq", 7, 250)
     other = (socket.SOL_SOCKET, 99, stamp)

@@ -23,12 +23,10 @@ from inferometer.loadgen.messages import (
 )
 from inferometer.loadgen.plan import (
     body_options,
-    planned_requests,
+    plan_arrivals,
     point_record,
-    schedule_sha256,
     wire_requests,
 )
-from inferometer.loadgen.process import take
 from inferometer.spec import Endpoint, Load, RunSpec, Sampling, Workload, load_points, load_title
 from inferometer.workload import Request, load_tokenizer
 
@@ -101,10 +99,10 @@ def test_points_know_how_much_they_plan_and_their_schedule_has_a_hash() -> None:
         load_points(spec(load=Load(max_concurrency=(2,), num_prompts=(9,)))),
         load_points(spec(load=Load(request_rate=(10.0,), burstiness=math.inf, duration_s=1.0))),
     )
-    assert (planned_requests(closed[0]), schedule_sha256(closed[0])) == (9, None)
-    assert planned_requests(timed[0]) == 10
+    assert plan_arrivals(closed[0]) == (9, None)
+    assert plan_arrivals(timed[0]).requests == 10
     again = load_points(spec(load=Load(request_rate=(10.0,), burstiness=math.inf, duration_s=1.0)))
-    assert schedule_sha256(timed[0]) == schedule_sha256(again[0])
+    assert plan_arrivals(timed[0]).sha256 == plan_arrivals(again[0]).sha256
     assert point_record(timed[0]).load["burstiness"] == "inf"
 
 
@@ -127,11 +125,6 @@ def test_messages_survive_any_cut_of_the_pipe() -> None:
     inbox = Inbox(ToWorker)
     assert [m for i in range(len(data)) for m in inbox.feed(data[i : i + 1])] == messages
     assert Inbox(FromWorker).feed(pack(Need())) == [Need()]
-
-
-def test_take_says_when_the_source_has_ended() -> None:
-    source = iter([WireRequest(body=b"a"), WireRequest(body=b"b"), WireRequest(body=b"c")])
-    assert [(len(batch), end) for batch, end in (take(source, 2), take(source, 2))] == [(2, False), (1, True)]
 
 
 def test_the_backlog_works_in_steps_first_in_first_out_and_knows_its_age() -> None:

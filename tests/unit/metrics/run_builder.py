@@ -42,7 +42,9 @@ def request(index: int, **fields: Any) -> RequestRecord:
 
 def point(requests: Sequence[RequestRecord], chunks: Sequence[Chunk] = (), **fields: Any) -> PointTable:
     """A load point of these requests; a closed loop of 1 with a sound client unless told."""
-    health = ClientHealth(receive_clock="kernel", cpu_s=0.1, wall_s=1.0)
+    health = ClientHealth(
+        receive_clock="kernel", cpu_s=0.1, wall_s=1.0, run_queue_wait_s=0.0, clock_error_ns=300
+    )
     row: dict[str, Any] = {
         "index": 1,
         "kind": "measure",

@@ -42,6 +42,25 @@ def test_a_request_without_an_end_is_in_flight_until_the_last_known_moment() -> 
 
 def test_the_plateau_ends_when_the_first_worker_has_sent_all() -> None:
     sent = [(0, 0), (1, 1), (10, 0), (11, 1), (20, 0)]
-    table = point([request(i, sent=at, end=at + 10, worker=w) for i, (at, w) in enumerate(sent)])
+    table = point([request(i, sent=at, end=at + 10, worker=w) for i, (at, w) in enumerate(sent)], workers=2)
     assert plateau(table, 2) == Window(1e6, 11e6)
     assert plateau(table, 5) is None
+
+
+def test_the_plateau_starts_when_the_last_worker_has_sent_its_share() -> None:
+    """Worker 0 holds two of three permits and is in its second round when worker 1 sends its first request."""
+    sent = [(0, 0), (1, 0), (7, 1), (5, 0), (6, 0), (12, 1), (20, 0)]
+    table = point([request(i, sent=at, end=at + 5, worker=w) for i, (at, w) in enumerate(sent)], workers=2)
+    assert plateau(table, 3) == Window(7e6, 12e6)
+    alone = point([request(i, sent=at, end=at + 5) for i, (at, _) in enumerate(sent)])
+    assert plateau(alone, 3) == Window(5e6, 20e6)
+
+
+def test_there_is_no_plateau_while_a_worker_is_missing() -> None:
+    table = point([request(i, sent=i, end=i + 5) for i in range(9)], workers=2)
+    assert plateau(table, 2) is None
+
+
+def test_more_workers_than_permits_have_no_part_in_the_plateau() -> None:
+    table = point([request(i, sent=i, end=i + 1) for i in range(4)], workers=3)
+    assert plateau(table, 1) == Window(0, 3e6)

@@ -1,10 +1,14 @@
 """Each condition once held and once broken; a run is what its worst condition says."""
 
+from dataclasses import replace
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 from run_builder import Chunk, point, request, run, steady_requests
 
+from inferometer.metrics.generator import late_ms
 from inferometer.metrics.summary import summarize, summarize_point
 from inferometer.metrics.verdict import Condition, decide, worst
 from inferometer.record.types import ClientHealth, RequestRecord
@@ -30,7 +34,8 @@ def changed(position: int, **fields: Any) -> tuple[list[RequestRecord], list[Chu
 
 
 def health(**fields: Any) -> list[ClientHealth]:
-    return [ClientHealth(**({"receive_clock": "kernel", "cpu_s": 0.1, "wall_s": 1.0} | fields))]
+    sound = {"receive_clock": "kernel", "cpu_s": 0.1, "wall_s": 1.0, "run_queue_wait_s": 0.0}
+    return [ClientHealth(**(sound | fields))]
 
 
 def test_a_faultless_run_is_valid_and_lists_what_was_not_looked_at() -> None:
@@ -111,6 +116,13 @@ def test_permits_that_come_free_together_are_a_burst_too() -> None:
         assert judged(rounds, [], load={"max_concurrency": 64})["send lag"].ok is ok
 
 
+def test_workers_write_a_burst_at_the_same_time_and_are_allowed_for_their_own_part_of_it() -> None:
+    burst = [request(i, planned=0, sent=0.15 * (i // 2), end=500, worker=i % 2) for i in range(1000)]
+    assert late_ms(point(burst, workers=2)).max() == pytest.approx(0.15 * 499 - 0.1 * 499)
+    of_one = [msgspec.structs.replace(each, worker=0) for each in burst]
+    assert late_ms(point(of_one)).max() == 0.0, "one worker has 0.1 ms for each of 999 others"
+
+
 def test_one_very_late_send_is_a_warning() -> None:
     conditions = judged(*changed(7, planned_ns=700_000_000 - 25_000_000))
     assert (conditions["send lag"].ok, conditions["latest send"].ok) == (True, False)
@@ -130,7 +142,12 @@ def test_the_rate_has_to_be_achieved_within_one_percent() -> None:
     assert broken.ok is False
     assert broken.measured == pytest.approx(100 / 1.02)
     assert broken.limit == pytest.approx(100)
+    assert broken.next_step.startswith("2.0 % less than the schedule, the last send 200 ms behind: spread")
     assert "limit of 4" in open_loop(1000, 1.02, max_concurrency=4)["achieved rate"].next_step
+    unsent = [request(i, planned=10.0 * i, sent=10.0 * i if i % 2 == 0 else None) for i in range(101)]
+    missed = judged(unsent, [], load={"request_rate": 100.0, "max_concurrency": None})["achieved rate"]
+    assert missed.ok is False
+    assert missed.next_step.startswith("50.0 % less than the schedule, 50 never sent: spread")
     assert open_loop(5, 1.04)["achieved rate"].ok is True, "1.6 ms over five requests is no wrong rate"
     assert open_loop(1, 1.0)["achieved rate"].ok is None
     all_at_once = open_loop(50, 1.0, request_rate="inf")
@@ -161,12 +178,14 @@ def test_the_concurrency_has_to_be_held_on_the_plateau() -> None:
 def test_a_hard_condition_that_is_not_known_is_never_a_pass() -> None:
     requests, chunks = steady_requests(1000)
     summary = summarize_point(point(requests, chunks, health=[]), Measure(), FIXED)
-    assert summary.verdict.word == "WARN"
+    conditions = summary.verdict.conditions
     assert {c.name for c in summary.verdict.unknown if c.level == "hard"} == {
         "receive lag",
         "client CPU",
         "clock",
     }
+    assert decide(c for c in conditions if c.name != "workers").word == "WARN"
+    assert [c.name for c in summary.verdict.failed] == ["workers"], "and nobody reported"
 
 
 @pytest.mark.parametrize(
@@ -174,12 +193,55 @@ def test_a_hard_condition_that_is_not_known_is_never_a_pass() -> None:
     [
         ({"cpu_s": 0.86}, "client CPU", False),
         ({"clock_steps": 1}, "clock", False),
+        ({"clock_error_ns": 100_000}, "clock error", True),
+        ({"clock_error_ns": 100_001}, "clock error", False),
+        ({"run_queue_wait_s": 0.05}, "client host busy", True),
+        ({"run_queue_wait_s": 0.051}, "client host busy", False),
+        ({"run_queue_wait_s": None}, "client host busy", None),
         ({"receive_clock": "user", "loop_turn_max_s": 0.0009}, "receive lag", True),
         ({"receive_clock": "user", "loop_turn_max_s": 0.5}, "receive lag", None),
     ],
 )
 def test_the_client_has_to_be_fit(fields: dict[str, Any], name: str, ok: bool | None) -> None:
     assert judged(*steady_requests(30), health=health(**fields))[name].ok is ok
+
+
+def test_a_worker_that_did_not_report_makes_the_point_invalid() -> None:
+    requests, chunks = steady_requests(30)
+    lost = judged(requests, chunks, workers=2)["workers"]
+    assert (lost.level, lost.measured, lost.limit, lost.ok) == ("hard", 1, 2, False)
+    assert judged(requests, chunks, workers=2, health=health() + health(worker=1))["workers"].ok is True
+
+
+def test_the_worst_worker_counts() -> None:
+    both = [*health(cpu_s=0.2, run_queue_wait_s=0.08), *health(worker=1, cpu_s=0.9, clock_error_ns=200_000)]
+    conditions = judged(*steady_requests(30), workers=2, health=both)
+    assert conditions["client CPU"].measured == 0.9
+    assert conditions["client host busy"].measured == 0.08
+    assert conditions["clock error"].measured == pytest.approx(0.2)
+
+
+def test_chunk_times_of_late_reads_are_held_against_the_client() -> None:
+    """3,000 chunks: ten that are blurred are the limit, as no percentile shown has fewer beyond it."""
+    for chunks_of_one, blur_ns, ok in ((10, 500_001, True), (11, 500_001, False), (400, 500_000, True)):
+        requests, chunks = changed(5, blurred_chunks=chunks_of_one, blur_max_ns=blur_ns)
+        known = judged(requests, chunks)["chunk times"]
+        assert (known.level, known.ok) == ("hard", ok)
+    requests, chunks = changed(5, blurred_chunks=11, blur_max_ns=51_200_000)
+    assert judged(requests, chunks)["chunk times"].measured == pytest.approx(11 / 3000)
+    assert "held up for up to 51.2 ms" in judged(requests, chunks)["chunk times"].next_step
+    assert "chunk times" not in judged(requests, chunks, health=health(receive_clock="user"))
+    assert "clock error" not in judged(requests, chunks, health=health(receive_clock="user"))
+
+
+def test_a_run_of_a_version_that_did_not_look_for_blur_is_not_judged_by_it() -> None:
+    table = point(*steady_requests(30))
+    columns = dict(table.requests) | {
+        "blurred_chunks": np.full(30, np.nan),
+        "blur_max_ns": np.full(30, np.nan),
+    }
+    summary = summarize_point(replace(table, requests=columns), Measure(), FIXED)
+    assert "chunk times" not in {condition.name for condition in summary.verdict.conditions}
 
 
 def test_read_lag_without_kernel_times_is_judged_when_it_is_known() -> None:

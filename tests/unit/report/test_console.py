@@ -45,7 +45,7 @@ def test_a_valid_run_reads_well() -> None:
     for table, length in zip(tables, (128, 2048), strict=True):
         table.point.load["output_len"] = length
     text = render_run(summarize(run(*tables, spec=FIXED)))
-    assert text.splitlines()[:12] == [
+    assert text.splitlines()[:15] == [
         "VALID: no request failed of 2,000",
         "  not known: steady window (not checked: numbers cover the whole load point, ramp-up and drain",
         "    included)",
@@ -55,7 +55,10 @@ def test_a_valid_run_reads_well() -> None:
         "  concurrency 1, out 128   10.00      30.00    30.00 / 30.00    30.00 / 30.00       0",
         "  concurrency 1, out 2048  10.00      30.00    30.00 / 30.00    30.00 / 30.00       0",
         "",
-        "Client: 1 worker, busiest 10.0 % of a core, kernel receive times, send lag p99 0 ms",
+        "Client: 1 worker, kernel receive times, clock error 0.3 us, at concurrency 1, out 128",
+        "  worker  CPU %  wait %     send lag ms  receive lag ms  turn ms     backlog  switch/s  RSS",
+        "  0        10.0     0.0  0.00/0.00/0.00           -/-/-      -/-  0.0M 0.00s         -    -",
+        "  lags p50/p99/max, turn p99/max; M = MiB; - not known",
         "",
         "As vllm bench serve counts it, concurrency 1, out 2048",
     ]

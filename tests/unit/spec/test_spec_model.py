@@ -68,6 +68,17 @@ def test_rates_that_are_none(written):
         Load(request_rate=written)
 
 
+@pytest.mark.parametrize(("written", "workers"), [("auto", "auto"), (" AUTO ", "auto"), ("4", 4), (4, 4)])
+def test_workers(written, workers):
+    assert Load(workers=written).workers == workers
+
+
+@pytest.mark.parametrize("written", [0, "-1", "2.5", 2.5, True, "many", "", None])
+def test_workers_that_are_none(written):
+    with pytest.raises(ValidationError, match="from 1 on, or auto"):
+        Load(workers=written)
+
+
 @pytest.mark.parametrize(
     ("written", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("1.5h", 5400), ("250ms", 0.25)]
 )

@@ -1,6 +1,6 @@
 """How each API is spoken: builds the body, names the events of the stream."""
 
-from inferometer.client.dialects.dialect import BodyOptions, Delta, Dialect, Usage
+from inferometer.client.dialects.dialect import BodyOptions, Delta, Deltas, Dialect, Usage, understand
 from inferometer.registry import Registry
 
 DIALECTS = Registry(
@@ -12,4 +12,4 @@ DIALECTS = Registry(
     group="inferometer.dialects",
 )
 
-__all__ = ["DIALECTS", "BodyOptions", "Delta", "Dialect", "Usage"]
+__all__ = ["DIALECTS", "BodyOptions", "Delta", "Deltas", "Dialect", "Usage", "understand"]

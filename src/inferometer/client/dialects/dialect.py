@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -46,8 +47,26 @@ class Delta(NamedTuple):
     error: str | None = None
 
 
+class Deltas(NamedTuple):
+    """What some stream events in a row carried, in columns.
+
+    Attributes:
+        texts: text of each event.
+        kinds: ``ChunkKind`` of each event.
+        more: by place, the whole delta of each event that carried more than its kind and its text.
+    """
+
+    texts: list[str]
+    kinds: bytearray
+    more: dict[int, Delta]
+
+
 class Dialect(Protocol):
-    """How one API is spoken. Stateless."""
+    """How one API is spoken. Stateless.
+
+    A dialect may also have ``events(self, data: list[bytes]) -> Deltas``, which must say the same as ``event``
+    for each of these events, all without a type: it saves the cost of a call and a ``Delta`` per event.
+    """
 
     path: str
 
@@ -66,3 +85,18 @@ class Dialect(Protocol):
             ValueError: the body is not a reply of this API.
         """
         ...
+
+    def response_id(self, data: bytes) -> str | None:
+        """The server's own name for the answer, as an event or a whole reply gives it; None if it does not."""
+        ...
+
+
+def understand(dialect: Dialect, data: list[bytes], names: dict[int, bytes]) -> Deltas:
+    """What some stream events in a row carried; ``names`` are their types by place, where they have one."""
+    bulk: Callable[[list[bytes]], Deltas] | None = getattr(dialect, "events", None)
+    if bulk is not None and not names:
+        return bulk(data)
+    more = {place: dialect.event(event, names.get(place, b"")) for place, event in enumerate(data)}
+    return Deltas(
+        [delta.text for delta in more.values()], bytearray(delta.kind for delta in more.values()), more
+    )

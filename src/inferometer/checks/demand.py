@@ -1,0 +1,148 @@
+"""What a load point will ask of the generator, and how much of the envelope that is. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from inferometer.checks.envelope import DIMENSIONS, UNITS, Dimension, Envelope
+from inferometer.spec import LoadPoint, RunSpec, load_title
+
+ASSUMED_ITL_S = 0.02  # time per token of a server that nobody has measured yet
+ASSUMED_OUTPUT_TOKENS = 256  # where the data set alone knows how long answers are
+EVENTS_BESIDE_TOKENS = 3  # role, finish with usage, [DONE]
+WARN_SHARE = 0.8
+
+
+class Demand(NamedTuple):
+    """One load point in the terms of an envelope; None where a dimension cannot be known beforehand.
+
+    Attributes:
+        title: the load point, as people write it.
+        workers: processes that share it.
+        streams: most requests in flight.
+        events_per_s: SSE events a second.
+        requests_per_s: requests a second.
+        assumed: what was assumed for ``events_per_s``, in words; empty when nothing was.
+    """
+
+    title: str
+    workers: int
+    streams: float | None
+    events_per_s: float | None
+    requests_per_s: float | None
+    assumed: str
+
+    def figure(self, dimension: Dimension) -> float | None:
+        """The demand in one dimension."""
+        return {"events": self.events_per_s, "streams": self.streams, "requests": self.requests_per_s}[
+            dimension
+        ]
+
+
+class Need(NamedTuple):
+    """The dimension in which a demand comes closest to the envelope, or goes beyond it.
+
+    Attributes:
+        share: demand / limit.
+        scaled: the limit was measured with another number of workers, and scaled.
+    """
+
+    demand: Demand
+    dimension: Dimension
+    share: float
+    asked: float
+    limit: float
+    scaled: bool
+
+
+def demand(loads: Iterable[tuple[LoadPoint, int]], spec: RunSpec) -> list[Demand]:
+    """What each load point asks of the generator; each comes with the number of workers that share it.
+
+    Open loop: the rate, and for each request one event a token and three more. Closed loop, and all at once:
+    the streams, and for each of them one event per assumed time of a token. Answers that are not streamed are
+    one event each.
+    """
+    return [_of_point(point, workers, spec) for point, workers in loads]
+
+
+def _of_point(point: LoadPoint, workers: int, spec: RunSpec) -> Demand:
+    known = spec.sampling.max_tokens or point.output_len
+    tokens = known or ASSUMED_OUTPUT_TOKENS
+    length = "" if known else f"{ASSUMED_OUTPUT_TOKENS} tokens an answer"
+    pace = f"{ASSUMED_ITL_S * 1e3:g} ms per token"
+    title = load_title(point.to_dict())
+    rate = point.request_rate
+    if rate is not None and math.isfinite(rate):
+        events = tokens + EVENTS_BESIDE_TOKENS if spec.sampling.stream else 1
+        assumed = length if spec.sampling.stream else ""
+        return Demand(title, workers, point.max_concurrency, rate * events, rate, assumed)
+    streams = certain_streams(point)
+    if streams is None:
+        return Demand(title, workers, None, None, None, "")
+    if spec.sampling.stream:
+        return Demand(title, workers, streams, streams / ASSUMED_ITL_S, None, pace)
+    assumed = " and ".join(text for text in (pace, length) if text)
+    return Demand(title, workers, streams, streams / (tokens * ASSUMED_ITL_S), None, assumed)
+
+
+def certain_streams(point: LoadPoint) -> int | None:
+    """How many requests will be in flight together; None when the server's pace decides (a finite rate)."""
+    if point.request_rate is not None and math.isfinite(point.request_rate):
+        return None
+    bounds = [bound for bound in (point.max_concurrency, point.num_prompts) if bound is not None]
+    return min(bounds, default=None)
+
+
+def compare(envelope: Envelope, asked: Demand) -> Need | None:
+    """The dimension with the largest share of the envelope; None when none is known on both sides.
+
+    An envelope of another number of workers is scaled to the demand's, worker by worker.
+    """
+    found = None
+    for dimension in DIMENSIONS:
+        figure, limit = asked.figure(dimension), envelope.figure(dimension)
+        if figure is None or not limit:
+            continue
+        limit *= asked.workers / envelope.workers
+        need = Need(asked, dimension, figure / limit, figure, limit, asked.workers != envelope.workers)
+        if found is None or need.share > found.share:
+            found = need
+    return found
+
+
+def largest(envelope: Envelope, demands: Iterable[Demand]) -> Need | None:
+    """The load point that needs the largest share of the envelope; None when nothing can be compared."""
+    needs = (compare(envelope, asked) for asked in demands)
+    return max((need for need in needs if need is not None), key=lambda need: need.share, default=None)
+
+
+def describe_need(need: Need) -> str:
+    """``8 % of it: concurrency 512 makes 25,600 events/s at an assumed 20 ms per token, ...``."""
+    assumed = ""
+    if need.dimension == "events" and need.demand.assumed:
+        assumed = f" at an assumed {need.demand.assumed}"
+    unit = UNITS[need.dimension]
+    about = "about " if need.scaled else ""
+    workers = need.demand.workers
+    count = f"{workers} worker{'s' if workers != 1 else ''}"
+    return (
+        f"{about}{percent(need.share)} of it: {need.demand.title} makes {need.asked:,.0f} {unit}{assumed}, and "
+        f"{count} can carry {about}{need.limit:,.0f}"
+    )
+
+
+def warning(need: Need | None) -> str | None:
+    """What to tell before a run starts; None when the plan leaves room."""
+    if need is None or need.share <= WARN_SHARE:
+        return None
+    return (
+        f"this plan needs much of what the generator can carry on this machine, {describe_need(need)}; "
+        "give more --workers, lower the load, or measure from another machine"
+    )
+
+
+def percent(share: float) -> str:
+    """``8 %``, ``0.3 %``, ``140 %``."""
+    return f"{share * 100:.2g} %" if share < 0.1 else f"{share * 100:,.0f} %"

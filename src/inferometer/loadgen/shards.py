@@ -1,0 +1,85 @@
+"""How many workers a load point takes, and how the requests are handed out to them."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from inferometer.loadgen.messages import WireRequest
+from inferometer.spec import LoadPoint
+
+# What one worker carries with room to spare; its self-telemetry says when it does not.
+STREAMS_PER_WORKER = 1000
+RATE_PER_WORKER = 1000.0  # requests per second
+# A prompt may be 64 MB, so the number of requests alone would not bound what is in memory and in the pipes.
+BATCH_BYTES = 32 << 20
+
+
+def resolve_workers(asked: int | Literal["auto"], point: LoadPoint, cpus: int) -> int:
+    """How many workers share a load point.
+
+    ``auto`` is one for every 1,000 streams or 1,000 requests/s, whichever asks for more, and leaves one core to the
+    parent; a number is taken as given. In both cases a worker without a permit or without a request would do
+    nothing, so there are at most ``max_concurrency`` and at most ``num_prompts``.
+
+    Args:
+        asked: ``load.workers`` of the spec.
+        point: the load.
+        cpus: cores that this process may use.
+    """
+    wanted = asked if asked != "auto" else min(_needed(point), cpus - 1)
+    limits = [limit for limit in (point.max_concurrency, point.num_prompts) if limit is not None]
+    return max(1, min([wanted, *limits]))
+
+
+def _needed(point: LoadPoint) -> int:
+    rate = point.request_rate or 0.0
+    streams = point.max_concurrency or 0
+    if math.isinf(rate):  # all at once: every request is a stream of its own
+        rate, streams = 0.0, streams or point.num_prompts or 0
+    return max(math.ceil(streams / STREAMS_PER_WORKER), math.ceil(rate / RATE_PER_WORKER))
+
+
+class Dealer:
+    """Draws the requests of a load point in order and hands each to the worker that owns it.
+
+    Rows drawn on the way to what one worker needs wait for the others. That is little, because shares are equal by
+    design; in a closed loop whose workers differ in speed it grows with the difference.
+
+    Args:
+        requests: the encoded requests of the whole point, drawn as they are needed.
+        owner: the worker that sends request number i.
+        workers: how many there are.
+    """
+
+    def __init__(self, requests: Iterator[WireRequest], owner: Callable[[int], int], workers: int) -> None:
+        self._source = enumerate(requests)
+        self._owner = owner
+        self._waiting: list[deque[WireRequest]] = [deque() for _ in range(workers)]
+        self._ended = False
+
+    def batch(self, worker: int, count: int) -> tuple[list[WireRequest], bool]:
+        """The next requests of ``worker``, and whether there will be none after them.
+
+        At most ``count``, and none beyond 32 MiB of bodies but the one that reaches it.
+        """
+        waiting = self._waiting[worker]
+        batch: list[WireRequest] = []
+        size = 0
+        while len(batch) < count and size < BATCH_BYTES and (waiting or self._draw(worker)):
+            request = waiting.popleft()
+            batch.append(request)
+            size += len(request.body)
+        return batch, self._ended and not waiting
+
+    def _draw(self, worker: int) -> bool:
+        """Draw until there is a request for ``worker``; False when the source has none."""
+        for index, request in self._source:
+            owner = self._owner(index)
+            self._waiting[owner].append(request)
+            if owner == worker:
+                return True
+        self._ended = True
+        return False
