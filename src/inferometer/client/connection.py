@@ -194,9 +194,10 @@ class Connection:
         stamp_ns = kernel_stamp_ns(ancillary, offset_ns)
         if stamp_ns is None:
             return (read_ns, -1, data)
-        if stamp_ns > read_ns:
-            stamp_ns = read_ns  # after a step of the clock; a closed loop would wait for it
-        return (stamp_ns, read_ns - stamp_ns, data)
+        lag_ns = read_ns - stamp_ns
+        if lag_ns < 0:
+            return (read_ns, 0, data)  # after a step of the clock; a closed loop would wait for it
+        return (stamp_ns, lag_ns, data)
 
     def close(self) -> None:
         """Close the socket; the poller must have forgotten it."""

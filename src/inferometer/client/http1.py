@@ -68,13 +68,15 @@ class Framer:
 
     Attributes:
         head: the final (not 1xx) head once it has arrived.
+        chunked: whether a body with chunk framing is under way.
         extra: bytes after the end of the message; a connection with such bytes must not be used again.
     """
 
-    __slots__ = ("_body", "_mode", "_need", "_rest", "extra", "head")
+    __slots__ = ("_body", "_mode", "_need", "_rest", "chunked", "extra", "head")
 
     def __init__(self, body: bytearray) -> None:
         self.head: Head | None = None
+        self.chunked = False
         self.extra = 0
         self._body = body
         self._mode = _HEAD
@@ -97,13 +99,6 @@ class Framer:
         if mode == _CLOSE:
             self._body += data
         return False
-
-    def may_end_with(self, data: bytes) -> bool:
-        """Whether this read may complete the message; False is certain.
-
-        A chunked message ends with an empty line. Where the end is cut in two, its last piece is short.
-        """
-        return self._mode != _CHUNKED or data.endswith(b"\r\n\r\n") or len(data) < 8
 
     def end_of_input(self) -> bool:
         """The peer closed; True when that is how this message ends, False when it is cut short."""
@@ -137,6 +132,7 @@ class Framer:
             return self._finish(len(rest))
         if "chunked" in head.headers.get("transfer-encoding", "").lower():
             self._mode = _CHUNKED
+            self.chunked = True
             return self._walk(rest)
         length = head.headers.get("content-length")
         if length is None:

@@ -20,6 +20,7 @@ RESAMPLE_NS = 10_000_000
 STEP_NS = 1_000_000
 
 _timespec = struct.Struct("qq")
+_unpack_stamp, _STAMP_BYTES = _timespec.unpack, _timespec.size
 _SOL_SOCKET = socket.SOL_SOCKET
 
 
@@ -92,9 +93,7 @@ def enable_kernel_stamps(sock: socket.socket) -> bool:
 def kernel_stamp_ns(ancillary: Sequence[tuple[int, int, bytes]], offset_ns: int) -> int | None:
     """The receive time on the monotonic axis, from the ancillary data of one ``recvmsg``; None if absent."""
     for level, kind, data in ancillary:
-        if kind == SO_TIMESTAMPNS and level == _SOL_SOCKET and len(data) >= _timespec.size:
-            seconds: int
-            nanoseconds: int
-            seconds, nanoseconds = _timespec.unpack_from(data)
-            return seconds * 1_000_000_000 + nanoseconds - offset_ns
+        if kind == SO_TIMESTAMPNS and level == _SOL_SOCKET and len(data) >= _STAMP_BYTES:
+            seconds, nanoseconds = _unpack_stamp(data[:_STAMP_BYTES])
+            return int(seconds) * 1_000_000_000 + int(nanoseconds) - offset_ns
     return None

@@ -31,6 +31,7 @@ LOW_WATER_BYTES = 32 << 20  # but not while so much of them waits: a single prom
 # A closed loop on a server that is gone would fail some 20,000 times a second until its time is up.
 GONE_FAILURES = 1000
 GONE_NS = 5_000_000_000
+DECODE_NS = 200_000  # at most between two looks at the sockets
 BIG_BODY_BYTES = 1 << 16  # a larger body is not kept once it has been handed to the transport
 
 
@@ -99,10 +100,18 @@ class PointRun:
         return self._finish()
 
     def _decode(self, now_ns: int) -> None:
-        """Look after the sockets; a step of decoding when none had anything, or when one must not wait longer."""
-        if not self.reactor.poll(0) or self.backlog.overdue(now_ns):
-            self.backlog.step(now_ns)
-        while self.backlog.full:
+        """Look after the sockets, then decode: for a moment, as receive times come from the kernel.
+
+        Where they do not, only when no socket had anything, or when an answer must not wait longer.
+        """
+        ready = self.reactor.poll(0)
+        until_ns = 0
+        if self.reactor.kernel_stamps:
+            until_ns = min(now_ns + DECODE_NS, self._deadline())
+        elif ready and not self.backlog.overdue(now_ns):
+            return
+        self.backlog.step(now_ns)
+        while self.backlog and (self.backlog.full or self.clock.now_ns() < until_ns):
             self.backlog.step(now_ns)
 
     def more(self, requests: list[WireRequest], complete: bool) -> None:
