@@ -63,6 +63,7 @@ def drill(spec: RunSpec, observer: Observer | None = None, state: str = "complet
     """Carry out a run; nothing that its first load point has sent may be missing from the tables."""
     result = api.run(spec, observer)
     record = api.recover(result.path)
+    assert [log.read_text() for log in result.path.glob("*.log")] == []  # no traceback
     table = record.measured[0]
     index = table.number("index")
     assert len(np.unique(index)) == len(index) == table.point.dispatched
@@ -70,7 +71,6 @@ def drill(spec: RunSpec, observer: Observer | None = None, state: str = "complet
     assert not np.isnan(table.number("end_ns")).any()
     assert [health.worker for health in table.point.health] == list(range(table.point.workers))
     assert record.meta.state == state
-    assert list(result.path.glob("*.log")) == []  # no worker said anything: no traceback
     assert not (result.path / "journal").exists()
     return Drilled(result, record, table)
 
@@ -106,28 +106,42 @@ def server_tls(home: Path) -> tuple[ssl.SSLContext, str]:
     return context, str(ca_file)
 
 
-@contextlib.contextmanager
-def gone_after_the_probe(
-    then: Literal["refuse", "ignore"], tls: ssl.SSLContext | None = None, backlog: int = 1024
-) -> Iterator[str]:
-    """A server that names its model, and from that moment on refuses connections, or never accepts one.
+Gone = Literal["refuse", "ignore", "full"]
 
-    Of those that it ignores, the kernel completes about ``backlog``; the others stay half open.
+
+@contextlib.contextmanager
+def gone_after_the_probe(then: Gone, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """A server that names its model and is gone from that moment on.
+
+    Args:
+        then: ``refuse``: nobody listens. ``ignore``: the kernel completes TCP connections, and nobody reads them.
+            ``full``: nor does the kernel, for too many wait to be accepted.
+        tls: a context, to speak TLS with the probe.
     """
     scheme = "https" if tls else "http"
-    with socket.create_server(("127.0.0.1", 0), backlog=backlog) as listener, ThreadPoolExecutor() as pool:
-        answered = pool.submit(_answer_the_probe, listener, then == "refuse", tls)
+    with contextlib.ExitStack() as stack:
+        backlog = 0 if then == "full" else 1024
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=backlog))
+        pool = stack.enter_context(ThreadPoolExecutor())
+        answered = pool.submit(_answer_the_probe, listener, then, tls, stack)
         yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
         answered.result()
 
 
-def _answer_the_probe(listener: socket.socket, refuse: bool, tls: ssl.SSLContext | None) -> None:
+def _answer_the_probe(
+    listener: socket.socket, then: Gone, tls: ssl.SSLContext | None, stack: contextlib.ExitStack
+) -> None:
     connection, _ = listener.accept()
     if tls is not None:
         connection = tls.wrap_socket(connection, server_side=True)
     with connection:
         while not connection.recv(65536).endswith(b"\r\n\r\n"):
             continue
-        if refuse:
+        if then == "refuse":
             listener.close()
+        elif then == "full":
+            for _ in range(4):
+                filler = stack.enter_context(socket.socket())
+                filler.setblocking(False)
+                filler.connect_ex(listener.getsockname())
         connection.sendall(models("test").sends[0].data)

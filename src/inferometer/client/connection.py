@@ -45,6 +45,7 @@ class Connection:
         "exchange",
         "fd",
         "idle_since_ns",
+        "moved_ns",
         "ready",
         "sock",
         "stamped",
@@ -64,6 +65,7 @@ class Connection:
         self.used = False  # has carried an exchange
         self.started_ns = now_ns
         self.idle_since_ns = now_ns
+        self.moved_ns = 0  # when the peer last made room for more of a long request
         self._out = _NOTHING
         self.sock = socket.socket(address[0], socket.SOCK_STREAM)
         self._receive = self.sock.recvmsg_into

@@ -69,6 +69,7 @@ class Reactor:
         self._address = target.addresses[0]
         self._connections: dict[int, Connection] = {}
         self._idle: dict[int, Connection] = {}  # the last one used is used first
+        self._opening: dict[int, Connection] = {}  # for use later, not ready yet
         self.in_flight = 0  # exchanges sent and not finished
         self._buffers = (bytearray(READ_BUFFER_BYTES),)
         self._view = memoryview(self._buffers[0])
@@ -103,7 +104,11 @@ class Reactor:
                 return
             self._drop(connection)
         exchange.connect_start_ns = now_ns
-        self._connect(exchange)
+        if self._opening:  # a second connection would only take a second descriptor
+            _, connection = self._opening.popitem()
+            connection.exchange = exchange
+        else:
+            self._connect(exchange)
 
     def open_idle(self) -> None:
         """Begin to open one connection that will wait for use."""
@@ -210,6 +215,8 @@ class Reactor:
             self.kernel_stamps = connection.stamped
         connection.exchange = exchange
         self._connections[connection.fd] = connection
+        if exchange is None:
+            self._opening[connection.fd] = connection
         self._settle(connection, connection.connect())
 
     def _start(self, connection: Connection, exchange: Exchange) -> None:
@@ -246,6 +253,7 @@ class Reactor:
         if not connection.ready:
             self._advance(connection)
         elif mask == WRITE:
+            connection.moved_ns = self._woke_ns
             self._settle(connection, connection.flush())
         elif exchange is not None:
             self._read(connection, exchange)
@@ -311,8 +319,11 @@ class Reactor:
             self._end(exchange, exchange.at_ns[-1])
         elif exchange.reused and not exchange.at_ns:
             self._resend(connection, exchange)
-        elif ended.failure is None and not exchange.at_ns:
-            self._fail(connection, "connect_error", "the server closed the connection without an answer")
+        elif not exchange.at_ns:
+            text = (
+                "the server closed the connection without an answer" if ended.failure is None else ended.text
+            )
+            self._fail(connection, "connect_error", text)
         else:
             self._fail(connection, ended.failure or "truncated", ended.text)
 
@@ -332,6 +343,7 @@ class Reactor:
 
     def _make_idle(self, connection: Connection, now_ns: int) -> None:
         connection.idle_since_ns = now_ns
+        self._opening.pop(connection.fd, None)
         self._idle[connection.fd] = connection
         self.poller.watch(connection.fd, connection.mask)
 
@@ -354,6 +366,7 @@ class Reactor:
         if self._connections.pop(connection.fd, None) is None:
             return
         self._idle.pop(connection.fd, None)
+        self._opening.pop(connection.fd, None)
         self.poller.forget(connection.fd)
         connection.close()
 
@@ -381,5 +394,5 @@ class Reactor:
         elif exchange is not None and exchange.sent_ns is not None:
             if now_ns - exchange.sent_ns > total_ns:
                 self._fail(connection, "timeout", f"not finished within {limits.total_s:g} s (--timeout)")
-            elif now_ns - (exchange.heard_ns or now_ns) > read_ns:
+            elif now_ns - max(exchange.heard_ns or now_ns, connection.moved_ns) > read_ns:
                 self._fail(connection, "timeout", f"no byte for {limits.read_s:g} s (--read-timeout)")

@@ -105,14 +105,16 @@ class PointRun:
         Where they do not, only when no socket had anything, or when an answer must not wait longer.
         """
         ready = self.reactor.poll(0)
-        until_ns = 0
+        until_ns, late = 0, self.backlog.overdue(now_ns)
         if self.reactor.kernel_stamps:
             until_ns = min(now_ns + DECODE_NS, self._deadline())
-        elif ready and not self.backlog.overdue(now_ns):
+        elif ready and not late:
             return
-        self.backlog.step(now_ns)
-        while self.backlog and (self.backlog.full or self.clock.now_ns() < until_ns):
+        # Refused connections end in the turn that sent them, and hold no bytes that would make the backlog full.
+        least = SENDS_PER_TURN if late else 1
+        while self.backlog and (least > 0 or self.backlog.full or self.clock.now_ns() < until_ns):
             self.backlog.step(now_ns)
+            least -= 1
 
     def more(self, requests: list[WireRequest], complete: bool) -> None:
         """Take a further batch."""
