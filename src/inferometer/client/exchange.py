@@ -91,14 +91,17 @@ class Exchange:
             return self.pending[-1][0]
         return self.at_ns[-1] if self.at_ns else self.sent_ns
 
-    def take_apart(self) -> bool:
-        """Bring body and columns up to date; True when the message is complete.
+    def take_apart(self) -> int | None:
+        """Bring body and columns up to date.
+
+        Returns:
+            The receive time of the read that completed the message; None while it is not complete.
 
         Raises:
             ProtocolError: the bytes are not HTTP/1.x.
         """
         if not self.pending:
-            return False
+            return None
         at_ns, lag_ns, data = zip(*self.pending, strict=True)
         self.pending = []
         self.wire = b""  # the server has it, so it will not be sent again; a prompt may be large
@@ -106,12 +109,13 @@ class Exchange:
         self.lag_ns.extend(lag_ns)
         self.bytes_in += sum(map(len, data))
         feed, body, upto = self.framer.feed, self.body, self.upto.append
-        done = False
+        ended_ns: int | None = None
         try:
-            for part in data:
-                done = feed(part)
+            for number, part in enumerate(data):
+                if feed(part):
+                    ended_ns = at_ns[number]
                 upto(len(body))
         finally:
             while len(self.upto) < len(self.at_ns):
                 upto(len(body))
-        return done
+        return ended_ns

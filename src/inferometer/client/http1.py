@@ -98,6 +98,8 @@ class Framer:
             return self._feed_head(data)
         if mode == _CLOSE:
             self._body += data
+        else:
+            self.extra += len(data)  # after the end, which was told once
         return False
 
     def end_of_input(self) -> bool:

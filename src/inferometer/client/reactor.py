@@ -14,7 +14,7 @@ from ssl import SSLContext
 from inferometer.client.connection import TLS_ENDED, Connection, Ended
 from inferometer.client.exchange import Exchange
 from inferometer.client.http1 import ProtocolError
-from inferometer.client.poller import READ, WRITE, Poller, make_poller
+from inferometer.client.poller import MOST_EVENTS, READ, WRITE, Poller, make_poller
 from inferometer.client.stamps import ClockOffset
 from inferometer.client.target import Target
 from inferometer.client.tls import TlsStream, client_context
@@ -32,6 +32,7 @@ LATE_NS = 500_000
 # While answers are awaited no wait is longer: a process that was stopped in its sleep wakes far behind it, and
 # knows by that that it was late.
 HEARTBEAT_NS = 5_000_000
+USER_HEARTBEAT_NS = 1_000_000  # where our own reads are the receive times, and must be in time for that
 IDLE_WAIT_NS = 1_000_000_000
 CHECKED_PER_TURN = 128
 MOST_PENDING = 32  # reads of one answer that are taken apart together
@@ -80,6 +81,8 @@ class Reactor:
         )
         self._check_at_ns = clock.now_ns() + self._check_every_ns
         self._to_check: list[Connection] = []
+        self._heartbeat_ns = HEARTBEAT_NS
+        self._unseen: deque[int] = deque()  # since when each portion of a burst may have been there
         self._woke_ns = clock.now_ns()
 
     @property
@@ -106,7 +109,7 @@ class Reactor:
         exchange.connect_start_ns = now_ns
         if self._opening:  # a second connection would only take a second descriptor
             _, connection = self._opening.popitem()
-            connection.exchange = exchange
+            connection.exchange, connection.started_ns = exchange, now_ns
         else:
             self._connect(exchange)
 
@@ -140,7 +143,7 @@ class Reactor:
         asleep_ns = self.clock.now_ns()
         busy_ns = asleep_ns - self._woke_ns
         self.turns.turn(busy_ns)
-        most_ns = HEARTBEAT_NS if self.in_flight else IDLE_WAIT_NS
+        most_ns = self._heartbeat_ns if self.in_flight else IDLE_WAIT_NS
         if deadline_ns is None or deadline_ns > self._check_at_ns:
             deadline_ns = self._check_at_ns
         ready = self.poller.wait(deadline_ns, most_ns)
@@ -151,10 +154,28 @@ class Reactor:
         if overslept_ns > self.turns.late_max_ns:
             self.turns.late_max_ns = overslept_ns
         if ready:
-            self._handle(ready, max(busy_ns, overslept_ns))
+            self._handle(ready, now_ns - self._unseen_since_ns(len(ready), max(busy_ns, overslept_ns)))
+        elif self._unseen:
+            self._unseen.clear()
         if now_ns >= self._check_at_ns:
             self._check_timeouts(now_ns)
         return len(ready)
+
+    def _unseen_since_ns(self, ready: int, late_ns: int) -> int:
+        """Since when what this turn meets may have been there: portions of a burst come after one another.
+
+        Args:
+            ready: how many descriptors this turn was told of.
+            late_ns: how late this turn alone was at most.
+        """
+        unseen = self._unseen
+        unseen.append(self._woke_ns - late_ns)
+        if len(unseen) > len(self._connections) // MOST_EVENTS + 1:
+            unseen.popleft()  # by now each had its turn
+        since_ns = unseen[0]
+        if ready < MOST_EVENTS - 1:  # the timer may have taken a place
+            unseen.clear()
+        return since_ns
 
     def _linger(self, deadline_ns: int) -> None:
         left_ns = min(self._woke_ns + LINGER_NS, deadline_ns) - SLEEP_LATE_NS - self.clock.now_ns()
@@ -170,18 +191,19 @@ class Reactor:
             connection = get(fd)
             if connection is None:
                 self.woken.add(fd)
-            elif mask == READ and connection.ready and connection.exchange is not None:
-                exchange = connection.exchange
-                lag_ns = read(connection, exchange)
-                if lag_ns >= 0:
-                    met.append(exchange)
-                    if lag_ns > lag_max_ns:
-                        lag_max_ns = lag_ns
+                continue
+            exchange = connection.exchange
+            if exchange is None or mask != READ or not connection.ready:
+                lag_ns = self._tend(connection, mask)
             else:
-                self._tend(connection, mask)
+                lag_ns = read(connection, exchange)
+            if lag_ns >= 0 and exchange is not None:
+                met.append(exchange)
+                if lag_ns > lag_max_ns:
+                    lag_max_ns = lag_ns
         if lag_max_ns > self.turns.lag_max_ns:
             self.turns.lag_max_ns = lag_max_ns
-        late_ns = max(late_ns, lag_max_ns)
+        late_ns = max(late_ns, lag_max_ns, self.clock.now_ns() - self._woke_ns)
         if late_ns > LATE_NS:
             for exchange in met:
                 exchange.late[exchange.reads - 1] = late_ns
@@ -213,6 +235,7 @@ class Reactor:
             return
         if self.kernel_stamps is None:
             self.kernel_stamps = connection.stamped
+            self._heartbeat_ns = HEARTBEAT_NS if connection.stamped else USER_HEARTBEAT_NS
         connection.exchange = exchange
         self._connections[connection.fd] = connection
         if exchange is None:
@@ -247,8 +270,12 @@ class Reactor:
         else:
             self._drop(connection)
 
-    def _tend(self, connection: Connection, mask: int) -> None:
-        """Whatever is not plainly an answer that goes on: connecting, writing, hang-ups, idle connections."""
+    def _tend(self, connection: Connection, mask: int) -> int:
+        """Whatever is not plainly an answer that goes on: connecting, writing, hang-ups, idle connections.
+
+        Returns:
+            As ``_read``; -1 where nothing was read for an exchange.
+        """
         exchange = connection.exchange
         if not connection.ready:
             self._advance(connection)
@@ -256,9 +283,10 @@ class Reactor:
             connection.moved_ns = self._woke_ns
             self._settle(connection, connection.flush())
         elif exchange is not None:
-            self._read(connection, exchange)
+            return self._read(connection, exchange)
         elif connection.read(self._buffers, self._view, 0, self.clock.now_ns) is not None:
             self._drop(connection)  # the server closed, or spoke without being asked
+        return -1
 
     def _read(self, connection: Connection, exchange: Exchange) -> int:
         """One read; how long the bytes had waited for it, in ns, 0 where that is not known, -1 if none came."""
@@ -285,12 +313,12 @@ class Reactor:
     def _take_apart(self, connection: Connection, exchange: Exchange) -> None:
         """Look whether the message has ended, and with it the exchange."""
         try:
-            done = exchange.take_apart()
+            ended_ns = exchange.take_apart()
         except ProtocolError as error:
             self._fail(connection, "stream_error", str(error))
             return
-        if done:
-            self._complete(connection, exchange, exchange.at_ns[-1])
+        if ended_ns is not None:
+            self._complete(connection, exchange, ended_ns)
         elif connection.ended:
             self._peer_ended(connection, exchange, TLS_ENDED)
 
@@ -363,8 +391,9 @@ class Reactor:
         self.finished.append(exchange)
 
     def _drop(self, connection: Connection) -> None:
-        if self._connections.pop(connection.fd, None) is None:
-            return
+        if self._connections.get(connection.fd) is not connection:
+            return  # its number may be another's by now
+        del self._connections[connection.fd]
         self._idle.pop(connection.fd, None)
         self._opening.pop(connection.fd, None)
         self.poller.forget(connection.fd)
@@ -383,8 +412,8 @@ class Reactor:
     def _check(self, connection: Connection, now_ns: int) -> None:
         connect_ns, read_ns, total_ns = self._limits_ns
         limits = self.target.timeouts
-        if connection.fd not in self._connections:
-            return
+        if self._connections.get(connection.fd) is not connection:
+            return  # it has gone since it was listed
         if connection.exchange is not None and connection.exchange.pending:
             self._take_apart(connection, connection.exchange)
         exchange = connection.exchange
