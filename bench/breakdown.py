@@ -10,7 +10,7 @@ docs/performance.md. No tool changes the program that is looked at; they cost it
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import os
 import re
 import shutil
@@ -18,23 +18,23 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from inferometer.record.store import read_run
+from inferometer.errors import InferometerError
 from inferometer.record.types import ChunkKind
 from inferometer.testing.truth_server import start_truth_server
 from machine import describe_machine, machine_line
 from measured import run_measured
 from our_cases import CASES, Case
-from ours import Machine, this_machine
+from ours import Machine, RunFailedError, open_run, this_machine
 from slowed import workers
 from table import put
 
 LOOK_S = 6.0
 SETTLE_S = 3.0
+FASTEST_EVENTS_PER_S = 500_000  # a flood should not end before the last look
 TOP = 16
 RATE_HZ = 499
 WAITS = "EpollPoller.wait"
@@ -79,19 +79,40 @@ def times_s(pid: int) -> tuple[float, float]:
     return int(fields[11]) / TICKS, int(fields[12]) / TICKS
 
 
-def look(looks: Looks, py_spy: str | None, folder: Path) -> None:
-    """Look at the first worker that appears: undisturbed, then with each tool."""
+def look(looks: Looks, py_spy: str | None, folder: Path, over: threading.Event) -> None:
+    """Look at the first worker that appears, unless the run is ``over`` before: undisturbed, then with each tool."""
     while not (found := workers()):
-        time.sleep(0.05)
+        if over.wait(0.05):
+            return
     pid = found[0]
-    time.sleep(SETTLE_S)
-    before = times_s(pid)
-    time.sleep(LOOK_S)
-    after = times_s(pid)
+    try:
+        over.wait(SETTLE_S)
+        before = times_s(pid)
+        over.wait(LOOK_S)
+        after = times_s(pid)
+    except OSError:
+        looks.missing.append("the worker ended too soon for any look at it")
+        return
     looks.share = ((after[0] - before[0]) / LOOK_S, (after[1] - before[1]) / LOOK_S)
     looks.calls = ask_perf(pid, folder, looks.missing)
     seen = ask_py_spy(pid, py_spy, folder, looks.missing)
     looks.functions = without_idle(seen, sum(looks.share) * LOOK_S * RATE_HZ)
+
+
+def ask(tool: str, argv: list[str], pid: int, missing: list[str]) -> bool:
+    """Let a tool look at a process; False and a reason when it could not, or the process ended meanwhile."""
+    try:
+        done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=10 * LOOK_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        missing.append(f"{tool} failed: {error}")
+        return False
+    if not Path(f"/proc/{pid}").exists():
+        missing.append(f"the worker ended while {tool} looked: the load is too short")
+        return False
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip() or "it said nothing")[-200:]
+        missing.append(f"{tool} ended with status {done.returncode}: {said}")
+    return not done.returncode
 
 
 def ask_perf(pid: int, folder: Path, missing: list[str]) -> Counter[str]:
@@ -101,12 +122,14 @@ def ask_perf(pid: int, folder: Path, missing: list[str]) -> Counter[str]:
         missing.append("perf is not installed: no split by system call")
         return Counter()
     data = str(folder / "perf.data")
-    record = [perf, "record", "-q", "-e", "cpu-clock", "-F", str(RATE_HZ), "-g", "-p", str(pid), "-o", data]
-    done = subprocess.run([*record, "--", "sleep", str(LOOK_S)], check=False, capture_output=True, text=True)
+    record = [perf, "record", "-e", "cpu-clock", "-F", str(RATE_HZ), "-g", "-p", str(pid), "-o", data]
+    if not ask("perf", [*record, "--", "sleep", str(LOOK_S)], pid, missing):
+        return Counter()
     script = [perf, "script", "-i", data, "-F", "ip,sym,dso"]
-    text = subprocess.run(script, check=False, capture_output=True, text=True).stdout
-    if done.returncode or not text:
-        missing.append(f"perf record failed: {done.stderr.strip()[-200:]}")
+    done = subprocess.run(script, check=False, capture_output=True, text=True)
+    text = done.stdout
+    if not text.strip():
+        missing.append(f"perf took no samples: {done.stderr.strip()[-200:]}")
     return Counter(name_of_sample(chain) for chain in text.split("\n\n") if chain.strip())
 
 
@@ -129,9 +152,7 @@ def ask_py_spy(pid: int, py_spy: str | None, folder: Path, missing: list[str]) -
         return Counter()
     out = folder / "py-spy.txt"
     record = [py_spy, "record", "--nonblocking", "-r", str(RATE_HZ), "-d", str(round(LOOK_S)), "-p", str(pid)]
-    done = subprocess.run([*record, "-f", "raw", "-o", str(out)], check=False, capture_output=True, text=True)
-    if done.returncode or not out.exists():
-        missing.append(f"py-spy failed: {done.stderr.strip()[-200:]}")
+    if not ask("py-spy", [*record, "-f", "raw", "-o", str(out)], pid, missing):
         return Counter()
     return functions_of(out.read_text())
 
@@ -158,25 +179,40 @@ def without_idle(seen: Counter[str], busy: float) -> Counter[str]:
 
 def run(case: Case, machine: Machine, py_spy: str | None) -> tuple[Looks, float, float]:
     """What was seen, CPU per event in us, and events per second."""
-    looks = Looks()
-    thread = threading.Thread(target=look, args=(looks, py_spy, machine.folder), daemon=True)
+    looks, over = Looks(), threading.Event()
+    thread = threading.Thread(target=look, args=(looks, py_spy, machine.folder, over), daemon=True)
     with start_truth_server(machine.settings(case), machine.server) as server:
         thread.start()
         used = run_measured(machine.command(case, server.url, machine.folder / "runs"), machine.client)
-        thread.join(30)
-    record = read_run(Path(json.loads(used.stdout.strip().splitlines()[-1])["run"]))
-    table = record.measured[0]
+        over.set()
+        thread.join()
+    table = open_run(used).measured[0]
     events = int((table.chunks["kind"] == ChunkKind.CONTENT).sum())
-    health = table.point.health[0]
-    return looks, health.cpu_s / events * 1e6, events / health.wall_s
+    if not events:
+        raise RunFailedError(f"exit status {used.code}: no content arrived")
+    health = table.point.health
+    return looks, sum(h.cpu_s for h in health) / events * 1e6, events / max(h.wall_s for h in health)
+
+
+def long_enough(case: Case) -> Case:
+    """The same load for as long as all looks take."""
+    seconds = SETTLE_S + 3 * LOOK_S + 4
+    if case.flood:
+        requests = math.ceil(seconds * FASTEST_EVENTS_PER_S / case.tokens)
+    elif case.streams is None:
+        requests = math.ceil(seconds * (case.rate or 0))
+    else:
+        requests = case.streams * (2 + round(seconds / case.ideal_s))
+    return replace(case, requests=max(case.requests, requests))
 
 
 def markdown(case: Case, looks: Looks, us_per_event: float, events_per_s: float) -> str:
     """The tables: each share of the samples as a share of the CPU per event."""
     busy = sum(looks.share)
+    in_user_space = looks.share[0] / max(busy, 1e-9)
     lines = [
-        f"{case.title}: {events_per_s:,.0f} events/s, worker {us_per_event:.1f} us of CPU per event; "
-        f"while looked at {busy:.0%} of a core, {looks.share[0] / max(busy, 1e-9):.0%} of it in user space.",
+        f"{case.title}: {events_per_s:,.0f} events/s, workers {us_per_event:.1f} us of CPU per event; "
+        f"the first of them, while looked at, {busy:.0%} of a core, {in_user_space:.0%} of it in user space.",
         "",
     ]
     tables = (
@@ -207,12 +243,12 @@ def main() -> int:
     )
     parser.add_argument("--no-page", action="store_true", help="print only")
     options = parser.parse_args()
-    case = next(case for case in CASES if case.name == options.case)
-    if not case.flood:  # long enough for every look
-        rounds = 2 + round((SETTLE_S + 3 * LOOK_S + 4) / case.ideal_s)
-        case = replace(case, requests=max(case.requests, (case.streams or 0) * rounds))
+    case = long_enough(next(case for case in CASES if case.name == options.case))
     with tempfile.TemporaryDirectory() as folder:
-        text = markdown(case, *run(case, this_machine(Path(folder)), options.py_spy))
+        try:
+            text = markdown(case, *run(case, this_machine(Path(folder)), options.py_spy))
+        except (RunFailedError, InferometerError) as error:
+            raise SystemExit(f"{case.name}: {error}") from error
     print(text)
     if not options.no_page:
         put("profile", text)

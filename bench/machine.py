@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
+import subprocess
 from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
 
 
 def describe_machine() -> dict[str, str | int]:
@@ -22,6 +26,30 @@ def describe_machine() -> dict[str, str | int]:
 def machine_line(machine: dict[str, str | int]) -> str:
     """The same as a sentence."""
     return "{processor}, {cores} cores, Linux {kernel}, Python {python}".format(**machine)
+
+
+def describe_code() -> dict[str, str]:
+    """What of ours is measured: the commit, for people, and a digest of the sources, which tells two apart."""
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        digest.update(path.read_bytes())
+    return {"revision": _revision(), "sources": digest.hexdigest()[:16]}
+
+
+def _revision() -> str:
+    try:
+        head, changes = (
+            subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+            for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "--", "src"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"  # an unpacked archive
+    return head.strip() + (" and changes" if changes.strip() else "")
+
+
+def code_line(code: dict[str, str]) -> str:
+    """The same as words."""
+    return f"commit {code.get('revision', 'unknown')}"
 
 
 def busy_s(pid: int | None = None) -> float:

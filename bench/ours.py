@@ -116,7 +116,7 @@ def measure(case: Case, machine: Machine, empty: Empty) -> dict[str, Any]:
     """One repetition of a case.
 
     Raises:
-        RunFailedError: no run folder came of it.
+        RunFailedError: no run folder came of it, or no answer in it.
     """
     with start_truth_server(machine.settings(case), machine.server) as server:
         busy_before_s, start_s = busy_s(), time.monotonic()
@@ -139,6 +139,8 @@ def measure(case: Case, machine: Machine, empty: Empty) -> dict[str, Any]:
     within = (
         result.get("error_p99_us", np.inf) <= BOUND_P99_US
         and result.get("error_p999_us", np.inf) <= BOUND_P999_US
+        and not result["requests_not_ok"]
+        and not result["unmatched_chunks"]
     )
     result["within_bounds"] = float(within)
     result["honest"] = float(within or result["verdict"] == "INVALID")
@@ -150,12 +152,18 @@ def _run(case: Case, machine: Machine, server: TruthServer) -> tuple[Measured, R
     try:
         with slowing(case.slowed, machine.client):
             used = run_measured(machine.command(case, server.url, out), machine.cores(case), timeout_s=600)
-        return used, _open(used)
+        return used, open_run(used)
     finally:
         shutil.rmtree(out)
 
 
-def _open(used: Measured) -> RunRecord:
+def open_run(used: Measured) -> RunRecord:
+    """The run that a command line of ``Machine.command`` left.
+
+    Raises:
+        RunFailedError: it left none; with its own words.
+        RunFolderError: what it left cannot be read.
+    """
     lines = used.stdout.strip().splitlines()
     try:
         return read_run(Path(json.loads(lines[-1])["run"]))
@@ -168,6 +176,8 @@ def _costs(used: Measured, record: RunRecord, empty: Empty) -> Numbers:
     table = record.measured[0]
     events = int((table.chunks["kind"] == ChunkKind.CONTENT).sum())
     requests = len(table.number("index"))
+    if not events:
+        raise RunFailedError(f"exit status {used.code}: no content in {requests} requests")
     health = table.point.health
     worker_s = sum(h.cpu_s for h in health)
     after_imports_s = used.cpu_s - empty.imports_cpu_s

@@ -3,7 +3,8 @@
     python bench/soak.py [--minutes 30] [--streams 64]
 
 A closed loop at a moderate rate. Fails (status 1) when the worker's memory grows by more than 4 MiB over the second
-half, when the error of the chunk times in the last tenth is over the bounds, or when the run is INVALID.
+half, when the error of the chunk times in the last tenth is over the bounds, or when the run is INVALID or has no
+verdict.
 """
 
 from __future__ import annotations
@@ -108,7 +109,9 @@ def judge(found: dict[str, Any]) -> list[str]:
         wrong.append(f"memory grew by {found['growth_mib']:.1f} MiB over the second half")
     if found["last_tenth_p99_us"] > BOUND_P99_US or found["last_tenth_p999_us"] > BOUND_P999_US:
         wrong.append("the error of chunk times at the end is over the bounds")
-    if found["verdict"] == "INVALID":
+    if found["verdict"] is None:
+        wrong.append("the run has no verdict")
+    elif found["verdict"] == "INVALID":
         wrong.append(f"the run is INVALID: {found['failed_conditions']}")
     return wrong
 

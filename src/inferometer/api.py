@@ -13,7 +13,7 @@ from inferometer.checks import calibration as calibrating
 from inferometer.checks.calibration import Calibration, CalibrationObserver, Surroundings
 from inferometer.checks.demand import Need, demand, largest, warning
 from inferometer.checks.envelope import Envelope, cache_dir, load_envelope, save_envelope
-from inferometer.checks.limits import PortWatch, check_limits, system_limits
+from inferometer.checks.limits import PortWatch, check_limits, limit_doubts, system_limits
 from inferometer.checks.machine import Finding, look, this_machine
 from inferometer.client.dialects import DIALECTS
 from inferometer.client.probe import choose_model, find_server
@@ -102,13 +102,23 @@ def run(spec: RunSpec, observer: Observer | None = None, stop: StopSignal | None
     observer = observer or NullObserver()
     for text in plan.notes:
         observer.on_notice(text)
-    folder = execute(plan, PortWatch(observer, plan.points, system_limits()), stop)
+    watch = PortWatch(observer, plan.points, system_limits())
+    folder = execute(plan, watch, stop)
+    _add_notes(folder, watch.warned)
     try:
         summary = report(folder)
     except InferometerError as error:
         error.run_folder = str(folder)
         raise
     return RunResult(folder, summary, _exit_code(summary, stop))
+
+
+def _add_notes(folder: Path, notes: Sequence[str]) -> None:
+    """Keep in ``run.json`` what was told during the run."""
+    if notes:
+        meta = read_meta(folder)
+        meta.notes.extend(notes)
+        write_meta(folder, meta)
 
 
 def demo(
@@ -148,7 +158,8 @@ def prepare(spec: RunSpec, stop: StopSignal | None = None) -> RunPlan:
     """
     stop = stop or StopSignal()
     points = load_points(spec)
-    check_limits(_shared(points, spec), system_limits())
+    shared, limits = _shared(points, spec), system_limits()
+    check_limits(shared, limits)
     warmup = warmup_point(spec, points[0])
     parse_slos(spec.measure.slo)
     DIALECTS.get(spec.endpoint.backend)
@@ -162,7 +173,8 @@ def prepare(spec: RunSpec, stop: StopSignal | None = None) -> RunPlan:
     target, server = find_server(_target(spec.endpoint), MonotonicClock(), lambda: stop.level > 0)
     model = choose_model(spec.endpoint.model, server, target)
     excess = warning(_need(spec, points, load_envelope(cache_dir(os.environ), this_machine()).envelope))
-    notes = () if excess is None else (excess,)
+    doubts = [f"{doubt.message}; {doubt.next_step}" for doubt in limit_doubts(shared, limits)]
+    notes = (*doubts, *([] if excess is None else [excess]))
     everything = (warmup, *points) if warmup else points
     return RunPlan(spec, target, server, model, everything, tokenizer, feed, notes=notes)
 
@@ -182,7 +194,7 @@ class CheckReport:
     """What can be said before a run.
 
     Attributes:
-        findings: settings of this machine.
+        findings: settings of this machine, and where a plan may meet them.
         envelope: what the generator was found to carry here; None when that was never measured.
         hint: why there is no envelope, and what to do; empty when there is one.
         need: what the plan takes of the envelope; None without a plan or without an envelope.
@@ -207,14 +219,17 @@ def check(plan: RunSpec | None = None) -> CheckReport:
     """
     stored = load_envelope(cache_dir(os.environ), this_machine())
     need, refused = None, None
+    findings = look()
     if plan is not None:
         points = load_points(plan)
+        shared, limits = _shared(points, plan), system_limits()
         need = _need(plan, points, stored.envelope)
+        findings += [Finding("plan", False, *doubt) for doubt in limit_doubts(shared, limits)]
         try:
-            check_limits(_shared(points, plan), system_limits())
+            check_limits(shared, limits)
         except UsageError as error:
             refused = error
-    return CheckReport(look(), stored.envelope, stored.hint, need, refused)
+    return CheckReport(findings, stored.envelope, stored.hint, need, refused)
 
 
 def calibrate(
@@ -224,7 +239,8 @@ def calibrate(
 
     Args:
         observer: told of each load that is tried.
-        workers: processes that carry the load; None = one per core that the parent can spare.
+        workers: processes that carry the load; None = one, for what one carries can be scaled to more, but more of
+            them leave the truth server too few cores to find their limit.
         keep: directory to keep the run folders in.
 
     Raises:
@@ -238,7 +254,7 @@ def calibrate(
         utc_now=utc_now,
         measure=lambda spec, watcher: execute(prepare(spec), watcher, StopSignal()),
     )
-    return calibrating.calibrate(around, workers or max(1, usable_cores() - 1), observer, keep)
+    return calibrating.calibrate(around, workers or 1, observer, keep)
 
 
 def store_envelope(envelope: Envelope) -> Path:

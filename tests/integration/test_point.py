@@ -22,7 +22,7 @@ from inferometer.loadgen.messages import FromWorker, Need, Ready, Setup, StartPo
 from inferometer.loadgen.plan import point_record
 from inferometer.loadgen.point import PointRun
 from inferometer.loadgen.progress import Progress
-from inferometer.record.journal import JournalWriter, RequestFrame, read_journal
+from inferometer.record.journal import JournalWriter, StoredRequest, read_journal
 from inferometer.record.types import PointRecord, RequestRecord
 from inferometer.schedule import make_schedule
 from inferometer.spec import LoadPoint
@@ -86,7 +86,7 @@ class Bench:
         run.go(self.reactor.clock.now_ns() + 20_000_000)
 
     def records(self) -> list[RequestRecord]:
-        return [frame.record for frame in read_journal(self.path) if isinstance(frame, RequestFrame)]
+        return [frame.record for frame in read_journal(self.path) if isinstance(frame, StoredRequest)]
 
     def close(self) -> None:
         self.reactor.close()

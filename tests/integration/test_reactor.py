@@ -19,7 +19,7 @@ import trustme
 
 from inferometer.client.exchange import Exchange
 from inferometer.client.poller import EpollPoller, Poller, SelectorPoller
-from inferometer.client.reactor import Reactor
+from inferometer.client.reactor import NEVER_KEPT, Reactor
 from inferometer.client.target import Target, Timeouts, resolve
 from inferometer.clock import MonotonicClock
 from inferometer.errors import UsageError
@@ -95,6 +95,18 @@ def test_a_server_that_closes_what_it_promised_to_keep_costs_no_request(make: Ca
     assert [e.failure for e in reactor.finished] == [None] * 20
     assert len(server.served) == 20
     assert reactor.resent <= 1  # found out once, then each request opens its own connection
+
+
+def test_a_server_that_closes_after_each_answer_does_not_keep_connections() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+    with FaultServer(lambda _: Script([Send(0.0, answer)], close=True)) as server:
+        reactor = open_reactor(server)
+        for index in range(NEVER_KEPT):
+            assert reactor.keep_alive
+            reactor.send(exchange(reactor.target, index))
+            finish(reactor, index + 1)
+        assert not reactor.keep_alive
+        reactor.close()
 
 
 def test_a_fresh_connection_that_is_closed_without_an_answer_is_a_failure() -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -228,6 +229,72 @@ def test_it_ends_with_its_standard_input_and_leaves_its_log(end: str, tmp_path: 
         assert process.wait(LIMIT_S) == 0
     (record,) = decode_log((tmp_path / "truth-0.msgpack").read_bytes())
     assert len(record.sent) == 2 * 8
+
+
+def test_each_process_leaves_its_log_when_standard_input_ends(tmp_path: Path) -> None:
+    program = own_program(
+        "inferometer.testing.truth_server",
+        "--flood",
+        "--ttft-ms",
+        "0",
+        "--processes",
+        "2",
+        "--log",
+        str(tmp_path),
+    )
+    tokens = 300_000  # so that the second process still writes when the first one ends it
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        second = urlsplit(lines[2].split()[2])
+        with contextlib.closing(http.client.HTTPConnection(second.netloc)) as connection:
+            assert ask(connection, tokens).endswith(b"[DONE]\n\n")
+        process.stdin.close()
+        assert process.wait(LIMIT_S) == 0
+    logs = [decode_log((tmp_path / f"truth-{n}.msgpack").read_bytes()) for n in (0, 1)]
+    assert [[len(record.sent) // 8 for record in log] for log in logs] == [[], [tokens]]
+
+
+def test_it_serves_without_a_standard_input() -> None:
+    program = own_program("inferometer.testing.truth_server", "--ttft-ms", "1", "--itl-ms", "1")
+    command = ["sh", "-c", 'exec "$@" <&-', "sh", *program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().removeprefix("listening ").strip()
+        try:
+            for tokens in (2, 3):
+                with contextlib.closing(http.client.HTTPConnection(urlsplit(url).netloc)) as connection:
+                    assert contents(ask(connection, tokens)) == tokens
+        finally:
+            process.terminate()
+        assert process.wait(LIMIT_S) == 0
+
+
+def test_a_whole_answer_is_due_when_its_last_token_is() -> None:
+    with start_truth_server(QUICK) as server:
+        with contextlib.closing(connect(server)) as connection:
+            body = ask(connection, 20, stream=False)
+        truth = server.log()[json.loads(body)["id"]]
+    assert truth.due_ns.tolist() == [truth.received_ns + 10_000_000 + 19 * 2_000_000]
+    assert truth.sent_ns[0] >= truth.due_ns[0]
+
+
+def test_a_client_that_resets_before_it_is_asked_for_the_body_ends_nothing() -> None:
+    with start_truth_server(QUICK) as server:
+        parts = urlsplit(server.url)
+        head = b"POST /v1/completions HTTP/1.1\r\ncontent-length: 99\r\nexpect: 100-continue\r\n\r\n"
+        (pid,) = server.pids
+        os.kill(pid, signal.SIGSTOP)  # so that head and reset are both there when it looks
+        try:
+            sock = socket.create_connection((str(parts.hostname), parts.port), timeout=LIMIT_S)
+            sock.sendall(head)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        with contextlib.closing(connect(server)) as connection:
+            assert contents(ask(connection, 2)) == 2
 
 
 def test_a_port_that_is_taken(capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,8 +20,8 @@ from commands import Command, check_message, folders, here, stored, successes
 from inferometer import api
 from inferometer.client.target import resolve
 from inferometer.errors import LoadgenError
+from inferometer.loadgen import crew, shards
 from inferometer.loadgen import process as processes
-from inferometer.loadgen import shards
 from inferometer.loadgen.messages import MoreRequests, Setup, WireRequest
 from inferometer.loadgen.process import WorkerProcess
 from inferometer.loadgen.progress import NullObserver, Progress
@@ -274,6 +276,70 @@ def test_a_worker_that_cannot_start_is_an_error_with_its_last_words(
         api.run(asked(url, tmp_path, max_concurrency=4, num_prompts=20, workers=2))
     (folder,) = folders(tmp_path)
     assert api.recover(folder).meta.state == "failed"
+
+
+def test_a_worker_that_the_system_does_not_grant_is_an_error_with_a_way_out(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+    real = subprocess.Popen
+
+    def popen(*args: Any, **how: Any) -> Any:
+        if started:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        started.append(real(*args, **how))
+        return started[0]
+
+    monkeypatch.setattr(processes.subprocess, "Popen", popen)
+    with pytest.raises(LoadgenError, match="worker 1 cannot be started: Resource temp") as caught:
+        api.run(asked(url, tmp_path, max_concurrency=4, num_prompts=20, workers=2))
+    assert caught.value.next_step == "lower --workers"
+    assert started[0].returncode is not None, "the first one was ended"
+    (folder,) = folders(tmp_path)
+    assert not list(folder.glob("*.log"))
+    assert api.recover(folder).meta.state == "failed"
+
+
+def test_a_worker_that_is_stuck_is_not_waited_for(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a limit this would never end: pytest-timeout is the only clock here."""
+    monkeypatch.setattr(crew, "STUCK_NS", 1_000_000_000)
+    stop = StopSignal()
+
+    def halt() -> None:
+        workers_of_this_process()[-1].send_signal(signal.SIGSTOP)
+        stop.request()
+        stop.request()
+
+    spec = asked(url, tmp_path, max_concurrency=(4, 5), num_prompts=5000, workers=2)
+    result = api.run(spec, Watching(halt, 20), stop)
+    assert result.summary.verdict.word == "INVALID"
+    record = api.recover(result.path)
+    (note,) = record.meta.notes
+    assert "worker 1 ended by signal SIGKILL, as it did not stop when asked to: it said nothing" in note
+    (table,) = record.measured
+    assert table.point.stop_reason == "lost"
+    assert [health.worker for health in table.point.health] == [0]
+    assert set(table.text("status")) <= {"ok", "cancelled"}
+    assert set(table.number("worker")) == {0, 1}, "what the stuck one had finished is kept"
+
+
+def test_a_worker_far_behind_the_other_ends_the_point_and_the_run_says_why(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one request may wait here, so the first worker that asks twice before the other is too far ahead."""
+    monkeypatch.setattr(shards, "WAITING_BYTES", 0)
+    monkeypatch.setattr(shards, "BATCH_BYTES", 1)
+    spec = asked(url, tmp_path, max_concurrency=4, duration_s=60.0, workers=2)
+    result = api.run(spec)
+    record = api.recover(result.path)
+    (note,) = record.meta.notes
+    assert "MiB of prompts waited for it" in note
+    (table,) = record.measured
+    assert table.point.stop_reason == "data"
+    assert table.point.dispatched == len(table.text("status"))
+    assert set(table.text("status")) == {"ok"}, "nothing that was sent is lost"
 
 
 def test_the_parent_does_not_wait_for_a_worker_that_does_not_read(

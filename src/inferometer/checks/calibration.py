@@ -136,25 +136,27 @@ def _try(
     observer: Observer,
 ) -> Trial:
     dimension, level = load
-    # Workers are pinned to the last cores where there are enough; the server keeps off them.
-    free = around.cores[: len(around.cores) - workers]
-    processes = max(1, min(_MOST_SERVERS, len(free) - 1))  # one core is the parent's
+    free, processes = server_share(around.cores, workers)
     with TruthProcess(pace(dimension, level), processes, free) as server:
         spec = spec_of(dimension, level, server.url, str(out), workers)
         try:
             folder = around.measure(spec, observer)
         except LoadgenError as error:
-            return Trial(
-                dimension=dimension,
-                level=level,
-                figure=None,
-                outcome="broke",
-                why=error.message,
-                workers=workers,
-            )
+            return _failed(load, error.message, workers)
         truth = server.log()
-    (table,) = read_run(folder).measured
-    return judge(dimension, level, table, summarize_point(table, spec.measure, spec.sampling), truth)
+    run = read_run(folder)
+    (table,) = run.measured
+    summary = summarize_point(table, spec.measure, spec.sampling, run.telemetry)
+    return judge(dimension, level, table, summary, truth)
+
+
+def server_share(cores: Sequence[int], workers: int) -> tuple[Sequence[int], int]:
+    """The cores for the truth server, and how many processes it has there; no cores = any.
+
+    Workers are pinned to the last cores where there are enough; the server keeps off them.
+    """
+    free = cores[: max(0, len(cores) - workers)]
+    return free, max(1, min(_MOST_SERVERS, len(free)))
 
 
 def _failed(load: tuple[Dimension, float], why: str, workers: int) -> Trial:
@@ -169,16 +171,19 @@ def envelope_of(
     machine: Machine,
     measured_at: datetime,
 ) -> Envelope:
-    """The envelope that a list of trials makes: in each dimension what the highest level that held reached."""
+    """The envelope that a list of trials makes: in each dimension what the highest level that held reached.
+
+    It promises no more than was asked for: how often events come in the middle of a trial may be a bit above that.
+    """
     tops = {dimension: best(trials, dimension) for dimension in DIMENSIONS}
     held = [trial for trial in tops.values() if trial is not None]
-    figures = {dimension: trial.figure if trial else None for dimension, trial in tops.items()}
+    figures = {trial.dimension: min(trial.level, trial.figure) for trial in held if trial.figure is not None}
     events = tops["events"]
     return Envelope(
         workers=workers,
-        events_per_s=figures["events"],
-        streams=figures["streams"],
-        requests_per_s=figures["requests"],
+        events_per_s=figures.get("events"),
+        streams=figures.get("streams"),
+        requests_per_s=figures.get("requests"),
         at_least=list(at_least),
         error_p99_us=max((t.error_p99_us for t in held if t.error_p99_us is not None), default=None),
         receive_clock=held[0].receive_clock if held else None,

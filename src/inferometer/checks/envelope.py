@@ -49,7 +49,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         requests_per_s: open-loop requests a second with short answers; None = no level held.
         at_least: dimensions whose limit lies higher: the server, the machine or the time ended the sweep.
         error_p99_us: receive time of a chunk minus the time at which the server sent it, 99th percentile, the
-            largest of the three loads.
+            largest of the three loads; None when none of them had the chunks for it.
         receive_clock: where the receive times came from.
         cpu_us_per_event: CPU time of all workers per event at ``events_per_s``.
         measured_at_utc: ISO 8601.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from inferometer.checks.demand import certain_streams
+from inferometer.checks.demand import most_streams
 from inferometer.client.probe import WIDEN_PORTS
 from inferometer.loadgen.progress import Observer, Progress
 from inferometer.record.types import PointRecord
@@ -60,7 +60,7 @@ def parse_ports(text: str) -> tuple[int, int] | None:
 def check_limits(loads: Iterable[tuple[LoadPoint, int]], limits: SystemLimits) -> None:
     """Refuse a plan that would run out of file descriptors or source ports.
 
-    Only what is certain is refused: a finite rate has as many requests in flight as the server leaves there.
+    Only what is certain is refused, the streams of a closed loop; see ``limit_doubts``.
 
     Args:
         loads: the load points, each with the number of workers that share it.
@@ -69,13 +69,30 @@ def check_limits(loads: Iterable[tuple[LoadPoint, int]], limits: SystemLimits) -
     Raises:
         UsageError: names what is needed, what is allowed, and the command that changes it.
     """
-    problems = []
+    raise_problems(_problems([load for load in loads if load[0].closed], limits))
+
+
+def limit_doubts(loads: Iterable[tuple[LoadPoint, int]], limits: SystemLimits) -> list[Problem]:
+    """What may run out when all requests are sent at once: nobody knows how many are answered while others are sent.
+
+    Args:
+        loads: the load points, each with the number of workers that share it.
+        limits: what the system allows.
+    """
+    open_loops = [load for load in loads if not load[0].closed]
+    doubt = "requests will fail unless early answers free enough of them in time"
+    return [
+        Problem(f"{problem.message}; {doubt}", problem.next_step) for problem in _problems(open_loops, limits)
+    ]
+
+
+def _problems(loads: Iterable[tuple[LoadPoint, int]], limits: SystemLimits) -> Iterator[Problem]:
     for point, workers in loads:
-        streams = certain_streams(point)
+        streams = most_streams(point)
         if streams is not None:
             title = load_title(point.to_dict())
-            problems += [*_descriptors(title, streams, workers, limits), *_ports(title, streams, limits)]
-    raise_problems(problems)
+            yield from _descriptors(title, streams, workers, limits)
+            yield from _ports(title, streams, limits)
 
 
 def descriptors_needed(streams: int, workers: int) -> int:
@@ -153,11 +170,15 @@ class PortWatch:
         observer: who is told.
         points: the load points of the run.
         limits: what the system allows.
+
+    Attributes:
+        warned: what it told the observer by itself.
     """
 
     def __init__(self, observer: Observer, points: tuple[LoadPoint, ...], limits: SystemLimits) -> None:
         self._observer = observer
         self._warning = port_warning(points, limits)
+        self.warned: list[str] = []
 
     def on_notice(self, text: str) -> None:
         """Pass it on."""
@@ -172,4 +193,5 @@ class PortWatch:
         self._observer.on_point_end(point)
         if self._warning is not None and any(not health.keep_alive for health in point.health):
             self._observer.on_notice(self._warning)
+            self.warned.append(self._warning)
             self._warning = None

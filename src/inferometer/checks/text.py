@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inferometer.checks.demand import Need, describe_need
-from inferometer.checks.envelope import DIMENSIONS, UNITS, Dimension, Envelope
+from inferometer.checks.envelope import CALIBRATE, DIMENSIONS, UNITS, Dimension, Envelope
 from inferometer.checks.machine import Finding
 from inferometer.checks.trial import Trial
 
@@ -65,13 +65,16 @@ def details_text(envelope: Envelope) -> str:
 def need_text(need: Need | None) -> str:
     """``your plan needs 8 % of it: ...``."""
     if need is None:
-        return "your plan cannot be compared: how much load it makes is decided by the server"
-    return f"your plan needs {describe_need(need)}"
+        return (
+            "your plan cannot be compared: the envelope has no figure for such a load with so many workers; "
+            f"{CALIBRATE}"
+        )
+    return f"your plan {describe_need(need)}"
 
 
 def trial_lines(trials: Sequence[Trial]) -> list[str]:
     """The sweep as a table."""
-    head = ("asked", "reached", "off p50", "p99 us", "server late us", "CPU", "")
+    head = ("asked", "reached", "off p50 us", "p99 us", "server late us", "CPU", "")
     rows = [_row(trial) for trial in trials]
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head) - 1)]
     return ["  ".join([*_aligned(row, widths), row[-1]]).rstrip() for row in [head, *rows]]
@@ -80,7 +83,8 @@ def trial_lines(trials: Sequence[Trial]) -> list[str]:
 def trial_text(trial: Trial) -> str:
     """A trial in one line."""
     asked, reached, _, off, _, cpu, verdict = _row(trial)
-    return f"{asked}: reached {reached}, chunk times within {off} us (p99), CPU {cpu}, {verdict}"
+    within = "" if trial.error_p99_us is None else f"chunk times within {off} us (p99), "
+    return f"{asked}: reached {reached}, {within}CPU {cpu}, {verdict}"
 
 
 def level_text(dimension: Dimension, level: float) -> str:

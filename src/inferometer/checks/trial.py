@@ -14,6 +14,7 @@ from inferometer.checks.envelope import Dimension
 from inferometer.checks.sweep import Outcome
 from inferometer.metrics import generator
 from inferometer.metrics.concurrency import plateau_concurrency
+from inferometer.metrics.percentiles import highest_percentile, percentile, percentile_name
 from inferometer.metrics.summary import PointSummary
 from inferometer.metrics.verdict import Condition
 from inferometer.record.tables import PointTable
@@ -63,6 +64,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         outcome: whether the generator kept its gates.
         why: the gates that broke; empty when none did.
         error_p50_us: receive time of a chunk minus the time at which the server sent it.
+        error_p99_us: the same; None with too few chunks, of which the highest percentile that they carry is judged.
         server_late_p50_us: the server's own lateness.
         cpu_share: CPU of the busiest worker, share of a core.
         cpu_us_per_event: CPU time of all workers per event received.
@@ -168,9 +170,9 @@ def judge(
     was itself late makes a level that says nothing, unless the generator had used up its CPU.
     """
     times = timing(table, truth)
-    error, late = _percentile(times.error_us, 99), _percentile(times.server_late_us, 50)
+    late = _percentile(times.server_late_us, 50)
     share = generator.cpu_share(table)
-    broken = _broken(summary, error)
+    broken = _broken(summary, times.error_us)
     outcome: Outcome = "broke" if broken else "held"
     if late is not None and late > SERVER_LATE_US and not (share is not None and share > _CPU_BOUND):
         outcome, broken = "server", [f"half of what the server sent was late by {late:,.0f} us or more"]
@@ -185,7 +187,7 @@ def judge(
         outcome=outcome,
         why="; ".join(broken),
         error_p50_us=_percentile(times.error_us, 50),
-        error_p99_us=error,
+        error_p99_us=percentile(times.error_us, 99),
         server_late_p50_us=late,
         cpu_share=share,
         cpu_us_per_event=cpu_s / events * 1e6 if events else None,
@@ -194,16 +196,18 @@ def judge(
     )
 
 
-def _broken(summary: PointSummary, error_p99_us: float | None) -> list[str]:
+def _broken(summary: PointSummary, error_us: NDArray[np.float64]) -> list[str]:
     conditions = summary.verdict.conditions
     hard = [each for each in conditions if each.level == "hard"]
     broken = [_failure(condition) for condition in hard if condition.ok is False]
     broken += [f"{condition.name} is not known" for condition in hard if condition.ok is None]
     limit = ERROR_LIMIT_US if summary.client.receive_clock == "kernel" else ERROR_LIMIT_USER_US
-    if error_p99_us is None:
+    p = highest_percentile(len(error_us))
+    error = _percentile(error_us, p)
+    if error is None:
         broken.append("no answer could be found in the server's log")
-    elif error_p99_us > limit:
-        broken.append(f"chunk times off by {error_p99_us:,.0f} us at p99, limit {limit:,.0f}")
+    elif error > limit:
+        broken.append(f"chunk times off by {error:,.0f} us at {percentile_name(p)}, limit {limit:,.0f}")
     return broken
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _TEXT = """Shows the settings of this machine that limit a load generator, and how much load it was found to carry.
 Nothing is sent to a server but, with --calibrate, to one of our own on this machine."""
 _MORE = """With flags of run, such as --max-concurrency 512 --output-len 256, it also says how much of that the plan
-needs. --workers N is the number of processes that carry the load (auto = one per core that the parent can spare);
---json makes the last line of stdout a JSON object; --quiet shows no hints and no progress."""
+needs. --workers N is the number of processes that carry the load (auto = one with --calibrate); --json makes the last
+line of stdout a JSON object; --quiet shows no hints and no progress."""
 _PARTS_OF_A_PLAN = ("load.", "workload.", "sampling.")
 _NO_ADDRESS = Layer({"endpoint.url": "http://localhost"}, {"endpoint.url": "none is needed"})
 

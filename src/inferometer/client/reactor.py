@@ -27,6 +27,7 @@ READ_BUFFER_BYTES = 1 << 18
 IDLE_REUSE_NS = 4_000_000_000
 # A server that closes a connection sooner than this after an answer does not mean its keep-alive.
 BROKEN_KEEP_ALIVE_NS = 1_000_000_000
+NEVER_KEPT = 4  # so many first answers that all close their connection are the server's habit
 # A turn that came later than this may have met several events of one stream in one read.
 LATE_NS = 500_000
 # While answers are awaited no wait is longer: a process that was stopped in its sleep wakes far behind it, and
@@ -64,6 +65,7 @@ class Reactor:
         self.finished: deque[Exchange] = deque()
         self.kernel_stamps: bool | None = None  # unknown until the first connection
         self.keep_alive = True  # whether the server keeps the connections it promises to keep
+        self._closing_answers: int | None = 0  # in a row from the first on; None once a connection was kept
         self.resent = 0  # exchanges that met a connection the server was just closing
         self.woken: set[int] = set()  # descriptors of others that the last poll found readable
         self.turns = Turns()
@@ -328,6 +330,12 @@ class Reactor:
         assert head is not None
         connection.exchange = None
         connection.used = True
+        if head.keep_alive:
+            self._closing_answers = None
+        elif self._closing_answers is not None:
+            self._closing_answers += 1
+            if self._closing_answers >= NEVER_KEPT:
+                self.keep_alive = False
         # A server that answers before it has read the request would take the next one for the rest of it.
         clean = not (exchange.framer.extra or connection.unsent or connection.ended)
         if self.keep_alive and head.keep_alive and clean:

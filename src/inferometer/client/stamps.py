@@ -31,6 +31,7 @@ class ClockOffset:
         offset_ns: the newest sample.
         bracket_max_ns: the longest that a reading of both clocks took; a sample is at most half of it off.
         drift_max_ns: largest change between two samples that was not a step.
+        slew_max_ns: the largest of these changes, as far as it fell into the age of a sample in use.
         steps: number of changes larger than ``STEP_NS``.
     """
 
@@ -45,25 +46,29 @@ class ClockOffset:
 
     def restart(self) -> None:
         """Take a sample, and count bracket, drift and steps from it on."""
-        self.bracket_max_ns = self.drift_max_ns = self.steps = 0
+        self.bracket_max_ns = self.drift_max_ns = self.slew_max_ns = self.steps = 0
         self.offset_ns, self.sampled_ns = self._sample()
 
     @property
     def error_ns(self) -> int:
-        """Bound of what converting a stamp can be off: half the widest bracket, and the drift between samples."""
-        return (self.bracket_max_ns + 1) // 2 + self.drift_max_ns
+        """Bound of what converting a stamp can be off: half the widest bracket, and the drift in 10 ms."""
+        return (self.bracket_max_ns + 1) // 2 + self.slew_max_ns
 
     def refresh(self, now_ns: int) -> None:
         """Take a new sample if the newest is older than 10 ms."""
         if now_ns - self.sampled_ns < RESAMPLE_NS:
             return
-        offset_ns, self.sampled_ns = self._sample()
-        change_ns = abs(offset_ns - self.offset_ns)
+        offset_ns, sampled_ns = self._sample()
+        change_ns, gap_ns = abs(offset_ns - self.offset_ns), max(sampled_ns - self.sampled_ns, RESAMPLE_NS)
         if change_ns > STEP_NS:
             self.steps += 1
-        elif change_ns > self.drift_max_ns:
-            self.drift_max_ns = change_ns
-        self.offset_ns = offset_ns
+        else:
+            self.drift_max_ns = max(self.drift_max_ns, change_ns)
+            # The loop looks for a new sample before it reads: samples lie further apart than 10 ms while there is
+            # nothing to receive, up to the loop's longest wait. A clock is steered evenly (adjtimex(2)), so of the
+            # change over such a gap only the part of 10 ms can be in a stamp.
+            self.slew_max_ns = max(self.slew_max_ns, -(-change_ns * RESAMPLE_NS // gap_ns))
+        self.offset_ns, self.sampled_ns = offset_ns, sampled_ns
 
     def _sample(self) -> tuple[int, int]:
         """The tightest of three bracketed readings: (offset, monotonic time of the reading)."""

@@ -40,6 +40,9 @@ TELL_EVERY_NS = 200_000_000
 # Between the last preparation and the epoch: ``Go`` has to reach every worker before.
 LEAD_NS = 20_000_000
 LEAD_PER_WORKER_NS = 2_000_000
+# A worker that was told to stop cancels what is in flight, decodes at most 64 MiB and syncs its journal; one that has
+# not ended so long after it should have begun with that is stopped itself, or waits for a disk that does not answer.
+STUCK_NS = 10_000_000_000
 
 
 class Outcome(NamedTuple):
@@ -50,12 +53,14 @@ class Outcome(NamedTuple):
         progress: the last one, of all workers together; None when none has reported.
         began: whether the workers were let go, so that something may have been sent.
         lost: how workers ended before their time, in words; empty when none did.
+        trouble: why no more requests were handed out, in words; None when all were that the point needed.
     """
 
     point: PointRecord
     progress: Progress | None
     began: bool
     lost: tuple[str, ...]
+    trouble: str | None = None
 
 
 class Crew:
@@ -144,6 +149,8 @@ class _Watch:
         self._clock = clock
         self._epoch_ns: int | None = None
         self._stopped = 0  # the level that the workers were told
+        self._stuck_at_ns: int | None = None  # who has not ended by then never will
+        self._grace_ns = 0
         self._lost: list[str] = []
         self._failure: LoadgenError | None = None
         self._fresh = False  # a worker has reported since the observer was told
@@ -152,11 +159,12 @@ class _Watch:
     def run(self, start: Callable[[list[WireRequest], bool], StartPoint], stop: StopSignal) -> Outcome:
         for share in self._shares:
             begin = start(*self._dealer.batch(share.process.worker, FIRST_BATCH))
-            self._point = begin.point
+            self._point, self._grace_ns = begin.point, round(begin.grace_s * 1e9)
             share.process.send(begin)
             self._selector.register(share.process.stdout, selectors.EVENT_READ, share)
         while any(share.ended is None for share in self._shares):
             self._stop(stop.level)
+            self._end_stuck()
             self._look_for_room()
             for key, events in self._selector.select(WATCH_S):
                 if events & selectors.EVENT_WRITE:
@@ -171,9 +179,19 @@ class _Watch:
         if level <= self._stopped:
             return
         self._stopped = level
+        self._stuck_at_ns = self._clock.now_ns() + STUCK_NS + (self._grace_ns if level == 1 else 0)
         for share in self._shares:
             if share.ended is None:
                 share.process.send(Stop(level))
+
+    def _end_stuck(self) -> None:
+        """Kill the workers that should have ended long ago; the end of their output then says that they have."""
+        if self._stuck_at_ns is None or self._clock.now_ns() < self._stuck_at_ns:
+            return
+        self._stuck_at_ns = None
+        for share in self._shares:
+            if share.ended is None:
+                share.process.kill()
 
     def _look_for_room(self) -> None:
         """Watch the pipes that were too full for what is to be sent."""
@@ -248,4 +266,4 @@ class _Watch:
         if self._lost and self._epoch_ns is None:
             # It was to begin now, and nothing came of it: that is a load point with no record, not one left out.
             point.epoch_ns = point.end_ns = self._clock.now_ns()
-        return Outcome(point, last, self._epoch_ns is not None, tuple(self._lost))
+        return Outcome(point, last, self._epoch_ns is not None, tuple(self._lost), self._dealer.trouble)

@@ -10,7 +10,7 @@ from collections import deque
 from pathlib import Path
 from typing import BinaryIO
 
-from inferometer.errors import RunFolderError
+from inferometer.errors import LoadgenError, RunFolderError
 from inferometer.interpreter import own_program
 from inferometer.loadgen.messages import FromWorker, Inbox, Setup, ToWorker, pack
 
@@ -29,20 +29,17 @@ class WorkerProcess:
         setup: sent first.
         log: where the worker's standard error goes.
         lock: descriptor of the run folder's lock; the worker keeps the folder locked until it has ended.
+
+    Raises:
+        LoadgenError: the system grants no further process.
+        RunFolderError: the log cannot be written.
     """
 
     def __init__(self, setup: Setup, log: Path, lock: int) -> None:
         self.worker = setup.worker
         self._log = log
-        with _opened(log) as errors:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
-                own_program("inferometer.loadgen.worker"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                pass_fds=(lock,),
-                start_new_session=True,  # Ctrl-C is for the parent, which then asks the worker to drain
-            )
+        self._process = _started(setup.worker, log, lock)
+        self._killed = False
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self.stdin, self.stdout = self._process.stdin, self._process.stdout
@@ -100,8 +97,15 @@ class WorkerProcess:
         """How it ended, in words: exit code or signal, and the last line of its log."""
         code = self._reap()
         how = f"with exit code {code}" if code >= 0 else f"by signal {_signal_name(-code)}"
+        if self._killed:
+            how += ", as it did not stop when asked to"
         lines = self._log.read_text("utf-8", "replace").strip().splitlines()
         return f"worker {self.worker} ended {how}: {lines[-1] if lines else 'it said nothing'}"
+
+    def kill(self) -> None:
+        """End it at once; for one that does not do what it is asked for. Its output then reaches its end."""
+        self._killed = True
+        self._process.kill()
 
     def hang_up(self) -> None:
         """Close its standard input, which asks it to end."""
@@ -123,6 +127,24 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
+
+
+def _started(worker: int, log: Path, lock: int) -> subprocess.Popen[bytes]:
+    try:
+        with _opened(log) as errors:
+            return subprocess.Popen(  # noqa: S603 - our own interpreter and program
+                own_program("inferometer.loadgen.worker"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                pass_fds=(lock,),
+                start_new_session=True,  # Ctrl-C is for the parent, which then asks the worker to drain
+            )
+    except OSError as error:  # out of processes, memory or descriptors
+        log.unlink()
+        raise LoadgenError(
+            f"worker {worker} cannot be started: {error.strerror or error}", "lower --workers"
+        ) from None
 
 
 def _signal_name(number: int) -> str:

@@ -160,6 +160,8 @@ def _points(
                 )
             done = meta.points[place] = outcome.point
             observer.on_point_end(done)
+            if outcome.trouble is not None:
+                meta.notes.append(f"load point {done.index} ({load_title(done.load)}): {outcome.trouble}")
             if done.kind == "warmup" and not stop.level and not outcome.lost:
                 _check_warmup(folder, done)
             elif (reason := _hopeless(outcome, stop)) is not None:

@@ -15,6 +15,9 @@ STREAMS_PER_WORKER = 1000
 RATE_PER_WORKER = 1000.0  # requests per second
 # A prompt may be 64 MB, so the number of requests alone would not bound what is in memory and in the pipes.
 BATCH_BYTES = 32 << 20
+# What may wait in the parent for workers that are slower than the others: this much, and with many workers two
+# batches for each, as one batch draws about as much for all others.
+WAITING_BYTES = 256 << 20
 
 
 def resolve_workers(asked: int | Literal["auto"], point: LoadPoint, cpus: int) -> int:
@@ -46,12 +49,16 @@ class Dealer:
     """Draws the requests of a load point in order and hands each to the worker that owns it.
 
     Rows drawn on the way to what one worker needs wait for the others. That is little, because shares are equal by
-    design; in a closed loop whose workers differ in speed it grows with the difference.
+    design; in a closed loop whose workers differ in speed it grows with the difference. Beyond a limit the dealer
+    hands out nothing more: the load point then ends as one whose data has ended.
 
     Args:
         requests: the encoded requests of the whole point, drawn as they are needed.
         owner: the worker that sends request number i.
         workers: how many there are.
+
+    Attributes:
+        trouble: why nothing more is handed out although the source has more, in words; else None.
     """
 
     def __init__(self, requests: Iterator[WireRequest], owner: Callable[[int], int], workers: int) -> None:
@@ -59,6 +66,9 @@ class Dealer:
         self._owner = owner
         self._waiting: list[deque[WireRequest]] = [deque() for _ in range(workers)]
         self._ended = False
+        self._waiting_bytes = 0
+        self._most_bytes = max(WAITING_BYTES, 2 * BATCH_BYTES * workers)
+        self.trouble: str | None = None
 
     def batch(self, worker: int, count: int) -> tuple[list[WireRequest], bool]:
         """The next requests of ``worker``, and whether there will be none after them.
@@ -72,14 +82,30 @@ class Dealer:
             request = waiting.popleft()
             batch.append(request)
             size += len(request.body)
+            self._waiting_bytes -= len(request.body)
         return batch, self._ended and not waiting
 
     def _draw(self, worker: int) -> bool:
-        """Draw until there is a request for ``worker``; False when the source has none."""
-        for index, request in self._source:
+        """Draw until there is a request for ``worker``; False when there will be none."""
+        for index, request in () if self._ended else self._source:
             owner = self._owner(index)
             self._waiting[owner].append(request)
+            self._waiting_bytes += len(request.body)
             if owner == worker:
                 return True
+            if self._waiting_bytes > self._most_bytes:
+                self._give_up(worker)
+                break
         self._ended = True
         return False
+
+    def _give_up(self, worker: int) -> None:
+        """Hand out nothing more: none of what waits was sent, and the workers end as they run out."""
+        bodies = [sum(len(request.body) for request in waiting) for waiting in self._waiting]
+        slowest = max(range(len(bodies)), key=bodies.__getitem__)
+        self.trouble = (
+            f"worker {slowest} was so much slower than worker {worker} that {bodies[slowest] >> 20} MiB of prompts "
+            "waited for it: no more were sent; see whether something else runs on its core, or lower --workers"
+        )
+        for waiting in self._waiting:
+            waiting.clear()

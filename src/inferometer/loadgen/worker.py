@@ -36,6 +36,7 @@ from inferometer.loadgen.messages import (
     pack,
 )
 from inferometer.loadgen.point import PointRun
+from inferometer.loadgen.slice import take_short_slices
 from inferometer.record.journal import JournalWriter
 from inferometer.schedule import Shard, make_schedule
 from inferometer.spec import LoadPoint
@@ -171,6 +172,7 @@ def raise_descriptor_limit() -> None:
 def main() -> int:
     """Read the set-up, serve, and turn what stops the worker into a message."""
     raise_descriptor_limit()
+    take_short_slices()
     inbox = Inbox(ToWorker)
     messages: list[ToWorker] = []
     while not messages:

@@ -12,6 +12,7 @@ import numpy as np
 from inferometer.metrics import generator
 from inferometer.metrics.concurrency import plateau_concurrency
 from inferometer.metrics.evidence import Evidence
+from inferometer.metrics.latency import NS_PER_MS
 from inferometer.metrics.percentiles import highest_percentile, percentile_name
 from inferometer.metrics.verdict import Condition
 
@@ -21,6 +22,7 @@ _WORST_SEND_LAG = 10.0  # times the limit of the p99
 _RECEIVE_LAG_MS = 1.0
 _RATE_TOLERANCE = 0.01
 _CONCURRENCY_SHARE = 0.95
+_STAMPED_SHARE = 0.999
 _CPU_SHARE = 0.85
 _WAIT_SHARE = 0.05
 _BLURRED_FEW = 10
@@ -95,10 +97,12 @@ def load_reached(e: Evidence) -> Condition | None:
 
 
 def read_in_time(e: Evidence) -> Condition:
-    """Receive times come from the kernel, or the reads were quick enough to stand for them."""
-    health = e.table.point.health
-    step = "lower the load per worker, or run the client where kernel receive times exist (Linux)"
-    if generator.kernel_clock(e.table):
+    """Receive times come from the kernel, or the reads were quick enough to stand for them.
+
+    A kernel that was asked for its times and gave them for only a part of the chunks is no kernel clock.
+    """
+    kernel, stamped = generator.kernel_clock(e.table), generator.stamped_share(e.table)
+    if kernel and (stamped is None or stamped >= _STAMPED_SHARE):
         return Condition(
             name="receive clock",
             level="hard",
@@ -109,17 +113,15 @@ def read_in_time(e: Evidence) -> Condition:
             ok=True,
             next_step="",
         )
-    lag_ms = generator.receive_lag_ms(e.table)
-    measured = float(np.percentile(lag_ms, 99)) if len(lag_ms) else None
-    if measured is None and health:
-        # A read is at most one turn of the loop late, so a short longest turn proves the limit; a long one is
-        # no proof.
-        turn_ms = max(h.loop_turn_max_s for h in health) * 1e3
-        measured = turn_ms if turn_ms <= _RECEIVE_LAG_MS else None
+    measured = _read_lag_ms(e, stamped)
+    step = "lower the load per worker, or run the client where kernel receive times exist (Linux)"
+    asked = "p99 without kernel receive times"
+    if kernel and stamped is not None:
+        asked = f"p99, as only {stamped:.2%} of the chunks have a kernel receive time"
     return Condition(
         name="receive lag",
         level="hard",
-        asked="p99 without kernel receive times",
+        asked=asked,
         measured=measured,
         limit=_RECEIVE_LAG_MS,
         unit="ms",
@@ -128,16 +130,29 @@ def read_in_time(e: Evidence) -> Condition:
     )
 
 
-def chunk_times_known(e: Evidence) -> Condition | None:
-    """Kernel times stand for single chunks; not where several chunks met one late read.
+def _read_lag_ms(e: Evidence, stamped: float | None) -> float | None:
+    """What 99 of 100 reads were not later than; None where neither kernel times nor the loop's turns tell."""
+    if stamped:
+        lag_ns = np.nan_to_num(np.asarray(e.table.chunks["lag_ns"], dtype=np.float64))
+        # With 0 for those that are not known it is the least that the p99 can be.
+        least_ms = float(np.percentile(lag_ns, 99)) / NS_PER_MS
+        if stamped >= _STAMPED_SHARE or least_ms > _RECEIVE_LAG_MS:
+            return least_ms
+    # A read is at most a turn of the loop or a late wake-up behind: short ones prove the limit, long ones nothing.
+    turn_ms = generator.longest_turn_ms(e.table)
+    return turn_ms if turn_ms is not None and turn_ms <= _RECEIVE_LAG_MS else None
 
-    The kernel keeps the time of the last segment of a read, so a client that was held up knows of the chunks before
-    it only within how long that was. Without kernel times the lag of the reads is judged instead. Ten chunks are
-    never too many: no percentile is shown that fewer values lie beyond.
+
+def chunk_times_known(e: Evidence) -> Condition | None:
+    """Receive times stand for single chunks; not where several chunks met one late read.
+
+    The kernel keeps the time of the last segment of a read, and without kernel times a read has only its own, so a
+    client that was held up knows of the chunks before only within how long that was. Ten chunks are never too many:
+    no percentile is shown that fewer values lie beyond.
     """
     blurred, blur_ns = e.data.column("blurred_chunks"), e.data.column("blur_max_ns")
     chunks = len(e.data.output_chunks.row)
-    if not generator.kernel_clock(e.table) or not chunks or np.isnan(blurred).all():
+    if not chunks or np.isnan(blurred).all():
         return None
     share = float(blurred[blur_ns > _BLUR_NS].sum()) / chunks
     limit = max(_BLURRED_SHARE, _BLURRED_FEW / chunks)
@@ -156,16 +171,17 @@ def chunk_times_known(e: Evidence) -> Condition | None:
 
 
 def cpu_to_spare(e: Evidence) -> Condition:
-    """No worker was near the end of its core.
+    """No worker was near the end of its core, not even in its busiest seconds.
 
-    Kernel times keep the chunk times right even then, but a closed loop sends its next request when the worker gets
-    to it: the throughput would be the client's, not the server's.
+    A mean would let a busy minute hide behind the quiet end of a load point, when its last answers come in. Kernel
+    times keep the chunk times right even then, but a closed loop sends its next request when the worker gets to it:
+    the throughput would be the client's, not the server's.
     """
-    share = generator.cpu_share(e.table)
+    share = generator.busy_cpu_share(e.table, e.telemetry)
     return Condition(
         name="client CPU",
         level="hard",
-        asked="CPU of the busiest worker, share of a core",
+        asked="p95 of the CPU of the busiest worker, second by second, share of a core",
         measured=share,
         limit=_CPU_SHARE,
         unit="share",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from inferometer.metrics.counts import Counts
 from inferometer.metrics.latency import PointData
 from inferometer.metrics.percentiles import Stat
-from inferometer.record.tables import PointTable
+from inferometer.record.tables import PointTable, Telemetry
 from inferometer.spec import Measure, Sampling
 
 
@@ -19,6 +19,7 @@ class Evidence:
     Attributes:
         data: successful requests, latencies from the headline origin.
         stats: statistics by metric key.
+        telemetry: what was sampled during the run.
     """
 
     data: PointData
@@ -26,6 +27,7 @@ class Evidence:
     stats: Mapping[str, Stat]
     measure: Measure
     sampling: Sampling
+    telemetry: Telemetry
 
     @property
     def table(self) -> PointTable:

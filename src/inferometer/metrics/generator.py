@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from inferometer.metrics.latency import NS_PER_MS, NS_PER_S, Floats
-from inferometer.record.tables import PointTable
+from inferometer.record.tables import PointTable, Telemetry
 from inferometer.record.types import ClientHealth
 
 _BURST_NS = 2e6  # requests due within this time of each other are one burst
 _BURST_MS_PER_REQUEST = 0.1  # the pace at which a closed loop hands out its first permits
+_LEAST_SAMPLES = 5  # of a second each, before a percentile of them is asked for
 
 
 class Rate(NamedTuple):
@@ -115,9 +116,42 @@ def kernel_clock(table: PointTable) -> bool | None:
     return all(h.receive_clock == "kernel" for h in health) if health else None
 
 
+def stamped_share(table: PointTable) -> float | None:
+    """The part of the chunks that has a kernel receive time; None when there are no chunks."""
+    lag_ns = np.asarray(table.chunks["lag_ns"], dtype=np.float64)
+    return float(np.isfinite(lag_ns).mean()) if len(lag_ns) else None
+
+
+def longest_turn_ms(table: PointTable) -> float | None:
+    """The longest time that a worker was away from its sockets, busy or woken late; None when one does not know."""
+    longest = []
+    for health in table.point.health:
+        if health.poll_late_max_s is None:
+            return None
+        longest.append(max(health.loop_turn_max_s, health.poll_late_max_s) * 1e3)
+    return max(longest, default=None)
+
+
 def cpu_share(table: PointTable) -> float | None:
     """CPU seconds per second of the busiest worker; None when no worker reported."""
     return max((h.cpu_s / h.wall_s for h in table.point.health if h.wall_s > 0), default=None)
+
+
+def busy_cpu_share(table: PointTable, telemetry: Telemetry) -> float | None:
+    """The share of a core that 95 of 100 seconds of the busiest worker stayed below; None when none reported.
+
+    Its mean over the load point where there are fewer than five samples of a second.
+    """
+    return max(
+        (_busy_cpu_share(table, telemetry, h) for h in table.point.health if h.wall_s > 0), default=None
+    )
+
+
+def _busy_cpu_share(table: PointTable, telemetry: Telemetry, health: ClientHealth) -> float:
+    source = (table.point.index, f"client/{health.worker}")
+    share, span_s = (telemetry.series(*source, name)[1] for name in ("cpu_share", "span_s"))
+    share = share[span_s >= 1.0]  # the last sample is of what was left of a second
+    return float(np.percentile(share, 95)) if len(share) >= _LEAST_SAMPLES else health.cpu_s / health.wall_s
 
 
 def wait_share_of(health: ClientHealth) -> float | None:

@@ -133,10 +133,11 @@ def summarize_point(
     Raises:
         UsageError: an SLO in ``measure`` cannot be read.
     """
+    telemetry = telemetry or Telemetry()
     data = PointData(table, "planned", measure.slo)
     counts = count_requests(table)
     stats = _stats(data, measure)
-    evidence = Evidence(data, counts, stats, measure, sampling or Sampling())
+    evidence = Evidence(data, counts, stats, measure, sampling or Sampling(), telemetry)
     return PointSummary(
         index=table.point.index,
         load=table.point.load,
@@ -150,7 +151,7 @@ def summarize_point(
         stats_from_sent=_stats_that_differ(data, measure),
         goodput=slo.goodput(data),
         slo=slo.judge_point(data),
-        client=client_health(table, telemetry or Telemetry()),
+        client=client_health(table, telemetry),
         verdict=decide(conditions.judge(evidence)),
     )
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,7 +24,7 @@ _HEADER = struct.Struct("<II")
 
 
 class RequestFrame(msgspec.Struct, frozen=True, tag="r"):
-    """A finished request."""
+    """A finished request, as it is written; what is read has its chunks left where they are."""
 
     record: RequestRecord
     chunks: ChunkColumns
@@ -44,8 +46,27 @@ class PointEnd(msgspec.Struct, frozen=True, tag="e"):
 
 Frame = RequestFrame | PointStart | PointEnd | HealthSample
 
+
+class StoredRequest(NamedTuple):
+    """A finished request in a journal: its record, and where its frame's payload is."""
+
+    record: RequestRecord
+    segment: Path
+    offset: int
+    length: int
+
+
+class _Head(msgspec.Struct, frozen=True, tag="r"):
+    record: RequestRecord
+
+
+class _Body(msgspec.Struct, frozen=True, tag="r"):
+    chunks: ChunkColumns
+
+
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Frame)
+_decoder = msgspec.msgpack.Decoder(_Head | PointStart | PointEnd | HealthSample)
+_body_decoder = msgspec.msgpack.Decoder(_Body)
 
 
 class JournalWriter:
@@ -90,19 +111,32 @@ class JournalWriter:
         os.close(self._fd)
 
 
-def read_journal(path: Path) -> Iterator[Frame]:
+def read_journal(path: Path) -> Iterator[StoredRequest | PointStart | PointEnd | HealthSample]:
     """The whole frames of one segment, in the order in which they were written; stops at a torn tail."""
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
             return
-        left = path.stat().st_size - len(MAGIC)
+        size, offset = path.stat().st_size, len(MAGIC)
         while len(header := file.read(_HEADER.size)) == _HEADER.size:
             length, crc = _HEADER.unpack(header)
-            left -= _HEADER.size + length
+            offset += _HEADER.size
             # A machine that lost power may leave a tail of zeros, whose checksum is right: no frame is empty.
-            if left < 0 or length == 0:
+            if offset + length > size or length == 0:
                 return
             payload = file.read(length)
             if zlib.crc32(payload) != crc:
                 return
-            yield _decoder.decode(payload)
+            frame = _decoder.decode(payload)
+            yield StoredRequest(frame.record, path, offset, length) if isinstance(frame, _Head) else frame
+            offset += length
+
+
+def read_chunks(requests: Sequence[StoredRequest]) -> list[ChunkColumns]:
+    """The chunks of each of these requests."""
+    with ExitStack() as opened:
+        segments = {each.segment for each in requests}
+        files = {segment: opened.enter_context(segment.open("rb")).fileno() for segment in segments}
+        return [
+            _body_decoder.decode(os.pread(files[each.segment], each.length, each.offset)).chunks
+            for each in requests
+        ]

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from inferometer.errors import RunFolderError
+from inferometer.record.chunk_table import CHUNK_TYPES, write_chunks
 from inferometer.record.folder import (
     CHUNKS,
     JOURNAL,
@@ -24,21 +25,13 @@ from inferometer.record.folder import (
     read_meta,
     write_meta,
 )
-from inferometer.record.journal import PointStart, RequestFrame, read_journal
+from inferometer.record.journal import PointStart, StoredRequest, read_journal
 from inferometer.record.merging import merge_journals
+from inferometer.record.parquet import connect, drafted, write_columns
 from inferometer.record.tables import Column, PointTable, RunRecord, Telemetry
 from inferometer.record.types import HealthSample, PointRecord, RequestRecord, RunMeta
 
 _ABSENT = np.iinfo(np.int64).min
-_CHUNK_TYPES = {
-    "recv_ns": "<i8",
-    "tokens": "<i4",
-    "chars": "<i4",
-    "kind": "u1",
-    "read": "<i4",
-    "lag_ns": "<i8",
-}
-_UNKNOWN = ("tokens", "lag_ns")  # chunk columns in which -1 means unknown
 _SPANS = ("receive_lag_max_ns", "blur_max_ns")  # request columns that are no moments
 _HEALTH_VALUES = tuple(n for n in HealthSample.__struct_fields__ if n not in ("point", "worker", "at_ns"))
 
@@ -56,22 +49,22 @@ _TYPES = _field_types()
 
 
 class Frames(msgspec.Struct):
-    """What the journals of one run hold."""
+    """What the journals of one run hold; the chunks of the requests are still in the files."""
 
     points: dict[int, PointRecord]
-    requests: list[RequestFrame]
+    requests: list[StoredRequest]
     samples: list[HealthSample] = []
 
 
 def read_frames(folder: Path) -> Frames:
     """All whole frames of all segments of a run folder; each load point is the sum of its workers' shares."""
-    requests: list[RequestFrame] = []
+    requests: list[StoredRequest] = []
     starts: dict[int, dict[int, PointRecord]] = {}
     ends: dict[int, dict[int, PointRecord]] = {}
     samples: list[HealthSample] = []
     for segment in sorted((folder / JOURNAL).glob("*.seg")):
         for frame in read_journal(segment):
-            if isinstance(frame, RequestFrame):
+            if isinstance(frame, StoredRequest):
                 requests.append(frame)
             elif isinstance(frame, HealthSample):
                 samples.append(frame)
@@ -105,9 +98,10 @@ def close_journal(folder: Path, meta: RunMeta) -> RunMeta:
     """
     frames = read_frames(folder)
     try:
-        _write_requests(folder / REQUESTS, [frame.record for frame in frames.requests])
-        _write_chunks(folder / CHUNKS, frames.requests)
-        _write_telemetry(folder / TELEMETRY, frames.samples)
+        with connect() as connection:
+            _write_requests(connection, folder / REQUESTS, [frame.record for frame in frames.requests])
+            write_chunks(connection, folder / CHUNKS, frames.requests, folder / JOURNAL)
+            _write_telemetry(connection, folder / TELEMETRY, frames.samples)
     except (OSError, duckdb.Error) as error:
         raise RunFolderError(
             f"tables of {str(folder)!r} cannot be written: {_reason(error)}",
@@ -131,7 +125,9 @@ def _reason(error: OSError | duckdb.Error) -> str:
     return os.strerror(int(code[1])) if code else str(error).splitlines()[0]
 
 
-def _write_requests(path: Path, records: Sequence[RequestRecord]) -> None:
+def _write_requests(
+    connection: duckdb.DuckDBPyConnection, path: Path, records: Sequence[RequestRecord]
+) -> None:
     columns: dict[str, Any] = {}
     select = []
     for name, kind in _TYPES.items():
@@ -147,23 +143,13 @@ def _write_requests(path: Path, records: Sequence[RequestRecord]) -> None:
             columns[name] = np.array(["" if v is None else v for v in values], dtype=object)
             columns[f"{name}__absent"] = np.array([v is None for v in values], dtype=np.bool_)
             select.append(f'CASE WHEN "{name}__absent" THEN NULL ELSE "{name}"::VARCHAR END AS "{name}"')
-    _copy(columns, ", ".join(select), path)
+    with drafted(path) as draft:
+        write_columns(connection, draft, columns, ", ".join(select))
 
 
-def _write_chunks(path: Path, frames: Sequence[RequestFrame]) -> None:
-    lengths = [len(frame.chunks.kind) for frame in frames]
-    columns: dict[str, Any] = {
-        "point": np.repeat(np.array([f.record.point for f in frames], dtype=np.int32), lengths),
-        "request": np.repeat(np.array([f.record.index for f in frames], dtype=np.int64), lengths),
-    }
-    for name, kind in _CHUNK_TYPES.items():
-        joined = b"".join(getattr(frame.chunks, name) for frame in frames)
-        columns[name] = np.frombuffer(joined, dtype=kind)
-    select = ", ".join(f'NULLIF("{n}", -1) AS "{n}"' if n in _UNKNOWN else f'"{n}"' for n in columns)
-    _copy(columns, select, path)
-
-
-def _write_telemetry(path: Path, samples: Sequence[HealthSample]) -> None:
+def _write_telemetry(
+    connection: duckdb.DuckDBPyConnection, path: Path, samples: Sequence[HealthSample]
+) -> None:
     ordered = sorted(samples, key=lambda s: (s.point, s.at_ns, s.worker))
     values = [[(name, getattr(s, name)) for name in _HEALTH_VALUES] for s in ordered]
     rows = [
@@ -179,24 +165,9 @@ def _write_telemetry(path: Path, samples: Sequence[HealthSample]) -> None:
         "name": np.array([row[3] for row in rows], dtype=object),
         "value": np.array([row[4] for row in rows], dtype=np.float64),
     }
-    _copy(columns, "point, at_ns, source::VARCHAR AS source, name::VARCHAR AS name, value", path)
-
-
-def _copy(columns: dict[str, Any], select: str, path: Path) -> None:
-    """Write columns as a Parquet file, whole or not at all."""
-    draft = path.with_name(path.name + ".tmp")
-    try:
-        with duckdb.connect() as connection:
-            connection.register("source", columns)
-            # The names in ``select`` are field names of this package, never user text.
-            connection.execute(
-                f"COPY (SELECT {select} FROM source) TO $path (FORMAT parquet, COMPRESSION zstd)",  # noqa: S608
-                {"path": str(draft)},
-            )
-        make_durable(draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)  # half a table must not keep the little space that is left
+    select = "point, at_ns, source::VARCHAR AS source, name::VARCHAR AS name, value"
+    with drafted(path) as draft:
+        write_columns(connection, draft, columns, select)
 
 
 def read_run(folder: Path) -> RunRecord:
@@ -242,7 +213,7 @@ def _read_point(
         for name, kind in _TYPES.items()
     )
     requests = _fetch(connection, folder / REQUESTS, select, f"point = {point.index} ORDER BY index")
-    names = ("request", *_CHUNK_TYPES)
+    names = ("request", *CHUNK_TYPES)
     select = ", ".join(_chunk_column(name, epoch_ns) for name in names)
     chunks = _fetch(connection, folder / CHUNKS, select, f"point = {point.index} ORDER BY request, place")
     return PointTable(point, requests, chunks)

@@ -56,7 +56,7 @@ class LogRecord(msgspec.Struct, frozen=True):
     Attributes:
         id: the response id.
         received_ns: when the last byte of the request had been read.
-        due_ns: when the first chunk was due.
+        due_ns: when the first chunk, or a whole answer, was due.
         itl_ns: the gap at which the others were due.
         sent: int64, native byte order: time before the ``send`` that carried each chunk. A whole answer has one.
     """
@@ -144,12 +144,16 @@ class TruthLoop:
             self._epoll.register(fd, select.EPOLLIN)
 
     def end_with(self, fd: int) -> None:
-        """Let ``run`` return when the other side of this pipe, socket or terminal closes; nothing is read."""
-        self._ends_with = fd
+        """Let ``run`` return when the other side of this pipe, socket or terminal closes; nothing is read.
+
+        Raises:
+            OSError: there is no such descriptor, or it is one of the loop's own.
+        """
         try:
             self._epoll.register(fd, 0)  # a hang-up is reported even so
         except PermissionError:
-            self._ends_with = -1  # a plain file or /dev/null: it never hangs up
+            return  # a plain file or /dev/null: it never hangs up
+        self._ends_with = fd
 
     def records(self) -> list[LogRecord]:
         """The log so far."""
@@ -360,8 +364,15 @@ class TruthLoop:
         if connection.filled < head.length:
             connection.body.extend(bytes(head.length - connection.filled))
             if head.expects_continue:
-                connection.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self._invite(connection)
         self._when_complete(connection, received_ns or time.monotonic_ns())
+
+    def _invite(self, connection: _Connection) -> None:
+        """Ask for the body; a client sends it some time anyway (RFC 9110, 10.1.1)."""
+        try:
+            connection.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        except OSError as error:
+            self._not_sent(connection, error)
 
     def _when_complete(self, connection: _Connection, received_ns: int) -> None:
         head = connection.head
@@ -398,11 +409,11 @@ class TruthLoop:
         make = self._voice.stream if asked.stream else self._voice.whole
         answer = make(identity, asked, chat, size // 4)
         due_ns = received_ns + self._pace.ttft_ns
+        if connection.silent:
+            due_ns += (asked.tokens - 1) * self._pace.itl_ns
         if self._keeps_log:
             answer.sent = array("q")
             self._log.append(_Logged(identity, received_ns, due_ns, answer.sent))
-        if connection.silent:
-            due_ns += (asked.tokens - 1) * self._pace.itl_ns
         answer.due_ns = due_ns
         connection.answer = answer
         heapq.heappush(self._waiting, (due_ns, number, connection))

@@ -223,14 +223,19 @@ class _Stop(BaseException):
 
 
 def _stop(_signal: int, _frame: object) -> NoReturn:
+    _ignore_signals()
+    raise _Stop
+
+
+def _ignore_signals() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise _Stop
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM, SIGINT or the end of standard input; returns the exit status."""
     options = _flags().parse_args(argv)
+    _keep_standard_input()
     if options.cpu:
         os.sched_setaffinity(0, set(options.cpu))
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -280,9 +285,17 @@ def _serve(loop: TruthLoop) -> None:
     with contextlib.suppress(_Stop):
         signal.signal(signal.SIGTERM, _stop)
         signal.signal(signal.SIGINT, _stop)
-        with contextlib.suppress(OSError):  # there may be no standard input at all
-            loop.end_with(0)
+        loop.end_with(0)
         loop.run()
+        _ignore_signals()  # the first process ends the others while they may still write their logs
+
+
+def _keep_standard_input() -> None:
+    """Open /dev/null as standard input if that is closed, so that no socket of ours takes its number."""
+    try:
+        os.fstat(0)
+    except OSError:
+        os.open(os.devnull, os.O_RDONLY)
 
 
 def _listen(port: int, processes: int) -> list[socket.socket]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import json
+import os
+import subprocess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,11 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inferometer.errors import DataError
 from inferometer.record.tables import PointTable
 from inferometer.record.types import ChunkKind, PointRecord
 from inferometer.testing.truth_server import RequestTruth
 
 BENCH = Path(__file__).parents[3] / "bench"
+MACHINE: dict[str, Any] = {"processor": "x", "cores": 2, "kernel": "6", "python": "3"}
+TIMEOUT = subprocess.TimeoutExpired("inferometer", 660)
 
 
 @pytest.fixture
@@ -91,15 +97,190 @@ def test_a_median_but_the_worst_of_what_must_always_hold(bench: Any) -> None:
     assert found["failures"] == 0
 
 
-def test_a_goal_that_was_not_measured_or_failed_once_is_not_met(bench: Any) -> None:
+def test_a_number_that_one_repetition_lacks_is_absent_and_shown_as_such(bench: Any) -> None:
     run, cases = bench("run"), bench("our_cases")
+    known = {
+        "events": 10,
+        "us_per_event": 7.0,
+        "worker_peak_mb": 5.0,
+        "error_p50_us": 1.0,
+        "verdict": "VALID",
+    }
+    lacking = {"events": 10, "us_per_event": 9.0, "worker_peak_mb": None, "verdict": "VALID", "extra": 1.0}
+    found = run.middle([known, lacking, {"failure": "it fell over"}])
+    assert found["us_per_event"] == 8.0
+    assert found["failures"] == 1
+    assert {"worker_peak_mb", "error_p50_us", "extra"}.isdisjoint(found)
+    text = run.report(cases.CASES[0], found, judged=True)
+    assert "CPU us/event 8 after imports" in text
+    assert "workers - MB" in text
+    assert "error of chunk times p99, us: not measured (goal <= 30)" in text
+
+
+def test_nothing_at_all_measured_is_still_shown(bench: Any) -> None:
+    run, cases = bench("run"), bench("our_cases")
+    found = run.middle([{"failure": "a"}, {"failure": "b"}])
+    for case in cases.CASES:
+        assert "verdict no result" in run.report(case, found, judged=True)
+    document = {"machine": MACHINE, "cases": {case.name: found for case in cases.CASES}}
+    assert "| met |" not in bench("table").ours_table(document)
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), IndexError("no point"), DataError("torn"), TIMEOUT])
+def test_whatever_a_repetition_fails_with_the_others_go_on(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    run = bench("run")
+
+    def fail(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(run, "measure", fail)
+    found = run.attempt(bench("our_cases").CASES[0], None, None)
+    assert found == {"failure": f"{type(error).__name__}: {error}"}
+
+
+def test_a_goal_is_met_only_by_a_case_in_which_nothing_went_wrong(bench: Any) -> None:
+    table, cases = bench("table"), bench("our_cases")
     goal = cases.Goal("flood", "events_per_s", ">=", 400_000, "events/s")
-    assert run.met(goal, {"flood": {"events_per_s": 400_000.0, "failures": 0}})
-    assert not run.met(goal, {"flood": {"events_per_s": 399_999.0, "failures": 0}})
-    assert not run.met(goal, {"flood": {"events_per_s": 400_000.0, "failures": 1}})
-    assert not run.met(goal, {"flood": {"failures": 3}})
-    assert run.judgement(goal, {"events_per_s": 300_000.0}).endswith(": missed by 100,000")
-    assert run.judgement(goal, {}).startswith("events/s: not measured")
+    good = {"events_per_s": 400_000.0, "failures": 0, "requests_not_ok": 0, "unmatched_chunks": 0}
+    judged = {
+        "met": good,
+        "missed by 1": {**good, "events_per_s": 399_999.0},
+        "missed; 1 of the runs failed": {**good, "failures": 1},
+        "missed; 2 requests not ok": {**good, "requests_not_ok": 2},
+        "missed by 1; 3 chunks unlike the server's log": {
+            **good,
+            "events_per_s": 399_999.0,
+            "unmatched_chunks": 3,
+        },
+    }
+    for words, result in judged.items():
+        assert table.outcome(goal, result).endswith(f" | {words}")
+        assert table.met(goal, result) == (words == "met")
+    assert not table.met(goal, {"failures": 3})
+    run = bench("run")
+    assert run.judgement(goal, {**good, "events_per_s": 300_000.0}).endswith(": missed by 100,000")
+    assert run.judgement(goal, {}) == "events/s: not measured (goal >= 400,000)"
+
+
+def test_an_invalid_run_may_have_lost_requests(bench: Any) -> None:
+    table = bench("table")
+    goal = bench("our_cases").Goal("slowed-nice", "honest", ">=", 1, "honest")
+    assert table.met(goal, {"honest": 1.0, "failures": 0, "requests_not_ok": 2})
+    assert not table.met(goal, {"honest": 1.0, "failures": 1})
+    assert not table.met(goal, {"honest": 0.0, "failures": 0, "requests_not_ok": 2})
+
+
+def test_what_was_lost_once_is_not_hidden_by_a_median(bench: Any) -> None:
+    repeats = [{"requests_not_ok": n, "unmatched_chunks": n} for n in (0, 0, 4)]
+    found = bench("run").middle(repeats)
+    assert (found["requests_not_ok"], found["unmatched_chunks"]) == (4, 4)
+
+
+def test_every_paced_load_is_honest_or_invalid(bench: Any) -> None:
+    cases = bench("our_cases")
+    judged = {goal.case for goal in cases.GOALS if goal.metric == "honest"}
+    assert judged == {case.name for case in cases.CASES if not case.flood}
+
+
+def test_a_closed_loop_has_a_plateau(bench: Any) -> None:
+    cases = bench("our_cases")
+    for case in (*cases.CASES, *map(cases.quick, cases.CASES)):
+        assert case.streams is None or case.requests > case.streams
+
+
+def test_only_results_of_the_same_sources_and_machine_are_kept(bench: Any, tmp_path: Path) -> None:
+    load = bench("run").load_results
+    now = {"machine": MACHINE, "code": {"revision": "b", "sources": "1"}}
+    path = tmp_path / "ours.json"
+    assert load(path, now) == {}
+
+    def stored(machine: dict[str, Any], sources: str) -> dict[str, Any]:
+        code = {"revision": "a", "sources": sources}
+        path.write_text(json.dumps({"machine": machine, "code": code, "cases": {"flood": {"x": 1}}}))
+        return dict(load(path, now))
+
+    assert stored(MACHINE, "1") == {"flood": {"x": 1}}
+    assert path.exists()
+    assert stored(MACHINE, "2") == {}
+    assert not path.exists()
+    assert (tmp_path / "ours.old.json").exists(), "moved, not lost"
+    assert stored({**MACHINE, "cores": 4}, "1") == {}
+
+
+def test_the_ratio_to_another_case(bench: Any) -> None:
+    results = {
+        "paced512": {"us_per_event": 8.0},
+        "workers2": {"us_per_event": 9.0},
+        "flood2": {"events_per_s": 9.0},
+    }
+    bench("run").compare(results)
+    assert results["workers2"]["cpu_ratio_to_paced512"] == 9 / 8
+    assert results["flood2"] == {"events_per_s": 9.0}, "the flood itself was not measured"
+
+
+def test_a_case_without_enough_cores_is_named_and_a_floor_has_no_goal(bench: Any) -> None:
+    table = bench("table")
+    cases = {"paced512": {"repeats": [{}], "failures": 0, "floor": {"us_per_event": 4.25}}}
+    text = table.ours_table({"machine": MACHINE, "cases": cases, "code": {"revision": "abc"}})
+    assert "| flood, 2 workers on 2 cores | | | not measured: needs 3 cores | |" in text
+    assert f"|  | {table.FLOOR} | | 4.25 | |" in text
+    assert text.endswith("Python 3; commit abc.")
+    assert table.floor({"missing": "gcc is not installed"}) == "not measured: gcc is not installed"
+
+
+def test_a_profile_is_looked_at_while_the_load_lasts(bench: Any) -> None:
+    breakdown = bench("breakdown")
+    seconds = breakdown.SETTLE_S + 3 * breakdown.LOOK_S
+    for case in bench("our_cases").CASES:
+        long = breakdown.long_enough(case)
+        if case.flood:
+            lasts = long.requests * case.tokens / breakdown.FASTEST_EVENTS_PER_S
+        elif case.streams is None:
+            lasts = long.requests / case.rate
+        else:
+            lasts = long.requests / case.streams * case.ideal_s
+        assert lasts > seconds, case.name
+
+
+def test_a_tool_that_cannot_look_says_why(bench: Any) -> None:
+    ask, missing = bench("breakdown").ask, []  # type: ignore[var-annotated]
+    own = os.getpid()
+    assert ask("perf", ["true"], own, missing)
+    assert missing == []
+    assert not ask("py-spy", ["/does/not/exist"], own, missing)
+    assert not ask("perf", ["false"], own, missing)
+    assert not ask("perf", ["true"], 1 << 30, missing)
+    assert "No such file" in missing[0]
+    assert missing[1] == "perf ended with status 1: it said nothing"
+    assert missing[2].startswith("the worker ended while perf looked")
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({}, None),
+        ({"verdict": None}, "no verdict"),
+        ({"verdict": "INVALID"}, "the run is INVALID"),
+        ({"growth_mib": 5.0}, "memory grew by 5.0 MiB"),
+        ({"growth_mib": None}, "too few samples"),
+        ({"last_tenth_p99_us": 31.0}, "over the bounds"),
+    ],
+)
+def test_a_soak_without_a_verdict_does_not_pass(
+    bench: Any, change: dict[str, Any], wrong: str | None
+) -> None:
+    good = {
+        "growth_mib": 0.1,
+        "last_tenth_p99_us": 5.0,
+        "last_tenth_p999_us": 20.0,
+        "verdict": "VALID",
+        "failed_conditions": [],
+    }
+    found = bench("soak").judge({**good, **change})
+    assert len(found) == (wrong is not None)
+    assert not wrong or wrong in found[0]
 
 
 def test_streams_at_once(bench: Any) -> None:

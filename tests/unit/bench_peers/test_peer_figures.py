@@ -7,11 +7,21 @@ from typing import Any
 import pytest
 
 from measured import Measured
+from peers import run as peers_run
 from peers.cases import CASES, START
 from peers.environments import pinned_version, requirements_of
-from peers.page import peers_tables
+from peers.page import GOALS, judged, peers_tables
 from peers.results import Reported, Statistics
-from peers.run import FailedError, ResultFile, add_net_cost, check_end, figures, median_of
+from peers.run import (
+    Bench,
+    FailedError,
+    ResultFile,
+    add_net_cost,
+    check_end,
+    figures,
+    measure,
+    median_of,
+)
 from peers.tools import TOOLS, NotOfferedError, Place
 from peers.truth import Truth
 
@@ -125,4 +135,98 @@ def test_stored_results_are_kept_and_shown(tmp_path: Path) -> None:
     text = peers_tables([document])
     assert "| vllm bench serve | 0.32.0 | 1.0 | 50 |" in text
     assert "| 512 streams x 256 tokens, 20 ms apart | vllm bench serve | failed: it / fell over |" in text
+    assert (
+        "| vllm bench serve | CPU per event, without start and end, theirs / ours | >= 3 | - | not measured; "
+        in text
+    )
     assert ResultFile(path, VLLM, quick=True).cases == {}, "results of other loads are not mixed in"
+
+
+def test_results_of_our_own_earlier_sources_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "peers.json"
+    for tool, kept in ((OURS, False), (VLLM, True)):
+        for code in ({"revision": "a", "sources": "1"}, {"revision": "b", "sources": "1"}):
+            monkeypatch.setattr(peers_run, "describe_code", lambda code=code: code)
+            file = ResultFile(path, tool, quick=False)
+            file.begin(START)
+            file.add(START, run(1.0))
+        monkeypatch.setattr(peers_run, "describe_code", lambda: {"revision": "b", "sources": "1"})
+        assert START.name in ResultFile(path, tool, quick=False).cases
+        monkeypatch.setattr(peers_run, "describe_code", lambda: {"revision": "b", "sources": "2"})
+        assert (START.name in ResultFile(path, tool, quick=False).cases) == kept
+
+
+def test_a_program_that_is_missing_fails_its_run_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: Any, **__: Any) -> Any:
+        raise OSError("vllm cannot be started: no such file")
+
+    monkeypatch.setattr(peers_run, "run_measured", missing)
+    monkeypatch.setattr(peers_run, "start_truth_server", lambda *_: FakeServer())
+    monkeypatch.setattr(peers_run, "ensure_environment", lambda *_: tmp_path)
+    with pytest.raises(FailedError, match="vllm cannot be started"):
+        measure(Bench(tmp_path, tmp_path, 1.0), VLLM, CLOSED)
+
+
+class FakeServer:
+    url = "http://127.0.0.1:1"
+
+    def __enter__(self) -> FakeServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "cell"),
+    [
+        (
+            {"median": {"net_cpu_us_per_event": 5.0}},
+            {"median": {"net_cpu_us_per_event": 15.0}},
+            ("3.00", "met"),
+        ),
+        (
+            {"median": {"net_cpu_us_per_event": 5.0}},
+            {"median": {"net_cpu_us_per_event": 10.0}},
+            ("2.00", "missed by 1.00"),
+        ),
+        (
+            {"median": {"net_cpu_us_per_event": 5.0}, "failed": "failed: once"},
+            {"median": {"net_cpu_us_per_event": 20.0}},
+            ("4.00", "missed; ours not every time: failed: once"),
+        ),
+        (
+            {"median": {"net_cpu_us_per_event": 5.0}},
+            {"median": None, "failed": "failed: too slow"},
+            ("-", "not measured; theirs failed: too slow"),
+        ),
+        (
+            {"median": {"net_cpu_us_per_event": None}},
+            {"median": {"net_cpu_us_per_event": 20.0}},
+            ("-", "not measured"),
+        ),
+    ],
+)
+def test_a_goal_against_a_peer(ours: dict[str, Any], theirs: dict[str, Any], cell: tuple[str, str]) -> None:
+    goal = GOALS[0]
+    documents = {
+        name: {"cases": {goal.case: entry}} for name, entry in (("inferometer", ours), ("vllm", theirs))
+    }
+    assert judged(goal, documents) == cell
+
+
+def test_more_events_in_a_flood_is_better() -> None:
+    goal = GOALS[-1]
+    medians = {"inferometer": 500_000.0, "vllm": 100_000.0}
+    documents = {n: {"cases": {goal.case: {"median": {"events_per_s": v}}}} for n, v in medians.items()}
+    assert judged(goal, documents) == ("5.00", "met")
+    assert judged(goal, {}) == ("-", "not measured")
+
+
+def test_each_goal_names_a_case_and_a_tool() -> None:
+    assert {goal.case for goal in GOALS} <= {case.name for case in CASES}
+    assert {goal.tool for goal in GOALS} <= {tool.name for tool in TOOLS[1:]}

@@ -28,7 +28,8 @@ LOG = {
     "cut off": request(1020, 1090, 1180),
     "not answered": request(1030),
 }
-CLOSED = Case("closed", "", requests=2, tokens=3, streams=2)
+CLOSED = Case("closed", "", requests=2, tokens=3, streams=2, itl_ms=20.0)
+FLOOD = Case("flood", "", requests=2, tokens=3, streams=2)
 OPEN = Case("open", "", requests=2, tokens=3, rate=100.0)
 
 
@@ -59,6 +60,7 @@ def test_the_rate_of_an_open_loop_is_that_of_arrivals() -> None:
     ("gaps", "mean", "p50"),
     [
         (Gaps.CHUNKS, (20 + 20 + 30 + 70) / 4, 25.0),
+        (Gaps.STEPS, (20 + 20 + 30 + 70) / 4, 25.0),
         (Gaps.FRAMES, (20 + 20 + 30 + 70) / 8, 10.0),  # two more of 0 for each of two requests
         (Gaps.REQUESTS, (20 + 50) / 2, 35.0),
     ],
@@ -67,6 +69,14 @@ def test_the_same_statistic_as_the_tool_that_is_judged(gaps: Gaps, mean: float, 
     truth = truth_of(LOG, CLOSED, gaps)
     assert truth is not None
     assert (truth.itl.mean, truth.itl.p50) == (pytest.approx(mean), p50)
+
+
+def test_no_server_knows_the_gaps_between_the_reads_of_a_flood() -> None:
+    steps, chunks = (truth_of(LOG, FLOOD, gaps) for gaps in (Gaps.STEPS, Gaps.CHUNKS))
+    assert steps is not None
+    assert chunks is not None
+    assert (steps.itl.mean, steps.ttft) == (None, chunks.ttft)
+    assert chunks.itl.mean == 35.0
 
 
 def test_nothing_answered_to_the_end_has_no_statistics() -> None:

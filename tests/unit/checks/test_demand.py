@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from inferometer.checks.demand import Demand, compare, demand, describe_need, largest, percent, warning
-from inferometer.checks.envelope import Envelope, Machine
+from inferometer.checks.envelope import Dimension, Envelope, Machine
 from inferometer.spec import RunSpec, build, load_points
 
-HERE = Machine(cpu="x", cores=2, kernel="x", python="x", inferometer="x")
+HERE = Machine(cpu="x", cores=8, kernel="x", python="x", inferometer="x")
 ENVELOPE = Envelope(
     workers=1,
     events_per_s=80_000.0,
@@ -51,9 +52,9 @@ def test_the_longest_answer_that_is_asked_for_counts() -> None:
     assert asked.events_per_s == 1000
 
 
-def test_a_limited_rate_has_its_limit_as_streams() -> None:
-    (asked,) = demands(spec({"request_rate": 10, "max_concurrency": 50}))
-    assert asked.streams == 50
+def test_the_cap_on_a_rate_is_no_demand_for_streams() -> None:
+    (asked,) = demands(spec({"request_rate": 10, "max_concurrency": 50_000}))
+    assert (asked.streams, asked.requests_per_s) == (None, 10)
 
 
 def test_all_at_once_is_one_stream_a_request() -> None:
@@ -92,6 +93,61 @@ def test_another_number_of_workers_is_scaled() -> None:
     assert "4 workers can carry about 320,000" in describe_need(need)
 
 
+def test_workers_beyond_the_cores_carry_no_more() -> None:
+    need = compare(ENVELOPE, Demand("x", 64, None, 1_120_000, None, ""))
+    assert need is not None
+    assert (need.limit, need.share) == (7 * 80_000, 2.0)  # one of the 8 cores is the parent's
+    text = warning(need)
+    assert text is not None
+    assert "--workers" not in text
+    assert "lower the load" in text
+
+
+def test_more_workers_than_cores_that_were_measured_are_believed() -> None:
+    crowded = msgspec.structs.replace(ENVELOPE, workers=16)
+    need = compare(crowded, Demand("x", 64, None, 40_000, None, ""))
+    assert need is not None
+    assert (need.limit, need.share) == (80_000, 0.5)
+
+
+def at_least(*dimensions: Dimension, workers: int = 1) -> Envelope:
+    return msgspec.structs.replace(ENVELOPE, workers=workers, at_least=list(dimensions))
+
+
+def test_a_part_of_a_limit_that_was_not_found_is_no_limit() -> None:
+    many = at_least("events", "requests", workers=15)
+    assert compare(many, Demand("x", 1, None, 20_000, 500, "")) is None
+    need = compare(many, Demand("x", 1, 100, 20_000, 500, ""))
+    assert need is not None
+    assert need.dimension == "streams"
+
+
+def test_a_limit_that_was_not_found_is_at_least_what_was_measured() -> None:
+    need = compare(at_least("events"), Demand("x", 1, None, 72_000, None, ""))
+    assert describe_need(need) == (
+        "needs at most 90 % of it: x makes 72,000 events/s, and 1 worker can carry at least 80,000"
+    )
+    assert warning(need) is None
+
+
+def test_a_plan_above_a_limit_that_was_not_found_is_beyond_what_was_measured() -> None:
+    need = compare(at_least("events"), Demand("x", 2, None, 200_000, None, ""))
+    facts = "x makes 200,000 events/s, and 2 workers can carry at least about 160,000"
+    assert describe_need(need) == f"goes beyond what was measured: {facts}"
+    text = warning(need)
+    assert text is not None
+    assert text.startswith(
+        f"this plan goes beyond what was measured of the generator on this machine: {facts}; "
+    )
+
+
+def test_a_limit_that_was_found_is_warned_of_before_one_that_was_not() -> None:
+    need = compare(at_least("events"), Demand("x", 1, 8_500, 72_000, None, ""))
+    assert need is not None
+    assert need.dimension == "streams"
+    assert warning(need) is not None
+
+
 def test_what_is_not_known_on_both_sides_is_not_compared() -> None:
     nothing = Envelope(workers=1, streams=10.0, measured_at_utc="x", machine=HERE)
     assert compare(nothing, Demand("x", 1, None, 1e9, 1e9, "")) is None
@@ -104,8 +160,8 @@ def test_the_worst_load_point_is_the_one_that_counts() -> None:
     assert need is not None
     assert need.demand.title == "concurrency 1024"
     assert describe_need(need) == (
-        "64 % of it: concurrency 1024 makes 51,200 events/s at an assumed 20 ms per token, and 1 worker can carry "
-        "80,000"
+        "needs 64 % of it: concurrency 1024 makes 51,200 events/s at an assumed 20 ms per token, and 1 worker can "
+        "carry 80,000"
     )
     assert warning(need) is None
 

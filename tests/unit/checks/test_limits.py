@@ -12,6 +12,7 @@ from inferometer.checks.limits import (
     SystemLimits,
     check_limits,
     descriptors_needed,
+    limit_doubts,
     parse_ports,
     port_warning,
     system_limits,
@@ -74,9 +75,30 @@ def test_what_is_not_certain_is_not_refused(load: dict[str, Any]) -> None:
     check(load, SystemLimits(1024, 1024, (32768, 33999)))
 
 
-def test_all_at_once_needs_a_connection_for_each_request() -> None:
-    with pytest.raises(UsageError, match="all at once opens 2000 connections"):
-        check({"request_rate": "inf", "num_prompts": 2000}, SystemLimits(1024, 1024, None))
+def doubts(load: dict[str, Any], limits: SystemLimits) -> list[str]:
+    return [doubt.message for doubt in limit_doubts([(point, 1) for point in points(load)], limits)]
+
+
+def test_all_at_once_may_need_a_connection_for_each_request() -> None:
+    load = {"request_rate": "inf", "num_prompts": 2000}
+    scarce = SystemLimits(1024, 1024, (40_000, 40_999))
+    check(load, scarce)
+    descriptors, ports = doubts(load, scarce)
+    assert descriptors.startswith("all at once opens 2000 connections, for which the worker needs 2064 file")
+    assert descriptors.endswith("; requests will fail unless early answers free enough of them in time")
+    assert "this system has 1000" in ports
+    assert doubts(load, ROOMY) == []
+
+
+def test_all_at_once_with_a_limit_is_certain() -> None:
+    load = {"request_rate": "inf", "max_concurrency": 2000, "num_prompts": 9000}
+    with pytest.raises(UsageError, match="opens 2000 connections"):
+        check(load, SystemLimits(1024, 1024, None))
+    assert doubts(load, SystemLimits(1024, 1024, None)) == []
+
+
+def test_a_finite_rate_is_neither_refused_nor_doubted() -> None:
+    assert doubts({"request_rate": 5000, "num_prompts": 50_000}, SystemLimits(64, 64, (1, 2))) == []
 
 
 def test_more_streams_than_source_ports_are_refused_with_the_line_that_helps() -> None:
@@ -164,6 +186,7 @@ def test_the_warning_comes_once_and_only_when_connections_are_not_kept(
     watch.on_point_end(second)
     assert told.others == [first, second]
     assert len(told.notices) == 1 + warnings
+    assert watch.warned == told.notices[1:]
     assert told.notices[0] == "hello"
 
 

@@ -13,7 +13,7 @@ from run_builder import Chunk, point, request
 from inferometer.checks.calibration import ceiling, envelope_of
 from inferometer.checks.envelope import Machine
 from inferometer.checks.limits import SystemLimits
-from inferometer.checks.text import envelope_text, rounded, trial_lines, trial_text
+from inferometer.checks.text import envelope_text, need_text, rounded, trial_lines, trial_text
 from inferometer.checks.trial import (
     EVENT_STREAMS,
     Trial,
@@ -34,17 +34,19 @@ from inferometer.spec import Measure, Sampling, load_points
 from inferometer.testing.truth_loop import LogRecord
 
 HERE = Machine(cpu="x", cores=2, kernel="x", python="x", inferometer="x")
-REQUESTS, TOKENS, GAP_MS = 40, 5, 10.0
+REQUESTS, TOKENS, GAP_MS = 200, 5, 10.0
 
 
 def us(value: float) -> int:
     return round(value * 1e3)
 
 
-def table(error_us: float = 5.0, epoch_ns: int = 1_000_000, **health: Any) -> PointTable:
-    """Forty requests one after another, four chunks each; every chunk is received ``error_us`` after it was sent."""
+def table(
+    error_us: float = 5.0, epoch_ns: int = 1_000_000, count: int = REQUESTS, **health: Any
+) -> PointTable:
+    """200 requests one after another, five chunks each; every chunk is received ``error_us`` after it was sent."""
     requests, chunks = [], []
-    for i in range(REQUESTS):
+    for i in range(count):
         at = i * GAP_MS
         last = at + TOKENS
         requests.append(
@@ -58,7 +60,7 @@ def table(error_us: float = 5.0, epoch_ns: int = 1_000_000, **health: Any) -> Po
     load = {"request_rate": 1e3 / GAP_MS, "max_concurrency": None}
     kept_up = ClientHealth(**({"receive_clock": "kernel", "cpu_s": 0.1, "wall_s": 1.0} | health))
     made = point(requests, chunks, load=load, epoch_ns=epoch_ns, health=[kept_up])
-    names = np.array([*(f"r{i}" for i in range(REQUESTS)), None], dtype=object)[:-1]
+    names = np.array([*(f"r{i}" for i in range(count)), None], dtype=object)[:-1]
     return replace(made, requests={**made.requests, "response_id": names})
 
 
@@ -104,8 +106,16 @@ def test_chunk_times_that_are_off_break_it() -> None:
     assert "chunk times off by 501 us at p99, limit 500" in trial.why
 
 
+def test_few_chunks_are_judged_by_the_percentile_that_they_carry() -> None:
+    held = verdict(table(count=40), truth())  # 200 chunks: ten of them lie beyond p95
+    assert (held.outcome, held.error_p99_us) == ("held", None)
+    assert "p99" not in trial_text(held)
+    trial = verdict(table(error_us=501.0, count=40), truth())
+    assert "chunk times off by 501 us at p95, limit 500" in trial.why
+
+
 def test_without_kernel_times_the_limit_is_a_millisecond() -> None:
-    user = {"receive_clock": "user", "loop_turn_max_s": 0.0001}
+    user = {"receive_clock": "user", "loop_turn_max_s": 0.0001, "poll_late_max_s": 0.0}
     assert verdict(table(error_us=900.0, **user), truth()).outcome == "held"
     assert verdict(table(error_us=1100.0, **user), truth()).outcome == "broke"
 
@@ -188,7 +198,9 @@ def test_the_event_rate_is_that_of_the_middle_half() -> None:
 
 
 def trial(dimension: Any, level: float, outcome: Any, **fields: Any) -> Trial:
-    return Trial(dimension=dimension, level=level, figure=level - 1, outcome=outcome, **fields)
+    return Trial(
+        **{"dimension": dimension, "level": level, "figure": level - 1, "outcome": outcome, **fields}
+    )
 
 
 def test_the_envelope_is_made_of_the_highest_levels_that_held() -> None:
@@ -209,6 +221,19 @@ def test_the_envelope_is_made_of_the_highest_levels_that_held() -> None:
     assert best(trials, "events") is trials[0]
 
 
+def test_the_envelope_promises_no_more_than_was_asked_of_a_trial() -> None:
+    trials = [trial("events", 12_800.0, "held", figure=13_065.0), trial("streams", 9.0, "held", figure=None)]
+    envelope = envelope_of(trials, [], 1, HERE, utc_now())
+    assert (envelope.events_per_s, envelope.streams) == (12_800.0, None)
+
+
+def test_a_plan_that_the_envelope_has_no_figure_for() -> None:
+    assert need_text(None) == (
+        "your plan cannot be compared: the envelope has no figure for such a load with so many workers; measure it "
+        "in under two minutes: inferometer check --calibrate"
+    )
+
+
 def test_a_dimension_in_which_nothing_held_has_no_figure() -> None:
     envelope = envelope_of([trial("events", 100.0, "broke")], [], 2, HERE, utc_now())
     assert envelope.events_per_s is None
@@ -225,6 +250,7 @@ def test_the_sweep_is_a_table_with_a_reason_for_each_break() -> None:
     lines = trial_lines(
         [trial("events", 12_800.0, "held"), trial("requests", 500.0, "broke", why="send lag")]
     )
+    assert lines[0].endswith("reached  off p50 us  p99 us  server late us  CPU")
     assert lines[1].startswith("12,800 events/s")
     assert lines[1].endswith("ok")
     assert lines[2].endswith("BROKE: send lag")

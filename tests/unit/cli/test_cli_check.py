@@ -96,6 +96,13 @@ def test_a_plan_that_run_would_refuse_is_refused_here(capsys: pytest.CaptureFixt
     assert "70000000 connections" in said.err
 
 
+def test_a_plan_that_may_fail_is_doubted_here(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", "--request-rate", "inf", "--num-prompts", "70000000"]) == 0
+    out = capsys.readouterr().out
+    assert "warning  plan           all at once opens 70000000 connections" in out
+    assert "requests will fail unless early answers free enough of them in time" in out
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [

@@ -52,7 +52,22 @@ def test_the_error_of_a_conversion_is_bounded_by_the_reading_and_the_drift() -> 
     clocks.offset_ns += 3_000
     clocks.mono_ns += 20_000_000
     offset.refresh(clocks.mono_ns)
-    assert (offset.bracket_max_ns, offset.drift_max_ns, offset.error_ns) == (100, 3_000, 3_050)
+    assert (offset.bracket_max_ns, offset.drift_max_ns) == (100, 3_000)
+    assert 1_500 <= offset.error_ns - 50 <= 1_501  # no sample in use was older than 10 ms: half of the change
+
+
+def test_a_clock_that_is_steered_while_nothing_is_received_bends_no_stamp() -> None:
+    clocks = TwoClocks()
+    offset = ClockOffset(clocks.monotonic_ns, clocks.realtime_ns)
+    clocks.offset_ns += 125_000  # 500 ppm over 250 ms
+    clocks.mono_ns += 250_000_000
+    offset.refresh(clocks.mono_ns)
+    assert (offset.drift_max_ns, offset.steps) == (125_000, 0)
+    assert 5_000 <= offset.error_ns - 50 <= 5_001
+    clocks.offset_ns += 6_000  # steered harder, and watched
+    clocks.mono_ns += 10_000_000
+    offset.refresh(clocks.mono_ns)
+    assert 5_990 <= offset.error_ns - 50 <= 6_001
 
 
 def test_a_reading_that_was_interrupted_counts_only_if_no_other_of_it_was_tight() -> None:
@@ -80,7 +95,7 @@ def test_a_restart_forgets_what_was_counted() -> None:
         clocks.mono_ns += 20_000_000
         offset.refresh(clocks.mono_ns)
     offset.restart()
-    assert (offset.steps, offset.drift_max_ns, offset.bracket_max_ns) == (0, 0, 100)
+    assert (offset.steps, offset.drift_max_ns, offset.bracket_max_ns, offset.error_ns) == (0, 0, 100, 50)
     assert offset.offset_ns == clocks.offset_ns
 
 

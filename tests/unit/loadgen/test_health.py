@@ -114,7 +114,8 @@ def test_the_point_has_the_sum_of_its_spans() -> None:
     assert last is not None
     assert last.span_s == 0.5
     machine.realtime_ahead_ns = 1000
-    machine.offset.refresh(machine.clock_ns + SECOND)
+    machine.clock_ns += SECOND
+    machine.offset.refresh(machine.clock_ns)
     done = meter.close(START + 2 * SECOND, machine, backlog)
     assert (done.worker, done.cpu, done.receive_clock) == (1, 6, "kernel")
     assert (done.cpu_s, done.wall_s, done.run_queue_wait_s) == (0.5, 2.0, 0.01)
@@ -122,8 +123,17 @@ def test_the_point_has_the_sum_of_its_spans() -> None:
     assert (done.loop_turns, done.loop_turn_max_s, done.poll_late_max_s) == (2, 64e-6, 8e-6)
     assert (done.backlog_peak_bytes, done.backlog_peak_age_s) == (900, 0.001)
     assert (done.in_flight_peak, done.rss_peak_bytes, done.resent) == (50, 5000 * 4096, 2)
-    # A reading takes 100 ns, so it is at most 50 ns off; the clocks moved by 100 ns between two of them.
-    assert (done.clock_error_ns, done.clock_drift_ns, done.clock_steps) == (150, 100, 0)
+    # A reading takes 100 ns, so it is at most 50 ns off; the clocks moved by 100 ns in a second, by 1 in 10 ms.
+    assert (done.clock_error_ns, done.clock_drift_ns, done.clock_steps) == (51, 100, 0)
+
+
+def test_no_wait_came_back_late_is_known_and_not_missing() -> None:
+    machine, backlog = Machine(), empty_backlog()
+    meter = machine.meter()
+    machine.turns.turn(0)
+    sample = meter.sample(START + SECOND, machine, backlog)
+    assert (sample.loop_turn_max_s, sample.poll_late_max_s) == (0.0, 0.0)
+    assert meter.close(START + 2 * SECOND, machine, backlog).poll_late_max_s == 0.0
 
 
 def test_the_last_sample_needs_a_span() -> None:

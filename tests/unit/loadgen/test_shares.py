@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferometer.loadgen import plan
+from inferometer.loadgen import plan, shards
 from inferometer.loadgen.affinity import core_of
 from inferometer.loadgen.messages import WireRequest
 from inferometer.loadgen.plan import plan_arrivals, point_record
@@ -131,6 +131,44 @@ def test_a_source_that_ended_is_told_at_once() -> None:
         (2, False),
         (1, True),
     ]
+
+
+def two_workers(sizes: list[int]) -> Dealer:
+    return Dealer(wire(sizes), lambda index: index % 2, 2)
+
+
+def test_what_waits_for_a_slow_worker_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "WAITING_BYTES", 10 << 20)
+    monkeypatch.setattr(shards, "BATCH_BYTES", 1 << 20)
+    dealer = two_workers([1 << 20] * 100)
+    assert [request.row for request in dealer.batch(1, 1)[0]] == [1]
+    got = []
+    complete = False
+    while not complete:
+        batch, complete = dealer.batch(0, 1)
+        got += [request.row for request in batch]
+    assert got == list(range(0, 24, 2)), "ten waited for worker 1, and the eleventh was too much"
+    assert dealer.trouble is not None
+    assert "worker 1 was so much slower than worker 0 that 11 MiB of prompts waited for it" in dealer.trouble
+    assert dealer.batch(1, 1) == ([], True), "both end, or half the load would go on alone"
+
+
+def test_what_a_batch_draws_for_the_others_is_no_imbalance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every worker of 20 asks for a batch of huge prompts in turn."""
+    monkeypatch.setattr(shards, "WAITING_BYTES", 10 << 10)
+    monkeypatch.setattr(shards, "BATCH_BYTES", 1 << 10)
+    dealer = Dealer(wire([2 << 10] * 100), lambda index: index % 20, 20)
+    rows = [request.row for _ in range(5) for worker in range(20) for request in dealer.batch(worker, 9)[0]]
+    assert rows == list(range(100))
+    assert dealer.trouble is None
+
+
+def test_a_balanced_point_of_any_size_goes_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "WAITING_BYTES", 10)
+    monkeypatch.setattr(shards, "BATCH_BYTES", 4)
+    dealer = two_workers([4] * 100)
+    rows = [request.row for _ in range(50) for worker in (0, 1) for request in dealer.batch(worker, 1)[0]]
+    assert (rows, dealer.trouble) == (list(range(100)), None)
 
 
 def progress(**changes: Any) -> Progress:

@@ -20,7 +20,7 @@ class Chunk(NamedTuple):
     kind: ChunkKind = ChunkKind.CONTENT
     tokens: float | None = 1
     read: int = 0
-    lag_ms: float | None = None
+    lag_ms: float | None = 0.01
 
 
 def ns(ms: float | None) -> int | None:
@@ -121,18 +121,18 @@ def tiny() -> PointTable:
                 input_tokens_client=30, output_tokens_client=3, output_tokens_target=3, finish_reason="length"),
     ]  # fmt: skip
     chunks = [
-        Chunk(0, 5, role, None, read=0),
+        Chunk(0, 5, role, None, read=0, lag_ms=None),
         Chunk(0, 11, reasoning, 1, read=1, lag_ms=0.25),
-        Chunk(0, 21, tokens=2, read=2),
-        Chunk(0, 21, tokens=1, read=2),
+        Chunk(0, 21, tokens=2, read=2, lag_ms=None),
+        Chunk(0, 21, tokens=1, read=2, lag_ms=None),
         Chunk(0, 41, tokens=2, read=3, lag_ms=0.75),
-        Chunk(0, 41.5, other, None, read=4),
-        Chunk(0, 42, ChunkKind.USAGE, None, read=5),
-        Chunk(0, 42, ChunkKind.DONE, None, read=5),
-        Chunk(1, 30, tokens=1, read=0),
-        Chunk(2, 25, ChunkKind.ERROR, None, read=0),
-        Chunk(3, 45, tokens=None, read=0),
-        Chunk(3, 55, tokens=None, read=1),
+        Chunk(0, 41.5, other, None, read=4, lag_ms=None),
+        Chunk(0, 42, ChunkKind.USAGE, None, read=5, lag_ms=None),
+        Chunk(0, 42, ChunkKind.DONE, None, read=5, lag_ms=None),
+        Chunk(1, 30, tokens=1, read=0, lag_ms=None),
+        Chunk(2, 25, ChunkKind.ERROR, None, read=0, lag_ms=None),
+        Chunk(3, 45, tokens=None, read=0, lag_ms=None),
+        Chunk(3, 55, tokens=None, read=1, lag_ms=None),
     ]
     return point(requests, chunks)
 

@@ -11,6 +11,7 @@ from run_builder import Chunk, point, request, run, steady_requests
 from inferometer.metrics.generator import late_ms
 from inferometer.metrics.summary import summarize, summarize_point
 from inferometer.metrics.verdict import Condition, decide, worst
+from inferometer.record.tables import Telemetry
 from inferometer.record.types import ClientHealth, RequestRecord
 from inferometer.spec import Measure, Sampling
 
@@ -36,6 +37,13 @@ def changed(position: int, **fields: Any) -> tuple[list[RequestRecord], list[Chu
 def health(**fields: Any) -> list[ClientHealth]:
     sound = {"receive_clock": "kernel", "cpu_s": 0.1, "wall_s": 1.0, "run_queue_wait_s": 0.0}
     return [ClientHealth(**(sound | fields))]
+
+
+def unstamped(chunks: list[Chunk], count: int | None = None) -> list[Chunk]:
+    """All chunks, or the first so many, without a kernel receive time."""
+    return [
+        chunk._replace(lag_ms=None) if count is None or i < count else chunk for i, chunk in enumerate(chunks)
+    ]
 
 
 def test_a_faultless_run_is_valid_and_lists_what_was_not_looked_at() -> None:
@@ -177,7 +185,7 @@ def test_the_concurrency_has_to_be_held_on_the_plateau() -> None:
 
 def test_a_hard_condition_that_is_not_known_is_never_a_pass() -> None:
     requests, chunks = steady_requests(1000)
-    summary = summarize_point(point(requests, chunks, health=[]), Measure(), FIXED)
+    summary = summarize_point(point(requests, unstamped(chunks), health=[]), Measure(), FIXED)
     conditions = summary.verdict.conditions
     assert {c.name for c in summary.verdict.unknown if c.level == "hard"} == {
         "receive lag",
@@ -198,8 +206,6 @@ def test_a_hard_condition_that_is_not_known_is_never_a_pass() -> None:
         ({"run_queue_wait_s": 0.05}, "client host busy", True),
         ({"run_queue_wait_s": 0.051}, "client host busy", False),
         ({"run_queue_wait_s": None}, "client host busy", None),
-        ({"receive_clock": "user", "loop_turn_max_s": 0.0009}, "receive lag", True),
-        ({"receive_clock": "user", "loop_turn_max_s": 0.5}, "receive lag", None),
     ],
 )
 def test_the_client_has_to_be_fit(fields: dict[str, Any], name: str, ok: bool | None) -> None:
@@ -230,7 +236,7 @@ def test_chunk_times_of_late_reads_are_held_against_the_client() -> None:
     requests, chunks = changed(5, blurred_chunks=11, blur_max_ns=51_200_000)
     assert judged(requests, chunks)["chunk times"].measured == pytest.approx(11 / 3000)
     assert "held up for up to 51.2 ms" in judged(requests, chunks)["chunk times"].next_step
-    assert "chunk times" not in judged(requests, chunks, health=health(receive_clock="user"))
+    assert judged(requests, chunks, health=health(receive_clock="user"))["chunk times"].ok is False
     assert "clock error" not in judged(requests, chunks, health=health(receive_clock="user"))
 
 
@@ -249,6 +255,80 @@ def test_read_lag_without_kernel_times_is_judged_when_it_is_known() -> None:
     slow = [chunk._replace(lag_ms=1.5) for chunk in chunks]
     assert judged(requests, slow, health=health(receive_clock="user"))["receive lag"].ok is False
     assert judged(requests, slow)["receive clock"].ok is True, "kernel times make the lag irrelevant"
+
+
+@pytest.mark.parametrize(
+    ("turn_s", "late_s", "ok"),
+    [
+        (0.0009, 0.0, True),
+        (0.0009, 0.001, True),
+        (0.5, 0.0, None),
+        (0.0001, 0.05, None),  # stopped in its sleep
+        (0.0001, None, None),
+    ],
+)
+def test_short_turns_and_timely_wake_ups_stand_for_the_lag_of_reads(
+    turn_s: float, late_s: float | None, ok: bool | None
+) -> None:
+    requests, chunks = steady_requests(30)
+    user = health(receive_clock="user", loop_turn_max_s=turn_s, poll_late_max_s=late_s)
+    assert judged(requests, unstamped(chunks), health=user)["receive lag"].ok is ok
+
+
+def test_every_worker_has_to_know_how_late_it_woke() -> None:
+    requests, chunks = steady_requests(30)
+    one = health(receive_clock="user", poll_late_max_s=0.0002)
+    both = one + health(receive_clock="user", worker=1, poll_late_max_s=0.0004)
+    known = judged(requests, unstamped(chunks), workers=2, health=both)["receive lag"]
+    assert (known.measured, known.ok) == (pytest.approx(0.4), True)
+    silent = one + health(receive_clock="user", worker=1)
+    assert judged(requests, unstamped(chunks), workers=2, health=silent)["receive lag"].ok is None
+
+
+def test_a_kernel_that_stamps_only_some_chunks_is_no_kernel_clock() -> None:
+    """3,000 chunks, of which three may lack their time."""
+    requests, chunks = steady_requests(1000)
+    assert judged(requests, unstamped(chunks, 3))["receive clock"].ok is True
+    some = judged(requests, unstamped(chunks, 4))
+    assert "receive clock" not in some
+    assert (some["receive lag"].level, some["receive lag"].ok) == ("hard", None)
+    assert some["receive lag"].asked == "p99, as only 99.87% of the chunks have a kernel receive time"
+    quick = health(loop_turn_max_s=0.0004, poll_late_max_s=0.0)
+    assert judged(requests, unstamped(chunks, 3000), health=quick)["receive lag"].ok is True
+    slow = [chunk._replace(lag_ms=1.5) for chunk in chunks]
+    assert judged(requests, unstamped(slow, 2000))["receive lag"].ok is False, "a third is late for certain"
+
+
+def seconds_of(*cpu_share: float, worker: int = 0, span_s: float = 1.0) -> Telemetry:
+    """One sample of a worker for each share; the last one of ``span_s``."""
+    count = len(cpu_share)
+    spans = [1.0] * (count - 1) + [span_s]
+    return Telemetry(
+        point=np.ones(2 * count, np.int64),
+        at_ns=np.tile(np.arange(count), 2),
+        source=np.array([f"client/{worker}"] * 2 * count, dtype=object),
+        name=np.array(["cpu_share"] * count + ["span_s"] * count, dtype=object),
+        value=np.array([*cpu_share, *spans]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("telemetry", "measured"),
+    [
+        (seconds_of(*[0.97] * 60, *[0.02] * 20), 0.97),  # a quiet end hides no busy minute
+        (seconds_of(*[0.97] * 4, *[0.02] * 96), 0.02),  # nor do 4 s of 100 decide
+        (seconds_of(*[0.97] * 4), 0.1),  # too few for a percentile: the mean
+        (seconds_of(*[0.3] * 5, 0.99, span_s=0.02), 0.3),  # what was left of a second is no second
+        (seconds_of(*[0.97] * 60, worker=3), 0.1),  # of a worker that is not of this point
+        (Telemetry(), 0.1),
+    ],
+)
+def test_the_busiest_seconds_of_a_worker_are_judged(telemetry: Telemetry, measured: float) -> None:
+    table = point(*steady_requests(30))
+    summary = summarize_point(table, Measure(), FIXED, telemetry)
+    (cpu,) = (c for c in summary.verdict.conditions if c.name == "client CPU")
+    assert (cpu.measured, cpu.ok) == (pytest.approx(measured), measured <= 0.85)
+    assert summary.client.cpu_share == pytest.approx(0.1), "the strip shows the mean"
 
 
 def test_an_answer_in_one_piece_was_not_streamed() -> None:

@@ -20,6 +20,7 @@ from inferometer.record.journal import (
     PointEnd,
     PointStart,
     RequestFrame,
+    StoredRequest,
     read_journal,
 )
 from inferometer.record.store import close_journal, read_run
@@ -67,7 +68,7 @@ def test_a_cut_anywhere_costs_at_most_the_frame_it_hits(tmp_path: Path, cut: int
     with path.open("r+b") as file:
         file.truncate(min(cut, size))
     frames = list(read_journal(path))
-    assert [f.record.index for f in frames if isinstance(f, RequestFrame)] == list(range(len(frames)))
+    assert [f.record.index for f in frames if isinstance(f, StoredRequest)] == list(range(len(frames)))
     if cut >= size:
         assert len(frames) == 5
 
@@ -107,7 +108,7 @@ def test_a_refused_write_leaves_whole_frames(tmp_path: Path, monkeypatch: pytest
     monkeypatch.undo()
     journal.append(frame(2))
     journal.close()
-    assert [f.record.index for f in read_journal(path) if isinstance(f, RequestFrame)] == [0, 2]
+    assert [f.record.index for f in read_journal(path) if isinstance(f, StoredRequest)] == [0, 2]
 
 
 def folder_with(tmp_path: Path, frames: list[RequestFrame]) -> Path:

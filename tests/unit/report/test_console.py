@@ -57,7 +57,7 @@ def test_a_valid_run_reads_well() -> None:
         "",
         "Client: 1 worker, kernel receive times, clock error 0.3 us, at concurrency 1, out 128",
         "  worker  CPU %  wait %     send lag ms  receive lag ms  turn ms     backlog  switch/s  RSS",
-        "  0        10.0     0.0  0.00/0.00/0.00           -/-/-      -/-  0.0M 0.00s         -    -",
+        "  0        10.0     0.0  0.00/0.00/0.00  0.01/0.01/0.01      -/-  0.0M 0.00s         -    -",
         "  lags p50/p99/max, turn p99/max; M = MiB; - not known",
         "",
         "As vllm bench serve counts it, concurrency 1, out 2048",
