@@ -52,6 +52,11 @@ class Backlog:
         """Whether too many bytes wait: decoding goes before the sockets then, or memory would run out."""
         return self._bytes > MAX_BYTES
 
+    @property
+    def bare(self) -> bool:
+        """Whether the next exchange brought nothing to decode, as a refused one: such can end as fast as they begin."""
+        return self._current is None and bool(self._waiting) and not self._waiting[0].bytes_in
+
     def overdue(self, now_ns: int) -> bool:
         """Whether an exchange waits too long, so that a step must be taken even while the sockets are busy."""
         oldest = self._current[0] if self._current else self._waiting[0] if self._waiting else None

@@ -33,8 +33,7 @@ from inferometer.loadgen.stop import StopSignal
 from inferometer.record.merging import lost_share, merge_shares
 from inferometer.record.types import PointRecord
 
-FIRST_BATCH = 2048
-BATCH = 512
+BATCH = 128  # some ms of the parent's work, which may share a core with a worker
 WATCH_S = 0.05
 TELL_EVERY_NS = 200_000_000
 # Between the last preparation and the epoch: ``Go`` has to reach every worker before.
@@ -158,7 +157,7 @@ class _Watch:
 
     def run(self, start: Callable[[list[WireRequest], bool], StartPoint], stop: StopSignal) -> Outcome:
         for share in self._shares:
-            begin = start(*self._dealer.batch(share.process.worker, FIRST_BATCH))
+            begin = start(*self._dealer.batch(share.process.worker, self._dealer.first))
             self._point, self._grace_ns = begin.point, round(begin.grace_s * 1e9)
             share.process.send(begin)
             self._selector.register(share.process.stdout, selectors.EVENT_READ, share)

@@ -12,6 +12,7 @@ import msgspec
 
 from inferometer.client.decode import DecodeOptions, decode_steps
 from inferometer.client.exchange import Exchange
+from inferometer.client.poller import MOST_EVENTS
 from inferometer.client.reactor import Reactor
 from inferometer.loadgen.backlog import Backlog, Decoded
 from inferometer.loadgen.health import HealthMeter, Place
@@ -26,7 +27,7 @@ STATUS_EVERY_NS = 250_000_000
 CONNECT_LIMIT_NS = 5_000_000_000
 CONNECTS_PER_TURN = 16
 OPEN_LOOP_CONNECTIONS = 64
-LOW_WATER = 1024  # ask for more requests when fewer wait
+LOW_WATER = 1024  # ask for more requests when fewer wait, or when fewer than two rounds of the permits do
 LOW_WATER_BYTES = 32 << 20  # but not while so much of them waits: a single prompt may have 64 MB
 # A closed loop on a server that is gone would fail some 20,000 times a second until its time is up.
 GONE_FAILURES = 1000
@@ -72,6 +73,8 @@ class PointRun:
         self.more(start.requests, start.complete)
         self.flying: dict[int, WireRequest] = {}
         self.backlog = Backlog(lambda exchange: decode_steps(exchange, self.decoding), self._store)
+        # All permits of a closed loop may come free together, when answers of equal length end.
+        self.low_water = max(LOW_WATER, 2 * self._connections_wanted())
         self.heads: dict[int, bytes] = {}
         self.epoch_ns = 0
         self.stop_level = 0
@@ -102,19 +105,20 @@ class PointRun:
     def _decode(self, now_ns: int) -> None:
         """Look after the sockets, then decode: for a moment, as receive times come from the kernel.
 
-        Where they do not, only when no socket had anything, or when an answer must not wait longer.
+        Not while more is ready to be read than one look takes, for events that wait together lose their times; nor,
+        where our reads are the receive times, while anything is. An answer that has waited long gets a step all the
+        same, and one without a body costs next to nothing.
         """
-        ready = self.reactor.poll(0)
-        until_ns, late = 0, self.backlog.overdue(now_ns)
-        if self.reactor.kernel_stamps:
-            until_ns = min(now_ns + DECODE_NS, self._deadline())
-        elif ready and not late:
+        ready, backlog = self.reactor.poll(0), self.backlog
+        kernel = self.reactor.kernel_stamps
+        until_ns = 0
+        if ready < (MOST_EVENTS - 1 if kernel else 1):  # the timer may have taken a place
+            until_ns = min(now_ns + DECODE_NS, self._deadline()) if kernel else 0
+        elif not (backlog.overdue(now_ns) or backlog.full):
             return
-        # Refused connections end in the turn that sent them, and hold no bytes that would make the backlog full.
-        least = SENDS_PER_TURN if late else 1
-        while self.backlog and (least > 0 or self.backlog.full or self.clock.now_ns() < until_ns):
-            self.backlog.step(now_ns)
-            least -= 1
+        backlog.step(now_ns)
+        while backlog and (backlog.full or backlog.bare or self.clock.now_ns() < until_ns):
+            backlog.step(now_ns)
 
     def more(self, requests: list[WireRequest], complete: bool) -> None:
         """Take a further batch."""
@@ -303,7 +307,7 @@ class PointRun:
     def _short_of_requests(self) -> bool:
         if self.complete or self.asked_for_more:
             return False
-        return len(self.requests) < LOW_WATER and self.waiting_bytes < LOW_WATER_BYTES
+        return len(self.requests) < self.low_water and self.waiting_bytes < LOW_WATER_BYTES
 
     def _hear(self) -> None:
         if self.reactor.woken:

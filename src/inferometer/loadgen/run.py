@@ -234,7 +234,8 @@ def _point(
             title=load_title(record.load),
         )
 
-    dealer = Dealer(wire, lambda index: owner_of(point, index, record.workers), record.workers)
+    workers = record.workers
+    dealer = Dealer(wire, lambda index: owner_of(point, index, workers), workers, point.max_concurrency or 0)
     outcome = crew.run_point(start, dealer, record.workers, observer, stop)
     # Rows of a point that time bounds are drawn, and perhaps repeated, while it goes on.
     outcome.point.repeated_prompts = plan.feed.repeated + plan.feed.reused

@@ -45,6 +45,9 @@ def _needed(point: LoadPoint) -> int:
     return max(math.ceil(streams / STREAMS_PER_WORKER), math.ceil(rate / RATE_PER_WORKER))
 
 
+FIRST_BATCH = 2048
+
+
 class Dealer:
     """Draws the requests of a load point in order and hands each to the worker that owns it.
 
@@ -56,12 +59,18 @@ class Dealer:
         requests: the encoded requests of the whole point, drawn as they are needed.
         owner: the worker that sends request number i.
         workers: how many there are.
+        permits: how many requests the point holds in flight; 0 = not bounded.
 
     Attributes:
+        first: how many each worker should have before the start: two rounds of its permits, so that the parent does not
+            prepare more just when all the first ones go out.
         trouble: why nothing more is handed out although the source has more, in words; else None.
     """
 
-    def __init__(self, requests: Iterator[WireRequest], owner: Callable[[int], int], workers: int) -> None:
+    def __init__(
+        self, requests: Iterator[WireRequest], owner: Callable[[int], int], workers: int, permits: int = 0
+    ) -> None:
+        self.first = max(FIRST_BATCH, 2 * -(-permits // workers))
         self._source = enumerate(requests)
         self._owner = owner
         self._waiting: list[deque[WireRequest]] = [deque() for _ in range(workers)]
