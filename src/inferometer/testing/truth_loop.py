@@ -103,7 +103,7 @@ class _Connection:
 
 
 class TruthLoop:
-    """Serves until an exception (a signal's) ends ``run``.
+    """Serves until a descriptor of ``end_with`` hangs up.
 
     Args:
         listeners: bound, listening sockets.
@@ -135,7 +135,7 @@ class TruthLoop:
         self._steady: deque[_Connection] = deque()  # streams that run, in order of due time
         self._numbers = count()
         self._log: list[_Logged] = []
-        self._ends_with = -1
+        self._ends_with: set[int] = set()
         self._buffer = memoryview(bytearray(256 << 10))
         # Edge-triggered, so that an expiry needs no read: the next arming is what ends it.
         self._epoll.register(self._timer.fd, select.EPOLLIN | select.EPOLLET)
@@ -144,7 +144,7 @@ class TruthLoop:
             self._epoll.register(fd, select.EPOLLIN)
 
     def end_with(self, fd: int) -> None:
-        """Let ``run`` return when the other side of this pipe, socket or terminal closes; nothing is read.
+        """Let ``run`` return when the other side of this pipe, socket or terminal closes, too; nothing is read.
 
         Raises:
             OSError: there is no such descriptor, or it is one of the loop's own.
@@ -153,7 +153,7 @@ class TruthLoop:
             self._epoll.register(fd, 0)  # a hang-up is reported even so
         except PermissionError:
             return  # a plain file or /dev/null: it never hangs up
-        self._ends_with = fd
+        self._ends_with.add(fd)
 
     def records(self) -> list[LogRecord]:
         """The log so far."""
@@ -161,7 +161,7 @@ class TruthLoop:
         return [LogRecord(x.id, x.received_ns, x.due_ns, itl_ns, x.sent.tobytes()) for x in self._log]
 
     def run(self) -> None:
-        """Serve; returns when the descriptor of ``end_with`` hangs up."""
+        """Serve; returns, between two looks at the sockets, when a descriptor of ``end_with`` hangs up."""
         clock = time.monotonic_ns
         while True:
             next_ns = self._next_due_ns()
@@ -171,7 +171,7 @@ class TruthLoop:
                 if next_ns != _FAR_NS:
                     self._timer.arm(next_ns)
             for fd, events in self._epoll.poll(timeout, 64):
-                if fd == self._ends_with:
+                if fd in self._ends_with:
                     return
                 self._ready(fd, events)
             self._send_due(clock())

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -218,15 +218,6 @@ def _truth(record: LogRecord) -> RequestTruth:
     return RequestTruth(record.received_ns, due_ns, sent_ns)
 
 
-class _Stop(BaseException):
-    """A signal asked for the end."""
-
-
-def _stop(_signal: int, _frame: object) -> NoReturn:
-    _ignore_signals()
-    raise _Stop
-
-
 def _ignore_signals() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -282,12 +273,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(loop: TruthLoop) -> None:
     gc.collect()
     gc.disable()  # a pause would be in the truth
-    with contextlib.suppress(_Stop):
-        signal.signal(signal.SIGTERM, _stop)
-        signal.signal(signal.SIGINT, _stop)
-        loop.end_with(0)
-        loop.run()
+    # A signal only closes a pipe: an exception of its handler could fall between a write and its line in the log.
+    asked, ask = os.pipe2(os.O_CLOEXEC)
+
+    def stop(_signal: int, _frame: object) -> None:
         _ignore_signals()  # the first process ends the others while they may still write their logs
+        os.close(ask)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    loop.end_with(asked)
+    loop.end_with(0)
+    loop.run()
+    _ignore_signals()
 
 
 def _keep_standard_input() -> None:
