@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from inferometer.client.exchange import Exchange, Read
+from inferometer.client.exchange import LOG_BYTES, Exchange, Read
 from inferometer.client.poller import READ, WRITE
 from inferometer.client.stamps import ANCILLARY_BYTES, enable_kernel_stamps, kernel_stamp_ns
 from inferometer.client.target import Target
@@ -40,6 +40,7 @@ class Connection:
     __slots__ = (
         "_address",
         "_connected",
+        "_log",
         "_out",
         "_receive",
         "exchange",
@@ -67,6 +68,7 @@ class Connection:
         self.idle_since_ns = now_ns
         self.moved_ns = 0  # when the peer last made room for more of a long request
         self._out = _NOTHING
+        self._log = bytearray(LOG_BYTES)
         self.sock = socket.socket(address[0], socket.SOCK_STREAM)
         self._receive = self.sock.recvmsg_into
         self.fd = self.sock.fileno()
@@ -132,6 +134,7 @@ class Connection:
     def start(self, exchange: Exchange, now_ns: int) -> Ended | None:
         """Write the request; ``sent_ns`` is stamped before the first byte goes out."""
         self.exchange = exchange
+        exchange.log = self._log
         exchange.sent_ns = now_ns
         if self.tls is None:
             self._out = memoryview(exchange.wire)
@@ -164,13 +167,14 @@ class Connection:
         return None
 
     def read(
-        self, buffers: tuple[bytearray], view: memoryview, offset_ns: int, now_ns: Callable[[], int]
-    ) -> Read | Ended | None:
-        """One read; None when it held no plaintext. ``Ended`` without a failure is the peer's orderly close.
+        self, buffers: tuple[bytearray], offset_ns: int, now_ns: Callable[[], int]
+    ) -> int | Read | Ended | None:
+        """One read. Put on the log of its exchange, and how long it had waited (ns, 0 = not known), where that will do.
+
+        Else the read itself; None when it held no plaintext. ``Ended`` without a failure is the peer's orderly close.
 
         Args:
             buffers: the shared receive buffer.
-            view: a memoryview of it.
             offset_ns: CLOCK_REALTIME - CLOCK_MONOTONIC, to convert the kernel's stamp.
             now_ns: the monotonic clock, read immediately after the socket.
         """
@@ -183,23 +187,34 @@ class Connection:
         read_ns = now_ns()
         if size == 0:
             return Ended(None, "the server closed the connection")
-        if self.tls is None:
-            data = bytes(view[:size])
+        at_ns = kernel_stamp_ns(ancillary, offset_ns)
+        lag_ns = -1
+        if at_ns is None:
+            at_ns = read_ns
         else:
-            try:
-                self.tls.receive(view[:size])
-                data = self.tls.plaintext()
-            except ssl.SSLError as error:
-                return Ended("stream_error", f"TLS: {error.reason or error}")
-            if not data:
-                return TLS_ENDED if self.ended else None
-        stamp_ns = kernel_stamp_ns(ancillary, offset_ns)
-        if stamp_ns is None:
-            return (read_ns, -1, data)
-        lag_ns = read_ns - stamp_ns
-        if lag_ns < 0:
-            return (read_ns, 0, data)  # after a step of the clock; a closed loop would wait for it
-        return (stamp_ns, lag_ns, data)
+            lag_ns = read_ns - at_ns
+            if lag_ns < 0:  # after a step of the clock; a closed loop would wait for it
+                at_ns, lag_ns = read_ns, 0
+        data: bytes | bytearray = buffers[0]
+        if self.tls is not None:
+            plain = self._decrypted(self.tls, memoryview(data)[:size])
+            if not isinstance(plain, bytes):
+                return plain
+            data, size = plain, len(plain)
+            if self.tls.closed:
+                return at_ns, lag_ns, plain
+        exchange = self.exchange
+        if exchange is None or not exchange.keep(at_ns, lag_ns, data, size):
+            return at_ns, lag_ns, bytes(memoryview(data)[:size])
+        return lag_ns if lag_ns > 0 else 0
+
+    def _decrypted(self, tls: TlsStream, data: memoryview) -> bytes | Ended | None:
+        try:
+            tls.receive(data)
+            plain = tls.plaintext()
+        except ssl.SSLError as error:
+            return Ended("stream_error", f"TLS: {error.reason or error}")
+        return plain or (TLS_ENDED if tls.closed else None)
 
     def close(self) -> None:
         """Close the socket; the poller must have forgotten it."""

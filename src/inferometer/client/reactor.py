@@ -12,7 +12,7 @@ from collections import deque
 from ssl import SSLContext
 
 from inferometer.client.connection import TLS_ENDED, Connection, Ended
-from inferometer.client.exchange import Exchange
+from inferometer.client.exchange import NO_LOG, Exchange, Read
 from inferometer.client.http1 import ProtocolError
 from inferometer.client.poller import MOST_EVENTS, READ, WRITE, Poller, make_poller
 from inferometer.client.stamps import ClockOffset
@@ -36,13 +36,11 @@ HEARTBEAT_NS = 5_000_000
 USER_HEARTBEAT_NS = 1_000_000  # where our own reads are the receive times, and must be in time for that
 IDLE_WAIT_NS = 1_000_000_000
 CHECKED_PER_TURN = 128
-MOST_PENDING = 32  # reads of one answer that are taken apart together
 # Where data comes so densely that several answers get some within this time, the loop sleeps so long after each
 # turn: one wake-up for several reads costs less, and the kernel's receive times do not mind. It stays below what
 # makes a turn late, and the sleep ends so much before the next deadline as sleeps are late themselves.
 LINGER_NS = 300_000
 SLEEP_LATE_NS = 70_000
-_EMPTY_LINE = b"\r\n\r\n"
 
 
 class Reactor:
@@ -75,7 +73,6 @@ class Reactor:
         self._opening: dict[int, Connection] = {}  # for use later, not ready yet
         self.in_flight = 0  # exchanges sent and not finished
         self._buffers = (bytearray(READ_BUFFER_BYTES),)
-        self._view = memoryview(self._buffers[0])
         limits = target.timeouts
         self._limits_ns = tuple(round(s * 1e9) for s in (limits.connect_s, limits.read_s, limits.total_s))
         self._check_every_ns = max(
@@ -186,7 +183,8 @@ class Reactor:
 
     def _handle(self, ready: list[tuple[int, int]], late_ns: int) -> None:
         """Read and write; then note at each read how late this turn was, if it was."""
-        get, read = self._connections.get, self._read
+        get, buffers = self._connections.get, self._buffers
+        offset_ns, clock_ns = self.offset.offset_ns, self.clock.now_ns
         met: list[Exchange] = []
         lag_max_ns = 0
         for fd, mask in ready:
@@ -198,7 +196,8 @@ class Reactor:
             if exchange is None or mask != READ or not connection.ready:
                 lag_ns = self._tend(connection, mask)
             else:
-                lag_ns = read(connection, exchange)
+                got = connection.read(buffers, offset_ns, clock_ns)
+                lag_ns = got if isinstance(got, int) else self._heard(connection, exchange, got)
             if lag_ns >= 0 and exchange is not None:
                 met.append(exchange)
                 if lag_ns > lag_max_ns:
@@ -276,7 +275,7 @@ class Reactor:
         """Whatever is not plainly an answer that goes on: connecting, writing, hang-ups, idle connections.
 
         Returns:
-            As ``_read``; -1 where nothing was read for an exchange.
+            How long the bytes had waited for us, in ns, 0 where that is not known; -1 where none came for an exchange.
         """
         exchange = connection.exchange
         if not connection.ready:
@@ -285,26 +284,16 @@ class Reactor:
             connection.moved_ns = self._woke_ns
             self._settle(connection, connection.flush())
         elif exchange is not None:
-            return self._read(connection, exchange)
-        elif connection.read(self._buffers, self._view, 0, self.clock.now_ns) is not None:
+            got = connection.read(self._buffers, self.offset.offset_ns, self.clock.now_ns)
+            return got if isinstance(got, int) else self._heard(connection, exchange, got)
+        elif connection.read(self._buffers, 0, self.clock.now_ns) is not None:
             self._drop(connection)  # the server closed, or spoke without being asked
         return -1
 
-    def _read(self, connection: Connection, exchange: Exchange) -> int:
-        """One read; how long the bytes had waited for it, in ns, 0 where that is not known, -1 if none came."""
-        got = connection.read(self._buffers, self._view, self.offset.offset_ns, self.clock.now_ns)
+    def _heard(self, connection: Connection, exchange: Exchange, got: Read | Ended | None) -> int:
+        """A read that was not simply put on the exchange's log; returns as ``_tend``."""
         if isinstance(got, tuple):
-            pending, data = exchange.pending, got[2]
-            pending.append(got)
-            # A chunked message ends with an empty line; where that is cut in two, its last piece is short.
-            if (
-                data.endswith(_EMPTY_LINE)
-                or len(data) < 8
-                or len(pending) >= MOST_PENDING
-                or not exchange.framer.chunked
-                or (connection.tls is not None and connection.tls.closed)
-            ):
-                self._take_apart(connection, exchange)
+            self._take_apart(connection, exchange, got)
             return got[1] if got[1] > 0 else 0
         if got is not None:
             self._peer_ended(connection, exchange, got)
@@ -312,10 +301,10 @@ class Reactor:
             self._settle(connection, connection.flush())
         return -1
 
-    def _take_apart(self, connection: Connection, exchange: Exchange) -> None:
+    def _take_apart(self, connection: Connection, exchange: Exchange, read: Read | None = None) -> None:
         """Look whether the message has ended, and with it the exchange."""
         try:
-            ended_ns = exchange.take_apart()
+            ended_ns = exchange.take_apart() if read is None else exchange.take(read)
         except ProtocolError as error:
             self._fail(connection, "stream_error", str(error))
             return
@@ -345,7 +334,7 @@ class Reactor:
         self._end(exchange, at_ns)
 
     def _peer_ended(self, connection: Connection, exchange: Exchange, ended: Ended) -> None:
-        if exchange.pending:
+        if exchange.logged:
             self._take_apart(connection, exchange)
             if connection.exchange is not exchange:
                 return  # that was the end of the message, or no HTTP
@@ -395,6 +384,7 @@ class Reactor:
 
     def _end(self, exchange: Exchange, at_ns: int) -> None:
         exchange.end_ns = at_ns
+        exchange.log = NO_LOG
         self.in_flight -= 1
         self.finished.append(exchange)
 
@@ -422,14 +412,19 @@ class Reactor:
         limits = self.target.timeouts
         if self._connections.get(connection.fd) is not connection:
             return  # it has gone since it was listed
-        if connection.exchange is not None and connection.exchange.pending:
-            self._take_apart(connection, connection.exchange)
         exchange = connection.exchange
+        if (
+            exchange is not None
+            and exchange.logged
+            and now_ns - (exchange.heard_ns or 0) > self._check_every_ns
+        ):
+            self._take_apart(connection, exchange)
+            exchange = connection.exchange
         if not connection.ready and now_ns - connection.started_ns > connect_ns:
             text = f"no connection within {limits.connect_s:g} s (--connect-timeout)"
             self._settle(connection, Ended("connect_error", text))
         elif exchange is not None and exchange.sent_ns is not None:
             if now_ns - exchange.sent_ns > total_ns:
                 self._fail(connection, "timeout", f"not finished within {limits.total_s:g} s (--timeout)")
-            elif now_ns - max(exchange.heard_ns or now_ns, connection.moved_ns) > read_ns:
+            elif now_ns - max(exchange.heard_ns or exchange.sent_ns, connection.moved_ns) > read_ns:
                 self._fail(connection, "timeout", f"no byte for {limits.read_s:g} s (--read-timeout)")

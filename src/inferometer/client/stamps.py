@@ -99,6 +99,6 @@ def kernel_stamp_ns(ancillary: Sequence[tuple[int, int, bytes]], offset_ns: int)
     """The receive time on the monotonic axis, from the ancillary data of one ``recvmsg``; None if absent."""
     for level, kind, data in ancillary:
         if kind == SO_TIMESTAMPNS and level == _SOL_SOCKET and len(data) >= _STAMP_BYTES:
-            seconds, nanoseconds = _unpack_stamp(data[:_STAMP_BYTES])
-            return int(seconds) * 1_000_000_000 + int(nanoseconds) - offset_ns
+            stamp: tuple[int, int] = _unpack_stamp(data[:_STAMP_BYTES])
+            return stamp[0] * 1_000_000_000 + stamp[1] - offset_ns
     return None

@@ -28,12 +28,15 @@ from inferometer.loadgen.messages import (
 )
 from inferometer.loadgen.process import WorkerProcess
 from inferometer.loadgen.progress import Observer, Progress, add_up
-from inferometer.loadgen.shards import Dealer
+from inferometer.loadgen.shards import BATCH_BYTES, Dealer
 from inferometer.loadgen.stop import StopSignal
 from inferometer.record.merging import lost_share, merge_shares
 from inferometer.record.types import PointRecord
 
-BATCH = 128  # some ms of the parent's work, which may share a core with a worker
+BATCH = 32  # less than a ms of the parent's work, which may share a core with a worker
+# Before the start the parent prepares what it can within these limits, so that it has the less to do during it.
+PREPARED = 20_000
+PREPARE_NS = 2_000_000_000
 WATCH_S = 0.05
 TELL_EVERY_NS = 200_000_000
 # Between the last preparation and the epoch: ``Go`` has to reach every worker before.
@@ -157,7 +160,7 @@ class _Watch:
 
     def run(self, start: Callable[[list[WireRequest], bool], StartPoint], stop: StopSignal) -> Outcome:
         for share in self._shares:
-            begin = start(*self._dealer.batch(share.process.worker, self._dealer.first))
+            begin = start(*self._first_batch(share.process.worker))
             self._point, self._grace_ns = begin.point, round(begin.grace_s * 1e9)
             share.process.send(begin)
             self._selector.register(share.process.stdout, selectors.EVENT_READ, share)
@@ -173,6 +176,17 @@ class _Watch:
             self._let_go()
             self._tell()
         return self._outcome()
+
+    def _first_batch(self, worker: int) -> tuple[list[WireRequest], bool]:
+        """What a worker has before the start: what it must have, and as much more as takes little time and memory."""
+        until_ns = self._clock.now_ns() + PREPARE_NS // len(self._shares)
+        batch, complete = self._dealer.batch(worker, self._dealer.first)
+        room = BATCH_BYTES - sum(len(request.body) for request in batch)
+        while not complete and len(batch) < PREPARED and room > 0 and self._clock.now_ns() < until_ns:
+            more, complete = self._dealer.batch(worker, BATCH)
+            room -= sum(len(request.body) for request in more)
+            batch += more
+        return batch, complete
 
     def _stop(self, level: int) -> None:
         if level <= self._stopped:
