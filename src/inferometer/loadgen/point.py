@@ -110,6 +110,10 @@ class PointRun:
         same, and one without a body costs next to nothing.
         """
         ready, backlog = self.reactor.poll(0), self.backlog
+        if self.reactor.finished:  # what may be sent in their place goes before decoding them
+            self._collect()
+            now_ns = self.clock.now_ns()
+            self._dispatch(now_ns)
         kernel = self.reactor.kernel_stamps
         until_ns = 0
         if ready < (MOST_EVENTS - 1 if kernel else 1):  # the timer may have taken a place
