@@ -164,10 +164,10 @@ def prepare(spec: RunSpec, stop: StopSignal | None = None) -> RunPlan:
     parse_slos(spec.measure.slo)
     DIALECTS.get(spec.endpoint.backend)
     tokenizer = load_tokenizer(spec.workload.tokenizer)
-    feed = RowFeed(lambda point: open_dataset(spec.workload, point, tokenizer), spec.workload.oversample)
+    feed = RowFeed(lambda point: open_dataset(spec, point, tokenizer), spec.workload.oversample)
     # The longest point is drawn once beforehand, so that a file that is too short fails before anything was sent.
     longest = max(points, key=lambda point: point.num_prompts or 0)
-    RowFeed(lambda point: open_dataset(spec.workload, point, tokenizer), spec.workload.oversample).take(
+    RowFeed(lambda point: open_dataset(spec, point, tokenizer), spec.workload.oversample).take(
         longest, "check"
     )
     target, server = find_server(_target(spec.endpoint), MonotonicClock(), lambda: stop.level > 0)

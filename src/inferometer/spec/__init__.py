@@ -1,30 +1,27 @@
 """What a run is asked to do: one frozen pydantic model for flags, YAML, JSON Schema and Python."""
 
+from inferometer.spec.data import Images, Prefix, Sessions, Trace, Workload
+from inferometer.spec.endpoint import Endpoint
 from inferometer.spec.files import file_layer, load_file
 from inferometer.spec.layers import Layer, Merged, build, environment_layer, merge, public_dict
-from inferometer.spec.model import (
-    Endpoint,
-    Load,
-    Measure,
-    Output,
-    RunSpec,
-    Sampling,
-    Workload,
-    resolve_ignore_eos,
-)
+from inferometer.spec.model import Load, Measure, Output, RunSpec, Sampling, resolve_ignore_eos
 from inferometer.spec.points import LoadPoint, derive_seed, load_points, load_title, warmup_point
 from inferometer.spec.rules import check_spec
 
 __all__ = [
     "Endpoint",
+    "Images",
     "Layer",
     "Load",
     "LoadPoint",
     "Measure",
     "Merged",
     "Output",
+    "Prefix",
     "RunSpec",
     "Sampling",
+    "Sessions",
+    "Trace",
     "Workload",
     "build",
     "check_spec",

@@ -2,158 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    WithJsonSchema,
-    model_validator,
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from inferometer.spec.data import Images, Prefix, Sessions, Trace, Workload
+from inferometer.spec.endpoint import Endpoint
+from inferometer.spec.fields import as_json_object, option
+from inferometer.spec.kinds import (
+    Burstiness,
+    Count,
+    Ints,
+    Part,
+    Percents,
+    PositiveInt,
+    Rates,
+    Seconds,
+    Texts,
+    Workers,
+    finite,
 )
-
-from inferometer.spec.fields import (
-    as_api_key,
-    as_header,
-    as_json_object,
-    as_list,
-    as_rate,
-    as_seconds,
-    as_texts,
-    as_workers,
-    option,
-)
-from inferometer.spec.url import dialect_of_path, split_url
-
-_TEXT: dict[str, Any] = {"type": "string"}
-
-
-def _several(item: dict[str, Any]) -> WithJsonSchema:
-    """JSON Schema of a field that takes one value, a text of several, or a list of both."""
-    one = [item] if item == _TEXT else [item, _TEXT]
-    return WithJsonSchema({"anyOf": [*one, {"type": "array", "items": {"anyOf": one}}]})
-
-
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError("it has to be a finite number")
-    return value
-
-
-PositiveInt = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[
-    float,
-    AfterValidator(_finite),
-    BeforeValidator(as_seconds),
-    Field(gt=0),
-    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
-]
-Rate = Annotated[float, BeforeValidator(as_rate)]
-Burstiness = Annotated[
-    float,
-    Field(gt=0),
-    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"const": "inf"}]}),
-]
-Percent = Annotated[float, Field(gt=0, lt=100)]
-Ints = Annotated[
-    tuple[PositiveInt, ...],
-    Field(min_length=1),
-    BeforeValidator(as_list),
-    _several({"type": "integer", "minimum": 1}),
-]
-Rates = Annotated[
-    tuple[Rate, ...], Field(min_length=1), BeforeValidator(as_list), _several({"type": "number"})
-]
-Percents = Annotated[
-    tuple[Percent, ...],
-    Field(min_length=1),
-    BeforeValidator(as_list),
-    _several({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}),
-]
-ApiKey = Annotated[SecretStr, BeforeValidator(as_api_key)]
-Header = Annotated[str, BeforeValidator(as_header)]
-Workers = Annotated[
-    int | Literal["auto"],
-    BeforeValidator(as_workers),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
-]
-Headers = Annotated[tuple[Header, ...], BeforeValidator(as_texts), _several(_TEXT)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(as_texts), _several(_TEXT)]
-
-
-class Part(BaseModel):
-    """Base of all parts: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-class Endpoint(Part):
-    """What is put under load.
-
-    A pasted URL is taken apart: after validation ``url`` is the base that the dialect's path is appended to
-    (no trailing slash, no ``/v1``), ``endpoint`` is set only when the path is unusual, and ``backend`` follows
-    the path when nothing else was asked for.
-    """
-
-    url: str = option(
-        "", "address of the server, with or without a path such as /v1/chat/completions", metavar="URL"
-    )
-    backend: str = option(
-        "openai-chat",
-        "API dialect: openai-chat or openai-completions; a path in --url decides",
-        metavar="NAME",
-    )
-    endpoint: str | None = option(
-        None, "path of the API when it is not the dialect's usual one", metavar="PATH"
-    )
-    model: str | None = option(None, "model name; found from /v1/models when absent", metavar="NAME")
-    served_model_name: str | None = option(
-        None, "name sent on the wire when it differs from --model", metavar="NAME", advanced=True
-    )
-    api_key: ApiKey | None = option(None, "bearer token; else environment OPENAI_API_KEY", metavar="KEY")
-    header: Headers = option((), "extra request headers, 'Name: value'", metavar="HEADER")
-    ca_file: str | None = option(
-        None, "PEM file of the authority that signed the server's certificate", metavar="FILE"
-    )
-    insecure: bool = option(False, "do not verify the server's certificate")
-    connect_timeout_s: Seconds = option(
-        10.0, "longest time to connect", flag="--connect-timeout", metavar="TIME", advanced=True
-    )
-    read_timeout_s: Seconds = option(
-        600.0,
-        "longest silence of the server during a request",
-        flag="--read-timeout",
-        metavar="TIME",
-        advanced=True,
-    )
-    total_timeout_s: Seconds = option(
-        21600.0, "longest time for a whole request", flag="--timeout", metavar="TIME"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _take_url_apart(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or not isinstance(data.get("url"), str):
-            return data
-        found = split_url(data["url"])
-        data = {**data, "url": found.base}
-        if found.endpoint and data.get("endpoint") is None:
-            data["endpoint"] = found.endpoint
-        path = data.get("endpoint")
-        backend = found.backend or (dialect_of_path(path) if isinstance(path, str) else None)
-        if backend is None:
-            return data
-        asked = data.setdefault("backend", backend)
-        if asked in ("openai-chat", "openai-completions") and asked != backend:
-            raise ValueError(
-                f"--backend {asked} does not speak the path in --url or --endpoint, which is {backend}"
-            )
-        return data
 
 
 class Load(Part):
@@ -191,40 +59,6 @@ class Load(Part):
     seed: Count = option(0, "seed of order, lengths, text and arrivals", metavar="N")
 
 
-class Workload(Part):
-    """What is sent."""
-
-    dataset: str = option("random", "random, sharegpt or openqa", metavar="NAME")
-    dataset_path: str | None = option(None, "file of the data set", metavar="FILE")
-    input_len: Ints = option((512,), "tokens per prompt (random), one load point per value", metavar="N")
-    output_len: Ints | None = option(
-        None,
-        "tokens per answer, one load point per value "
-        "(default: --max-tokens or 128 for random, the data set's own otherwise)",
-        metavar="N",
-    )
-    tokenizer: str = option(
-        "builtin", "tokenizer.json or directory that holds one; builtin = estimate", metavar="PATH"
-    )
-    oversample: bool = option(False, "use rows again when the file has fewer than --num-prompts")
-    min_prompt_length: Count = option(
-        0, "openqa: drop shorter prompts (tokens; characters with builtin)", metavar="N", advanced=True
-    )
-    max_prompt_length: Count = option(
-        0, "openqa: drop longer prompts, 0 = no limit", metavar="N", advanced=True
-    )
-    sharegpt_min_input: Count = option(4, "sharegpt: drop prompts below, 0 = off", metavar="N", advanced=True)
-    sharegpt_min_output: Count = option(
-        4, "sharegpt: drop answers below, 0 = off", metavar="N", advanced=True
-    )
-    sharegpt_max_input: Count = option(
-        1024, "sharegpt: drop prompts above, 0 = off", metavar="N", advanced=True
-    )
-    sharegpt_max_total: Count = option(
-        2048, "sharegpt: drop prompt + answer above, 0 = off", metavar="N", advanced=True
-    )
-
-
 class Sampling(Part):
     """What the server is asked to generate."""
 
@@ -232,7 +66,7 @@ class Sampling(Part):
         None, "longest answer; it replaces the data set's own length", metavar="N"
     )
     min_tokens: Count | None = option(None, "shortest answer (vLLM and others)", metavar="N", advanced=True)
-    temperature: Annotated[float, Field(ge=0), AfterValidator(_finite)] | None = option(
+    temperature: Annotated[float, Field(ge=0), AfterValidator(finite)] | None = option(
         None, "sampling temperature; not sent when absent", metavar="X"
     )
     top_p: Annotated[float, Field(gt=0, le=1)] | None = option(None, "nucleus sampling", metavar="X")
@@ -272,6 +106,10 @@ class RunSpec(Part):
     endpoint: Endpoint = Field(default=Endpoint(), title="Target")
     load: Load = Field(default=Load(), title="Load")
     workload: Workload = Field(default=Workload(), title="Data")
+    prefix: Prefix = Field(default=Prefix(), title="Prefix")
+    sessions: Sessions = Field(default=Sessions(), title="Sessions")
+    trace: Trace = Field(default=Trace(), title="Trace")
+    images: Images = Field(default=Images(), title="Images")
     sampling: Sampling = Field(default=Sampling(), title="Request")
     measure: Measure = Field(default=Measure(), title="Measure")
     output: Output = Field(default=Output(), title="Output")

@@ -11,7 +11,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from inferometer.spec.model import Part, RunSpec
+from inferometer.spec.kinds import Part
+from inferometer.spec.model import RunSpec
 
 Shape = Literal["switch", "list", "texts", "json", "choice", "value"]
 

@@ -43,11 +43,12 @@ class LoadPoint:
     input_len: int | None  # tokens, random data only
     output_len: int | None  # tokens; None = the data set's own
     seed: int
+    trace: bool = False  # requests are due at the times that the data set recorded
 
     @property
     def closed(self) -> bool:
         """Whether a new request waits for an earlier one to end."""
-        return self.request_rate is None
+        return self.request_rate is None and not self.trace
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for ``run.json``; an infinite rate is the text "inf"."""

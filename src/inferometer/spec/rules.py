@@ -9,11 +9,12 @@ from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from inferometer.spec.model import Endpoint, Part, RunSpec, Workload
+from inferometer.spec.data_rules import data_problems
+from inferometer.spec.endpoint import Endpoint
+from inferometer.spec.model import RunSpec
 from inferometer.spec.problems import Problem, raise_problems
 from inferometer.spec.url import without_credentials
 
-FILE_DATASETS = ("sharegpt", "openqa")
 MAX_WORKERS = 64  # each is a whole interpreter; one of them carries a thousand streams
 _OURS_IN_BODY = {
     "model": "--model",
@@ -32,7 +33,9 @@ def check_spec(spec: RunSpec) -> None:
     Raises:
         UsageError: names every contradiction at once, each with a next step.
     """
-    raise_problems(chain(_url(spec.endpoint), _tls(spec.endpoint), _load(spec), _data(spec), _request(spec)))
+    raise_problems(
+        chain(_url(spec.endpoint), _tls(spec.endpoint), _load(spec), data_problems(spec), _request(spec))
+    )
 
 
 def _url(endpoint: Endpoint) -> Iterator[Problem]:
@@ -113,47 +116,6 @@ def _load(spec: RunSpec) -> Iterator[Problem]:
             "no finite --request-rate is given",
             "give --request-rate R, or drop --burstiness",
         )
-
-
-def _data(spec: RunSpec) -> Iterator[Problem]:
-    data = spec.workload
-    if data.dataset == "random":
-        if data.dataset_path is not None:
-            yield Problem(
-                f"--dataset-path {data.dataset_path!r} is given, but --dataset random reads no file",
-                "name the format: --dataset sharegpt or --dataset openqa",
-            )
-    elif data.dataset in FILE_DATASETS and data.dataset_path is None:
-        yield Problem(f"--dataset {data.dataset} needs a file", "give --dataset-path FILE")
-    if data.dataset_path is not None and not Path(data.dataset_path).exists():
-        yield Problem(
-            f"--dataset-path {data.dataset_path!r} does not exist",
-            f"check the path; it is read from {Path.cwd()}",
-        )
-    yield from _foreign_lengths(data)
-    low, high = data.min_prompt_length, data.max_prompt_length
-    if high and low > high:
-        yield Problem(f"--min-prompt-length {low} is above --max-prompt-length {high}", "exchange them")
-
-
-def _foreign_lengths(data: Workload) -> Iterator[Problem]:
-    """Lengths that another data set would obey, and this one would silently ignore."""
-    if data.dataset != "random" and _changed(data, "input_len"):
-        yield Problem(
-            f"--input-len is for --dataset random; the prompts of {data.dataset} have their own lengths",
-            "drop --input-len, or use --dataset random",
-        )
-    for owner, prefix in (("openqa", "min_prompt"), ("openqa", "max_prompt"), ("sharegpt", "sharegpt_")):
-        names = [name for name in type(data).model_fields if name.startswith(prefix) and _changed(data, name)]
-        if names and data.dataset in {"random", *FILE_DATASETS} - {owner}:
-            flag = "--" + names[0].replace("_", "-")
-            instead = "use --input-len N" if data.dataset == "random" else f"drop {flag}"
-            yield Problem(f"{flag} filters --dataset {owner}, but the data set is {data.dataset}", instead)
-
-
-def _changed(part: Part, name: str) -> bool:
-    default = type(part).model_fields[name].default
-    return name in part.model_fields_set and getattr(part, name) != default
 
 
 def _request(spec: RunSpec) -> Iterator[Problem]:

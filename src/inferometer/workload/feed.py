@@ -21,7 +21,7 @@ class RowFeed:
 
     Args:
         open_point: opens the data set for a load point, e.g.
-            ``lambda point: open_dataset(spec.workload, point, tokenizer)``.
+            ``lambda point: open_dataset(spec, point, tokenizer)``.
         oversample: a point may use a row more than once when the file is too short.
 
     Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from inferometer.registry import Registry
-from inferometer.spec import LoadPoint, Workload
+from inferometer.spec import LoadPoint, RunSpec
 from inferometer.workload.request import Dataset, Tokenizer
 
 DATASETS = Registry(
@@ -19,13 +19,13 @@ DATASETS = Registry(
 )
 
 
-def open_dataset(workload: Workload, point: LoadPoint, tokenizer: Tokenizer) -> Dataset:
-    """The data set that ``workload`` names, for one load point.
+def open_dataset(spec: RunSpec, point: LoadPoint, tokenizer: Tokenizer) -> Dataset:
+    """The data set that ``spec`` names, for one load point.
 
     A target of the registry is a function with these three parameters that returns a Dataset.
 
     Args:
-        workload: name, file and filters.
+        spec: ``workload`` gives name, file and filters; ``trace`` and ``sessions`` are for data that has them.
         point: its ``input_len`` and ``output_len`` are the ones of this load.
         tokenizer: counts and, for random text, shapes the prompts.
 
@@ -33,4 +33,4 @@ def open_dataset(workload: Workload, point: LoadPoint, tokenizer: Tokenizer) -> 
         UsageError: unknown name, a file that is missing from the flags, or one too many.
         DataError: the file is missing, empty or broken.
     """
-    return cast("Dataset", DATASETS.get(workload.dataset)(workload, point, tokenizer))
+    return cast("Dataset", DATASETS.get(spec.workload.dataset)(spec, point, tokenizer))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from inferometer.errors import DataError, UsageError
-from inferometer.spec import LoadPoint, Workload
+from inferometer.spec import LoadPoint, RunSpec
 from inferometer.workload.files import TextFile, excerpt, fields_of, json_lines, read_text
 from inferometer.workload.request import DatasetInfo, Request, Tokenizer
 
@@ -96,13 +96,14 @@ class OpenqaDataset:
         return self._tokens.get(row)
 
 
-def open_openqa(workload: Workload, point: LoadPoint, tokenizer: Tokenizer) -> OpenqaDataset:
+def open_openqa(spec: RunSpec, point: LoadPoint, tokenizer: Tokenizer) -> OpenqaDataset:
     """The data set ``openqa`` of ``workload.dataset_path``.
 
     Raises:
         UsageError: no path given.
         DataError: see OpenqaDataset.
     """
+    workload = spec.workload
     if workload.dataset_path is None:
         raise UsageError(
             "data set 'openqa' needs a file: none was given",

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from inferometer.errors import DataError, UsageError
-from inferometer.spec import LoadPoint, Workload
+from inferometer.spec import LoadPoint, RunSpec
 from inferometer.workload.request import DatasetInfo, Request, Tokenizer
 from inferometer.workload.words import WORDS
 
@@ -110,13 +110,14 @@ class RandomDataset:
         return [self._words[place] for place in rng.integers(len(self._words), size=count).tolist()]
 
 
-def open_random(workload: Workload, point: LoadPoint, tokenizer: Tokenizer) -> RandomDataset:
+def open_random(spec: RunSpec, point: LoadPoint, tokenizer: Tokenizer) -> RandomDataset:
     """The data set ``random`` for one load point.
 
     Raises:
         UsageError: a path was given, or no prompt length.
         DataError: see RandomDataset.
     """
+    workload = spec.workload
     if workload.dataset_path is not None:
         raise UsageError(
             f"data set 'random' is generated and reads no file, but --dataset-path {workload.dataset_path} was given",

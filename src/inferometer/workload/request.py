@@ -8,11 +8,35 @@ from typing import Any, Protocol
 import msgspec
 
 
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """A later turn of a session, sent when the turn before it was answered.
+
+    Attributes:
+        content: what the user says: text, or the parts of a chat message.
+        think_s: how long after the end of the answer before it.
+        reply: the recorded answer to the turn *before* this one; sent in place of the server's own where asked for.
+    """
+
+    content: str | list[dict[str, Any]]
+    think_s: float = 0.0
+    reply: str | None = None
+    input_tokens_target: int | None = None
+    output_tokens_target: int | None = None
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One request of a workload.
+    """One request of a workload, or the first turn of a session.
 
     Exactly one of ``text`` (a single prompt; a chat dialect sends it as one user message), ``messages``
-    (chat messages) and ``token_ids`` is set. Token counts are numbers of tokens; absent means unknown.
+    (chat messages), ``token_ids`` and ``body`` is set. Token counts are numbers of tokens; absent means unknown.
+
+    Attributes:
+        row: the row of the file that it is made from; a session is one row.
+        body: a whole request body as the user wrote it; its fields win over the spec's.
+        later: the turns after this one, each of which waits for the answer to the one before it.
+        at_ns: when it is due, in ns from the load point's epoch, where the data set recorded that.
+        model: sent in place of the run's model (a LoRA adapter, say).
+        group: the shared prefix that it has, by number.
     """
 
     row: int | None = None
@@ -23,6 +47,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens_target: int | None = None
     session: str | None = None
     turn: int = 0
+    body: dict[str, Any] | None = None
+    later: list[Turn] = []
+    at_ns: int | None = None
+    model: str | None = None
+    group: int | None = None
 
 
 class DatasetInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +61,9 @@ class DatasetInfo(msgspec.Struct, frozen=True, kw_only=True):
     path: str | None = None
     rows_total: int | None = None
     rows_usable: int | None = None
-    dropped: dict[str, int] = {}
+    dropped: dict[str, int] = {}  # rows that a length filter left out, by reason
+    skipped: dict[str, int] = {}  # rows that could not be used, by reason (--on-bad-row skip)
+    expected_hit_share: float | None = None  # of prompt tokens, by the prefixes that prompts share
     sha256: str | None = None
     tokenizer: str = ""
     tokenizer_exact: bool = False

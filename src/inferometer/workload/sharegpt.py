@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from inferometer.errors import DataError, UsageError
-from inferometer.spec import LoadPoint, Workload
+from inferometer.spec import LoadPoint, RunSpec
 from inferometer.workload.files import (
     TextFile,
     broken_json,
@@ -142,13 +142,14 @@ class ShareGptDataset:
         return self._lengths.get(place)
 
 
-def open_sharegpt(workload: Workload, point: LoadPoint, tokenizer: Tokenizer) -> ShareGptDataset:
+def open_sharegpt(spec: RunSpec, point: LoadPoint, tokenizer: Tokenizer) -> ShareGptDataset:
     """The data set ``sharegpt`` of ``workload.dataset_path``.
 
     Raises:
         UsageError: no path given.
         DataError: see ShareGptDataset.
     """
+    workload = spec.workload
     if workload.dataset_path is None:
         raise UsageError(
             "data set 'sharegpt' needs a file: none was given", f"give --dataset-path FILE; {_FILE_HINT}"

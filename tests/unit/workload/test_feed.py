@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferometer.errors import DataError
-from inferometer.spec import Workload
+from inferometer.spec import RunSpec, Workload
 from inferometer.workload import RowFeed, open_dataset
 from inferometer.workload.builtin import BuiltinTokenizer
 from inferometer.workload.files import TextFile
@@ -101,7 +101,7 @@ def test_rows_are_fresh_as_long_as_there_are_any(make_point, total, takes, overs
 
 
 def test_generated_text_is_opened_anew_for_each_length(make_point):
-    feed = RowFeed(lambda point: open_dataset(Workload(), point, BUILTIN))
+    feed = RowFeed(lambda point: open_dataset(RunSpec(), point, BUILTIN))
     short = list(feed.take(make_point(num_prompts=3, input_len=8), "0"))
     long = list(feed.take(make_point(num_prompts=2, input_len=32), "1"))
     assert [r.input_tokens_target for r in short + long] == [8, 8, 8, 32, 32]
@@ -129,6 +129,6 @@ def test_another_seed_still_gives_fresh_rows(make_point, write):
     turns = [{"value": "one two three four"}, {"value": "five six seven eight"}]
     path = str(write("s.json", [{"conversations": turns}] * 20))
     workload = Workload(dataset="sharegpt", dataset_path=path)
-    feed = RowFeed(lambda point: open_dataset(workload, point, BUILTIN))
+    feed = RowFeed(lambda point: open_dataset(RunSpec(workload=workload), point, BUILTIN))
     taken = [r for seed in range(4) for r in feed.take(make_point(num_prompts=5, seed=seed), "")]
     assert sorted(rows(taken)) == list(range(20))

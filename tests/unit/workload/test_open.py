@@ -1,7 +1,7 @@
 import pytest
 
 from inferometer.errors import UsageError
-from inferometer.spec import Workload
+from inferometer.spec import RunSpec, Workload
 from inferometer.workload import DATASETS, open_dataset
 from inferometer.workload.builtin import BuiltinTokenizer
 
@@ -9,7 +9,7 @@ BUILTIN = BuiltinTokenizer()
 
 
 def open_it(point, **fields):
-    return open_dataset(Workload(**fields), point, BUILTIN)
+    return open_dataset(RunSpec(workload=Workload(**fields)), point, BUILTIN)
 
 
 def test_three_data_sets_by_name():

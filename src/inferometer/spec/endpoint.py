@@ -1,0 +1,88 @@
+"""The part of the spec that says what is put under load."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import model_validator
+
+from inferometer.spec.fields import option
+from inferometer.spec.kinds import ApiKey, Headers, Part, Seconds, Texts
+from inferometer.spec.url import dialect_of_path, split_url
+
+
+class Endpoint(Part):
+    """What is put under load.
+
+    A pasted URL is taken apart: after validation ``url`` is the base that the dialect's path is appended to
+    (no trailing slash, no ``/v1``), ``endpoint`` is set only when the path is unusual, and ``backend`` follows
+    the path when nothing else was asked for.
+    """
+
+    url: str = option(
+        "", "address of the server, with or without a path such as /v1/chat/completions", metavar="URL"
+    )
+    backend: str = option(
+        "openai-chat",
+        "API dialect; a path in --url decides between those of OpenAI (all: inferometer config backends)",
+        metavar="NAME",
+    )
+    endpoint: str | None = option(
+        None, "path of the API when it is not the dialect's usual one", metavar="PATH"
+    )
+    model: str | None = option(None, "model name; found from /v1/models when absent", metavar="NAME")
+    served_model_name: str | None = option(
+        None, "name sent on the wire when it differs from --model", metavar="NAME", advanced=True
+    )
+    api_key: ApiKey | None = option(None, "bearer token; else environment OPENAI_API_KEY", metavar="KEY")
+    api_key_file: str | None = option(None, "file that holds the bearer token", metavar="FILE")
+    app_code: ApiKey | None = option(
+        None,
+        "Huawei Cloud APP code, sent as X-Apig-AppCode; else environment INFEROMETER_APP_CODE",
+        metavar="CODE",
+    )
+    more_url: Texts = option((), "further servers of the same kind, taken in turn with --url", metavar="URL")
+    template: str | None = option(None, "YAML file of --backend template", metavar="FILE")
+    proxy: str | None = option(None, "HTTP proxy, http://HOST:PORT", metavar="URL", advanced=True)
+    client_cert: str | None = option(
+        None, "PEM file of our certificate, where the server asks for one", metavar="FILE", advanced=True
+    )
+    client_key: str | None = option(None, "PEM file of its key", metavar="FILE", advanced=True)
+    header: Headers = option((), "extra request headers, 'Name: value'", metavar="HEADER")
+    ca_file: str | None = option(
+        None, "PEM file of the authority that signed the server's certificate", metavar="FILE"
+    )
+    insecure: bool = option(False, "do not verify the server's certificate")
+    connect_timeout_s: Seconds = option(
+        10.0, "longest time to connect", flag="--connect-timeout", metavar="TIME", advanced=True
+    )
+    read_timeout_s: Seconds = option(
+        600.0,
+        "longest silence of the server during a request",
+        flag="--read-timeout",
+        metavar="TIME",
+        advanced=True,
+    )
+    total_timeout_s: Seconds = option(
+        21600.0, "longest time for a whole request", flag="--timeout", metavar="TIME"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_url_apart(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("url"), str):
+            return data
+        found = split_url(data["url"])
+        data = {**data, "url": found.base}
+        if found.endpoint and data.get("endpoint") is None:
+            data["endpoint"] = found.endpoint
+        path = data.get("endpoint")
+        backend = found.backend or (dialect_of_path(path) if isinstance(path, str) else None)
+        if backend is None:
+            return data
+        asked = data.setdefault("backend", backend)
+        if asked in ("openai-chat", "openai-completions") and asked != backend:
+            raise ValueError(
+                f"--backend {asked} does not speak the path in --url or --endpoint, which is {backend}"
+            )
+        return data
