@@ -212,10 +212,10 @@ _ROWS: tuple[tuple[str, Alias], ...] = (
         ),
     ),
     (
-        "--input-dist --output-dist --traffic-scenario",
+        "--traffic-scenario",
         Refused(_LENGTHS, "use --input-len N --output-len N", ""),
     ),
-    ("--prefix-len --gsp-num-groups --gsp-system-prompt-len", Refused(_PREFIX, "leave it out", "SGLang")),
+    ("--gsp-num-groups --gsp-system-prompt-len", Refused(_PREFIX, "leave it out", "SGLang")),
     (
         "--profile",
         Refused(

@@ -31,18 +31,20 @@ class Workload(Part):
         None,
         "random: distribution of prompt lengths, as normal:mean=1800,std=500,min=100,max=3600",
         metavar="DIST",
+        advanced=True,
     )
-    output_dist: str | None = option(None, "random: the same for answers", metavar="DIST")
+    output_dist: str | None = option(None, "random: the same for answers", metavar="DIST", advanced=True)
     range_ratio: Share | None = option(
         None,
         "random: lengths uniform around --input-len and --output-len; meaning: --range-ratio-as",
         metavar="X",
+        advanced=True,
     )
     range_ratio_as: Literal["vllm", "sglang"] = option(
         "vllm", "vllm: [L(1-X), L(1+X)]; sglang: [L X, L]", advanced=True
     )
     text: Literal["words", "english", "chinese", "mixed", "token-ids"] = option(
-        "words", "random: what prompts are made of"
+        "words", "random: what prompts are made of", advanced=True
     )
     tokenizer: str = option(
         "builtin",
@@ -51,7 +53,7 @@ class Workload(Part):
     )
     on_bad_row: Literal["fail", "skip"] = option("fail", "what a row that cannot be used does to the run")
     column: Texts = option(
-        (), "custom: which column is what, as prompt=question output=answer", metavar="X=NAME"
+        (), "custom: which column is what, as prompt=question output=answer", metavar="X=NAME", advanced=True
     )
     category: Texts = option((), "mtbench, specbench: only these categories", metavar="NAME", advanced=True)
     model_mix: Texts = option(
@@ -83,12 +85,18 @@ class Prefix(Part):
     """What prompts have in common, as a variable of the experiment."""
 
     prefix_len: Count = option(0, "tokens that prompts share at their beginning", metavar="N")
-    prefix_groups: PositiveInt = option(1, "number of different shared prefixes", metavar="N")
-    prefix_popularity: Literal["uniform", "zipf"] = option("uniform", "how often each of them is drawn")
+    prefix_groups: PositiveInt = option(1, "number of different shared prefixes", metavar="N", advanced=True)
+    prefix_popularity: Literal["uniform", "zipf"] = option(
+        "uniform", "how often each of them is drawn", advanced=True
+    )
     prefix_zipf: PositiveNumber = option(1.1, "exponent of zipf popularity", metavar="X", advanced=True)
-    prefix_share: Share = option(1.0, "share of the prompts that have a shared prefix", metavar="X")
-    prefix_warm: bool = option(False, "send each shared prefix once before the load point")
-    flush_cache: bool = option(False, "ask the server to empty its prefix cache before each load point")
+    prefix_share: Share = option(
+        1.0, "share of the prompts that have a shared prefix", metavar="X", advanced=True
+    )
+    prefix_warm: bool = option(False, "send each shared prefix once before the load point", advanced=True)
+    flush_cache: bool = option(
+        False, "ask the server to empty its prefix cache before each load point", advanced=True
+    )
 
 
 class Sessions(Part):
@@ -102,7 +110,7 @@ class Sessions(Part):
         0, "random: tokens of later turns; 0 = as --input-len", metavar="N", advanced=True
     )
     think_time: str = option(
-        "0s", "between an answer and the next turn: 2s, exp:2s, uniform:1s,3s", metavar="TIME"
+        "0s", "between an answer and the next turn: 2s, exp:2s, uniform:1s,3s", metavar="TIME", advanced=True
     )
     history: Literal["server", "dataset"] = option(
         "server", "answers that later turns repeat: the server's own, or the data set's", advanced=True
@@ -116,7 +124,7 @@ class Trace(Part):
     trace_input_scale: PositiveNumber = option(1.0, "prompt lengths times this", metavar="X", advanced=True)
     trace_output_scale: PositiveNumber = option(1.0, "answer lengths times this", metavar="X", advanced=True)
     trace_window: str | None = option(
-        None, "part of the trace, in its own time from its start: 10m-15m", metavar="FROM-TO"
+        None, "part of the trace, in its own time from its start: 10m-15m", metavar="FROM-TO", advanced=True
     )
     trace_loop: PositiveInt = option(1, "replay so many times in a row", metavar="N", advanced=True)
 
@@ -127,10 +135,18 @@ class Images(Part):
     image_count: Count = option(0, "pictures per request", metavar="N")
     image_width: PositiveInt = option(512, "pixels", metavar="N")
     image_height: PositiveInt = option(512, "pixels", metavar="N")
-    image_format: Literal["png", "jpeg"] = option("png", "of generated pictures (jpeg: inferometer[vision])")
-    image_content: Literal["noise", "shapes", "blank"] = option("shapes", "what generated pictures show")
-    image_path: str | None = option(
-        None, "pictures from a file or directory instead, taken in turn", metavar="PATH"
+    image_format: Literal["png", "jpeg"] = option(
+        "png", "of generated pictures (jpeg: inferometer[vision])", advanced=True
     )
-    image_as: Literal["data", "link"] = option("data", "data: in the body; link: --image-path lists URLs")
-    video_frames: Count = option(0, "frames of a video per request, sent as pictures", metavar="N")
+    image_content: Literal["noise", "shapes", "blank"] = option(
+        "shapes", "what generated pictures show", advanced=True
+    )
+    image_path: str | None = option(
+        None, "pictures from a file or directory instead, taken in turn", metavar="PATH", advanced=True
+    )
+    image_as: Literal["data", "link"] = option(
+        "data", "data: in the body; link: --image-path lists URLs", advanced=True
+    )
+    video_frames: Count = option(
+        0, "frames of a video per request, sent as pictures", metavar="N", advanced=True
+    )

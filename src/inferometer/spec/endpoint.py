@@ -35,14 +35,16 @@ class Endpoint(Part):
         None, "name sent on the wire when it differs from --model", metavar="NAME", advanced=True
     )
     api_key: ApiKey | None = option(None, "bearer token; else environment OPENAI_API_KEY", metavar="KEY")
-    api_key_file: str | None = option(None, "file that holds the bearer token", metavar="FILE")
+    api_key_file: str | None = option(None, "file that holds the bearer token", metavar="FILE", advanced=True)
     app_code: ApiKey | None = option(
         None,
         "Huawei Cloud APP code, sent as X-Apig-AppCode; else environment INFEROMETER_APP_CODE",
         metavar="CODE",
     )
-    more_url: Texts = option((), "further servers of the same kind, taken in turn with --url", metavar="URL")
-    template: str | None = option(None, "YAML file of --backend template", metavar="FILE")
+    more_url: Texts = option(
+        (), "further servers of the same kind, taken in turn with --url", metavar="URL", advanced=True
+    )
+    template: str | None = option(None, "YAML file of --backend template", metavar="FILE", advanced=True)
     proxy: str | None = option(None, "HTTP proxy, http://HOST:PORT", metavar="URL", advanced=True)
     client_cert: str | None = option(
         None, "PEM file of our certificate, where the server asks for one", metavar="FILE", advanced=True

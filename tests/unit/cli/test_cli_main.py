@@ -60,7 +60,7 @@ def test_help_of_run(capsys):
         assert f"\n{heading}\n" in short
     assert "--parallel" in short
     assert "--sharegpt-min-input" not in short
-    assert sum(line.startswith("  -") for line in short.splitlines()) <= 45
+    assert sum(line.startswith("  -") for line in short.splitlines()) <= 56
     assert short.count("  inferometer run --url") == 5
     assert max(map(len, short.splitlines())) <= 110
     cli.main(["bench", "--help-all"])

@@ -96,7 +96,6 @@ def test_the_same_word_means_what_the_tool_that_has_the_flag_means(line, backend
         "--sharegpt-output-len 8 --dataset random",
         "--ready-check-timeout-sec 60",
         "--profile",
-        "--prefix-len 8",
         "--backend sglang",
         "--api dashscope",
         "--rate-type sweep",
