@@ -37,7 +37,7 @@ SETTLE_S = 3.0
 FASTEST_EVENTS_PER_S = 500_000  # a flood should not end before the last look
 TOP = 16
 RATE_HZ = 499
-WAITS = "EpollPoller.wait"
+WAITS = ("Reactor._linger", "EpollPoller.wait")  # where it sleeps, most of it first
 TICKS = os.sysconf("SC_CLK_TCK")
 # The first that matches a function of a sample's call chain names it; the order goes from special to general.
 KERNEL = (
@@ -168,13 +168,14 @@ def functions_of(raw: str) -> Counter[str]:
 
 
 def without_idle(seen: Counter[str], busy: float) -> Counter[str]:
-    """py-spy takes a worker that sleeps in epoll for a busy one: what is more than ``busy`` samples was sleep."""
+    """py-spy takes a worker that sleeps for a busy one: what is more than ``busy`` samples was sleep."""
     over = round(seen.total() - busy)
-    if over > 0:
-        waiting = next((name for name in seen if name.endswith(WAITS)), None)
-        if waiting is not None:
-            seen[waiting] = max(0, seen[waiting] - over)
-    return seen
+    for function in WAITS:
+        for name in [name for name in seen if name.endswith(function)]:
+            slept = max(0, min(over, seen[name]))
+            seen[name] -= slept
+            over -= slept
+    return +seen
 
 
 def run(case: Case, machine: Machine, py_spy: str | None) -> tuple[Looks, float, float]:
