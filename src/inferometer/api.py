@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-
-import msgspec
+from typing import NamedTuple
 
 from inferometer.checks import calibration as calibrating
 from inferometer.checks.calibration import Calibration, CalibrationObserver, Surroundings
@@ -15,9 +15,13 @@ from inferometer.checks.demand import Need, demand, largest, warning
 from inferometer.checks.envelope import Envelope, cache_dir, load_envelope, save_envelope
 from inferometer.checks.limits import PortWatch, check_limits, limit_doubts, system_limits
 from inferometer.checks.machine import Finding, look, this_machine
-from inferometer.client.dialects import DIALECTS
-from inferometer.client.probe import choose_model, find_server
-from inferometer.client.target import Target, Timeouts, resolve
+from inferometer.client.dialects import Capability
+from inferometer.client.dialects.asked import settle, speaking
+from inferometer.client.endpoint import target_of
+from inferometer.client.prefix_cache import flush_cache
+from inferometer.client.probe import Caller, ServerInfo, check_mix, choose_model, find_servers
+from inferometer.client.server_tokenizer import open_server_tokenizer
+from inferometer.client.target import Target
 from inferometer.clock import MonotonicClock, utc_now
 from inferometer.errors import InferometerError, InterruptedEarlyError, UsageError
 from inferometer.loadgen.affinity import allowed_cores, usable_cores
@@ -44,8 +48,10 @@ from inferometer.spec import (
     load_points,
     warmup_point,
 )
-from inferometer.spec.url import credentials_in
-from inferometer.workload import RowFeed, load_tokenizer, open_dataset
+from inferometer.spec.endpoint_rules import SERVER_TOKENIZER
+from inferometer.spec.lengths import length_notes
+from inferometer.spec.session_rules import model_weights
+from inferometer.workload import Dataset, RowFeed, Tokenizer, load_tokenizer, open_dataset
 
 QUESTIONS = Path(__file__).parent / "workload" / "data" / "questions.jsonl"
 KILLED_WORKER_S = 5.0  # the worker of a killed run ends by itself, as soon as it has journalled what it holds
@@ -132,7 +138,9 @@ def demo(
         on_ready: told the address of the simulated server once it listens.
         stop: ends the run early.
     """
-    with start_simulated_server(SimSettings(answer_tokens_median=28, answer_tokens_sigma=0.5)) as server:
+    # Its questions are asked more than once, which a prefix cache would answer faster.
+    settings = SimSettings(answer_tokens_median=28, answer_tokens_sigma=0.5, prefix_cache=False)
+    with start_simulated_server(settings) as server:
         on_ready(server.url)
         return run(_demo_spec(server.url, out), observer, stop)
 
@@ -157,26 +165,83 @@ def prepare(spec: RunSpec, stop: StopSignal | None = None) -> RunPlan:
         InterruptedEarlyError: ``stop`` was asked for while the server was silent.
     """
     stop = stop or StopSignal()
+    load_points(spec)
+    spec, dialect, spoken = settle(spec)
     points = load_points(spec)
-    shared, limits = _shared(points, spec), system_limits()
-    check_limits(shared, limits)
-    warmup = warmup_point(spec, points[0])
+    check_limits(_shared(points, spec), system_limits())
     parse_slos(spec.measure.slo)
-    DIALECTS.get(spec.endpoint.backend)
-    tokenizer = load_tokenizer(spec.workload.tokenizer)
+    # Else the data is looked at first, which takes no network.
+    reached = _reach(spec, dialect.capability, stop) if spec.workload.tokenizer == SERVER_TOKENIZER else None
+    tokenizer = load_tokenizer(spec.workload.tokenizer) if reached is None else _server_tokenizer(reached)
     feed = RowFeed(lambda point: open_dataset(spec, point, tokenizer), spec.workload.oversample)
+    points = tuple(feed.settle(point) for point in points)
+    shared, limits = _shared(points, spec), system_limits()
+    warmup = warmup_point(spec, points[0])
     # The longest point is drawn once beforehand, so that a file that is too short fails before anything was sent.
     longest = max(points, key=lambda point: point.num_prompts or 0)
     RowFeed(lambda point: open_dataset(spec, point, tokenizer), spec.workload.oversample).take(
         longest, "check"
     )
-    target, server = find_server(_target(spec.endpoint), MonotonicClock(), lambda: stop.level > 0)
-    model = choose_model(spec.endpoint.model, server, target)
+    reached = reached or _reach(spec, dialect.capability, stop)
     excess = warning(_need(spec, points, load_envelope(cache_dir(os.environ), this_machine()).envelope))
     doubts = [f"{doubt.message}; {doubt.next_step}" for doubt in limit_doubts(shared, limits)]
-    notes = (*doubts, *([] if excess is None else [excess]))
+    odd = length_notes(spec.workload)
+    notes = (*reached.notes, *spoken, *odd, *doubts, *([] if excess is None else [excess]))
     everything = (warmup, *points) if warmup else points
-    return RunPlan(spec, target, server, model, everything, tokenizer, feed, notes=notes)
+    return RunPlan(
+        spec, reached.target, reached.server, reached.model, everything, tokenizer, feed, notes=notes
+    )
+
+
+class _Reached(NamedTuple):
+    """Servers that answered."""
+
+    target: Target
+    server: ServerInfo
+    model: str
+    notes: tuple[str, ...]
+
+
+def _reach(spec: RunSpec, capability: Capability, stop: StopSignal) -> _Reached:
+    """Ask every server what it serves, and whether it does what the run will ask of it between load points.
+
+    Raises:
+        UsageError, EndpointError, InterruptedEarlyError: as ``prepare``.
+    """
+    clock, stopped = MonotonicClock(), lambda: stop.level > 0
+    found = target_of(spec.endpoint, os.environ)
+    asked = speaking(found.target, spec.endpoint, capability, spec.sampling.stream)
+    target, server = find_servers(asked, clock, stopped)
+    model = _model(spec, capability, server, target)
+    for one in target.servers if spec.prefix.flush_cache else ():
+        with closing(Caller(one, clock, stopped)) as caller:
+            flush_cache(caller)
+    return _Reached(target, server, model, found.notes)
+
+
+def _server_tokenizer(reached: _Reached) -> Tokenizer:
+    return open_server_tokenizer(Caller(reached.target, MonotonicClock()), reached.model)
+
+
+def _model(spec: RunSpec, capability: Capability, server: ServerInfo, target: Target) -> str:
+    """The model that the run is named after; the dialect's name where no request names one and no server does."""
+    mix = list(model_weights(spec.workload.model_mix))
+    if not mix:
+        if not (capability.names_model or spec.endpoint.model or server.models):
+            return capability.name
+        return choose_model(spec.endpoint, server, target)
+    check_mix(mix, server, target)
+    return spec.endpoint.model or mix[0]
+
+
+def open_data(spec: RunSpec) -> tuple[Dataset, Tokenizer]:
+    """The data of a spec's first load point, and what counts its tokens; no server is asked.
+
+    Raises:
+        UsageError, DataError: what is wrong and what to do.
+    """
+    tokenizer = load_tokenizer(spec.workload.tokenizer)
+    return open_dataset(spec, load_points(spec)[0], tokenizer), tokenizer
 
 
 def _shared(points: Sequence[LoadPoint], spec: RunSpec) -> list[tuple[LoadPoint, int]]:
@@ -267,29 +332,6 @@ def store_envelope(envelope: Envelope) -> Path:
         UsageError: it cannot be stored.
     """
     return save_envelope(cache_dir(os.environ), envelope)
-
-
-def _target(endpoint: Endpoint) -> Target:
-    headers = [_header(text) for text in endpoint.header]
-    if endpoint.api_key is not None:
-        headers.append(("Authorization", f"Bearer {endpoint.api_key.get_secret_value()}"))
-    return msgspec.structs.replace(
-        resolve(endpoint.url),
-        headers=headers,
-        query_secrets=credentials_in(endpoint.endpoint or ""),
-        ca_file=endpoint.ca_file,
-        insecure=endpoint.insecure,
-        timeouts=Timeouts(
-            connect_s=endpoint.connect_timeout_s,
-            read_s=endpoint.read_timeout_s,
-            total_s=endpoint.total_timeout_s,
-        ),
-    )
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, _, value = text.partition(":")
-    return name.strip(), value.strip()
 
 
 def _exit_code(summary: RunSummary, stop: StopSignal) -> int:

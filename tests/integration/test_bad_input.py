@@ -245,7 +245,7 @@ FILES = {
     "broken": (ROW.encode() + b'{"question": \n', ["line 2, column"]),
     "field": (ROW.encode() * 2 + b'{"q": 1}\n', ["line 3", "no 'question' or 'prompt'", "fields: q"]),
     "type": (ROW.encode() + b'{"question": 7}\n', ["line 2"]),
-    "array": (b"[" + ROW.encode() + b"]", ["is a JSON array", "--dataset sharegpt"]),
+    "array": (b"[" + ROW.encode() + b', {"q": 1}]', ["line 2", "no 'question' or 'prompt'"]),
     "short": (ROW.encode() * 3, ["3 usable rows", "20 requests", "--oversample", "--num-prompts 3"]),
     "binary": (bytes(range(128, 256)), ["neither UTF-8 nor"]),
     "gzip": (b"\x1f\x8b\x08\x00nonsense", ["broken gzip"]),

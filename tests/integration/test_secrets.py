@@ -13,7 +13,8 @@ from inferometer.testing.fault_server import FaultServer, Incoming, Script
 from inferometer.testing.streams import delta, models, plain, sse, stream, usage
 
 KEY, COOKIE, QUERY = "planted-Zk3v9QpL-key", "planted-Wm8t2RsX", "planted-Hn5c7YbD"
-SECRETS = (KEY, COOKIE, QUERY, "Zk3v9QpL", "Wm8t2RsX", "Hn5c7YbD")
+APP_CODE = "planted-Jd6f4GwT"
+SECRETS = (KEY, COOKIE, QUERY, APP_CODE, "Zk3v9QpL", "Wm8t2RsX", "Hn5c7YbD", "Jd6f4GwT")
 
 
 def echoing(kind: str, said: str) -> Script:
@@ -55,13 +56,14 @@ def test_credentials_leave_no_trace(tmp_path: Path) -> None:
         children = psutil.Process(commands[0].process.pid).children(recursive=True)
         seen.extend(child.cmdline() for child in children)
         said = f"{request.headers['authorization']} {request.headers['cookie']} {request.path} {QUERY}"
+        said = f"{request.headers['x-apig-appcode']} {said}"
         return echoing(KINDS[request.number % len(KINDS)], said)
 
     with FaultServer(script) as server:
         argv = ["run", "--url", f"{server.url}/v1/chat/completions?key={QUERY}", "--out", str(tmp_path / "runs"),
                 "--max-concurrency", "2", "--num-prompts", "42", "--input-len", "8", "--output-len", "1", "--json",
                 "--warmup", "0", "--header", f"Cookie: theme=dark; session={COOKIE}"]  # fmt: skip
-        with Command(tmp_path, argv, {"OPENAI_API_KEY": KEY}) as command:
+        with Command(tmp_path, argv, {"OPENAI_API_KEY": KEY, "INFEROMETER_APP_CODE": APP_CODE}) as command:
             commands.append(command)
             done = command.finish()
         assert server.served[1].request.headers["authorization"] == f"Bearer {KEY}"
@@ -97,3 +99,25 @@ def test_what_would_be_done_is_shown_without_them(verb: list[str]) -> None:
     done = here(*verb, "--url", url, "--api-key", KEY, "--header", f"Cookie: s={COOKIE}")
     assert done.code == 0
     assert [secret for secret in SECRETS if secret in done.out + done.err] == []
+
+
+def test_a_key_in_a_file_leaves_no_trace(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text(f"{KEY}\n")
+    key.chmod(0o640)
+
+    def script(request: Incoming) -> Script:
+        if request.method == "GET":
+            return models("test")
+        return plain(401, "No", f"who is {request.headers['authorization']}?".encode())
+
+    with FaultServer(script) as server:
+        done = here(
+            "run", "--url", server.url, "--api-key-file", str(key), "--out", str(tmp_path / "runs"), "-q"
+        )
+    assert done.code == 6
+    assert "who is ***" in done.err
+    (folder,) = folders(tmp_path / "runs")
+    text = everything(folder)
+    assert "other users of this machine may read the key" in text
+    assert [secret for secret in SECRETS if secret in text + done.out + done.err] == []

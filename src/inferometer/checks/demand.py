@@ -84,6 +84,7 @@ def _of_point(point: LoadPoint, workers: int, spec: RunSpec) -> Demand:
     title = load_title(point.to_dict())
     rate = point.request_rate
     if rate is not None and math.isfinite(rate):
+        rate *= _turns(point, spec)
         events = tokens + EVENTS_BESIDE_TOKENS if spec.sampling.stream else 1
         assumed = length if spec.sampling.stream else ""
         return Demand(title, workers, None, rate * events, rate, assumed)
@@ -96,12 +97,17 @@ def _of_point(point: LoadPoint, workers: int, spec: RunSpec) -> Demand:
     return Demand(title, workers, streams, streams / (tokens * ASSUMED_ITL_S), None, assumed)
 
 
+def _turns(point: LoadPoint, spec: RunSpec) -> int:
+    """Requests for each arrival: the turns of a session as far as they are known beforehand, else one."""
+    return max(1, spec.sessions.turns) if spec.sessions.wanted and point.kind == "measure" else 1
+
+
 def most_streams(point: LoadPoint) -> int | None:
-    """How many requests may be in flight together; None when the server's pace decides (a finite rate).
+    """How many requests may be in flight together; None when the server's pace decides (a finite rate, a trace).
 
     A closed loop will have them; of all requests at once, the first may have ended before the last is sent.
     """
-    if point.request_rate is not None and math.isfinite(point.request_rate):
+    if point.trace or (point.request_rate is not None and math.isfinite(point.request_rate)):
         return None
     bounds = [bound for bound in (point.max_concurrency, point.num_prompts) if bound is not None]
     return min(bounds, default=None)

@@ -56,17 +56,36 @@ class Refused:
     peers: str
 
 
-Alias = Rename | Fixed | Needless | Refused
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """A peer's name for height and width at once: ``HEIGHTxWIDTH`` or a word of ``RESOLUTIONS``."""
 
-# vLLM's and SGLang's --backend: plain engine names speak /v1/completions there.
+    peers: str
+
+
+Alias = Rename | Fixed | Needless | Refused | Resolution
+
+# SGLang's words for heights and widths.
+RESOLUTIONS: Mapping[str, tuple[int, int]] = {
+    "4k": (2160, 3840),
+    "1080p": (1080, 1920),
+    "720p": (720, 1280),
+    "360p": (360, 640),
+}
+
+# vLLM's, SGLang's and LMDeploy's --backend. Names that mean the same here (vllm, vllm-chat, lmdeploy, lmdeploy-chat,
+# sglang, tgi, openai-chat, openai-embeddings) are not in it.
 _ENGINES: dict[str, str | None] = {
     "openai": "openai-completions",
-    "vllm": "openai-completions",
-    "vllm-chat": "openai-chat",
     "sglang-oai": "openai-completions",
     "sglang-oai-chat": "openai-chat",
-    "lmdeploy": "openai-completions",
-    "lmdeploy-chat": "openai-chat",
+    "sglang-native": "sglang",
+    "trt": "trtllm",
+    "tensorrt-llm": "trtllm",
+    "mindie_stream": "mindie",
+    "embeddings": "openai-embeddings",
+    "openai_embedding": "openai-embeddings",
+    "responses": "openai-responses",
     "chat": "openai-chat",
     "completions": "openai-completions",
 }
@@ -75,35 +94,17 @@ _EVALSCOPE: dict[str, str | None] = {**_ENGINES, "openai": None}
 # genai-bench and LLMPerf send chat requests to "openai" and to every engine that speaks it.
 _CHAT: dict[str, str | None] = {**_ENGINES, **dict.fromkeys(("openai", "vllm", "sglang"), "openai-chat")}
 
+# Peers' data sets that are random text with shared prefixes.
+_PREFIXED: dict[str, str | None] = dict.fromkeys(("generated-shared-prefix", "prefix_repetition"), "random")
+
+# Peers' names of data set files; SGLang's openai is rows of messages with an answer length.
+_FILES: dict[str, str | None] = {"spec_bench": "specbench", "openai": "custom"}
+
 # Dialects of peers that this version does not speak; refused for --backend and its aliases.
 UNSPOKEN = frozenset(
-    {
-        "sglang",
-        "sglang-native",
-        "tgi",
-        "tensorrt-llm",
-        "trt",
-        "triton",
-        "mindie",
-        "mindie_stream",
-        "truss",
-        "gserver",
-        "dashscope",
-        "local",
-        "local_vllm",
-        "embeddings",
-        "openai-embeddings",
-        "openai_embedding",
-        "rankings",
-        "openai_rerank",
-        "vllm-rerank",
-        "responses",
-        "openai_http",
-    }
+    {"truss", "gserver", "local", "local_vllm", "rankings", "openai_rerank", "vllm-rerank", "openai_http"}
 )
 
-_LENGTHS = "lengths that vary are not in this version"
-_PREFIX = "shared prefixes are not in this version"
 _STORED = "every run is stored, with one record per request"
 _NO_CODE = "no remote code is ever run"
 _REPEAT = "repeats are not in this version"
@@ -152,7 +153,11 @@ _ROWS: tuple[tuple[str, Alias], ...] = (
     ("--warmup-num", Rename("--warmup", "EvalScope")),
     ("--warmup-request-count --num-warmup-requests", Rename("--warmup", "AIPerf")),
     # Data
-    ("--dataset-name", Rename("--dataset", "vLLM SGLang LMDeploy")),
+    ("--dataset-name", Rename("--dataset", "vLLM SGLang LMDeploy", {**_PREFIXED, **_FILES})),
+    ("--dataset", Rename("--dataset", "EvalScope", {"line_by_line": "line"})),
+    ("--custom-output-len", Rename("--output-len", "vLLM", {"-1": None})),
+    ("--spec-bench-output-len", Rename("--output-len", "vLLM")),
+    ("--spec-bench-category", Rename("--category", "vLLM")),
     ("--random-input-len", Rename("--input-len", "vLLM SGLang LMDeploy")),
     ("--random-output-len", Rename("--output-len", "vLLM SGLang LMDeploy")),
     ("--sharegpt-output-len", Rename("--output-len", "vLLM SGLang LMDeploy")),
@@ -160,11 +165,52 @@ _ROWS: tuple[tuple[str, Alias], ...] = (
     ("--osl --output-tokens-mean", Rename("--output-len", "AIPerf")),
     ("--prompt-tokens", Rename("--input-len", "GuideLLM")),
     ("--output-tokens", Rename("--output-len", "GuideLLM")),
+    # Lengths that vary, and shared prefixes; what several of these mean together: cli.combined
+    ("--random-range-ratio", Rename("--range-ratio", "vLLM SGLang LMDeploy")),
+    ("--traffic-scenario", Rename("--lengths", "genai-bench")),
+    ("--SyntheticConfigPath", Rename("--lengths", "MindIE")),
+    ("--isl-stddev --synthetic-input-tokens-stddev", Rename("--input-dist", "AIPerf", reads="std=")),
+    ("--osl-stddev --output-tokens-stddev", Rename("--output-dist", "AIPerf", reads="std=")),
+    ("--random-prefix-len --prefix-repetition-prefix-len", Rename("--prefix-len", "vLLM")),
+    ("--prefix-repetition-suffix-len", Rename("--input-len", "vLLM")),
+    ("--prefix-repetition-num-prefixes", Rename("--prefix-groups", "vLLM")),
+    ("--prefix-repetition-output-len", Rename("--output-len", "vLLM")),
+    ("--prefix-length", Rename("--prefix-len", "EvalScope")),
+    ("--prefix-prompt-length", Rename("--prefix-len", "AIPerf")),
+    ("--num-prefix-prompts", Rename("--prefix-groups", "AIPerf")),
+    ("--gsp-system-prompt-len", Rename("--prefix-len", "SGLang")),
+    ("--gsp-question-len", Rename("--input-len", "SGLang")),
+    ("--gsp-num-groups", Rename("--prefix-groups", "SGLang")),
+    ("--gsp-prompts-per-group", Rename("--num-prompts", "SGLang")),
+    ("--gsp-output-len", Rename("--output-len", "SGLang")),
     ("--tokenizer", Rename("--tokenizer", "vLLM and others", {"none": "builtin"})),
     ("--tokenizer-path", Rename("--tokenizer", "EvalScope")),
     ("--model-tokenizer", Rename("--tokenizer", "genai-bench")),
     ("--tokenizer-name", Rename("--tokenizer", "inference-benchmarker")),
     ("--processor", Rename("--tokenizer", "GuideLLM")),
+    # Pictures
+    ("--height", Rename("--image-height", "modal_benchmark_parallel.py")),
+    ("--width", Rename("--image-width", "modal_benchmark_parallel.py")),
+    ("--image-num", Rename("--image-count", "EvalScope")),
+    ("--image-batch-size", Rename("--image-count", "AIPerf")),
+    ("--random-mm-base-items-per-request", Rename("--image-count", "vLLM")),
+    ("--image-width-mean", Rename("--image-width", "AIPerf")),
+    ("--image-height-mean", Rename("--image-height", "AIPerf")),
+    ("--image-content", Rename("--image-content", "SGLang", {"random": "noise"})),
+    ("--image-resolution", Resolution("SGLang")),
+    ("--image-width-stddev --image-height-stddev", Needless("sizes are exact", "AIPerf", _ZERO)),
+    (
+        "--random-mm-num-mm-items-range-ratio",
+        Needless("every request has the same number of pictures", "vLLM", _ZERO),
+    ),
+    (
+        "--random-mm-bucket-config --random-mm-limit-mm-per-prompt",
+        Refused(
+            "pictures of several sizes, or of a number that varies, are not in this version",
+            "--image-count N --image-width W --image-height H --image-content noise; frames: --video-frames N",
+            "vLLM",
+        ),
+    ),
     # Request
     ("--disable-ignore-eos", Fixed(("--no-ignore-eos",), "SGLang LMDeploy")),
     ("--streaming", Fixed(("--stream",), "AIPerf")),
@@ -192,30 +238,13 @@ _ROWS: tuple[tuple[str, Alias], ...] = (
     # Not needed
     ("--save-result --save-detailed", Needless(_STORED, "vLLM")),
     ("--output-details", Needless(_STORED, "SGLang")),
+    ("--custom-skip-chat-template --skip-chat-template", Needless("prompts are sent as they are", "vLLM")),
     ("--append-result", Needless("no run is ever overwritten", "vLLM")),
     ("--percentile-metrics", Needless("every metric is always computed", "vLLM")),
     ("--trust-remote-code --tokenizer-trust-remote-code", Needless(_NO_CODE, "vLLM SGLang AIPerf")),
-    ("--random-prefix-len", Needless("prompts share no prefix", "vLLM", _ZERO)),
-    ("--prefix-length", Needless("prompts share no prefix", "EvalScope", _ZERO)),
-    ("--prefix-prompt-length", Needless("prompts share no prefix", "AIPerf", _ZERO)),
-    ("--isl-stddev --synthetic-input-tokens-stddev", Needless("lengths are exact", "AIPerf", _ZERO)),
-    ("--osl-stddev --output-tokens-stddev", Needless("lengths are exact", "AIPerf", _ZERO)),
     ("--num-runs --num-profile-runs --repeat", Needless("a point is measured once", "vLLM AIPerf", ("1",))),
     ("--ready-check-timeout-sec", Needless("a server that is not ready is not waited for", "vLLM", ("0",))),
     # Refused
-    (
-        "--random-range-ratio",
-        Refused(
-            "it means lengths in [1-r, 1+r] in vLLM but in [r, 1] in SGLang and LMDeploy, and " + _LENGTHS,
-            "leave it out for exact lengths, or give several: --input-len 256 512 1024",
-            "vLLM SGLang LMDeploy",
-        ),
-    ),
-    (
-        "--traffic-scenario",
-        Refused(_LENGTHS, "use --input-len N --output-len N", ""),
-    ),
-    ("--gsp-num-groups --gsp-system-prompt-len", Refused(_PREFIX, "leave it out", "SGLang")),
     (
         "--profile",
         Refused(
@@ -238,21 +267,25 @@ _ROWS: tuple[tuple[str, Alias], ...] = (
         "--data",
         Refused(
             "GuideLLM's data strings are not read",
-            "use --dataset random --input-len N --output-len N, or --dataset sharegpt --dataset-path FILE",
+            "use --dataset random --input-len N --output-len N, or --dataset custom --dataset-path FILE",
             "GuideLLM",
         ),
     ),
     (
         "--input-file",
         Refused(
-            "AIPerf's input files are not read",
-            "use --dataset sharegpt or openqa --dataset-path FILE",
+            "AIPerf's times, roles and pictures in its input files are not read",
+            "for rows of one prompt, messages or a request body use --dataset custom --dataset-path FILE",
             "AIPerf",
         ),
     ),
     (
         "--public-dataset",
-        Refused("nothing is downloaded", "use --dataset sharegpt --dataset-path FILE", "AIPerf"),
+        Refused(
+            "no data set is fetched by its name alone",
+            "name the file: --dataset sharegpt --dataset-path hf://OWNER/NAME/FILE, or one of this machine",
+            "AIPerf",
+        ),
     ),
     (
         "--result-filename --output-file",
@@ -286,7 +319,25 @@ _ROWS: tuple[tuple[str, Alias], ...] = (
 )
 
 # Names of --output-len that their tools obey for one data set only, and ignore for others.
-LENGTH_OF: Mapping[str, str] = {"--random-output-len": "random", "--sharegpt-output-len": "sharegpt"}
+LENGTH_OF: Mapping[str, str] = {
+    "--random-output-len": "random",
+    "--sharegpt-output-len": "sharegpt",
+    "--custom-output-len": "custom",
+    "--spec-bench-output-len": "specbench",
+}
+
+# Data sets of peers that are random text with pictures, and the pictures that these tools send when nothing is said.
+PICTURED: Mapping[str, Mapping[str, str]] = {
+    "random_vl": {"--image-count": "1", "--image-height": "224", "--image-width": "224"},
+    "image": {
+        "--image-count": "1",
+        "--image-height": "1080",
+        "--image-width": "1920",
+        "--image-content": "noise",
+        "--image-format": "jpeg",
+    },
+}
+OF_MANY_SIZES = "random-mm"  # vLLM's
 
 ALIASES: Mapping[str, Alias] = {name: alias for names, alias in _ROWS for name in names.split()}
 
@@ -310,4 +361,6 @@ def meaning(alias: Alias) -> str:
         return " ".join(alias.argv)
     if isinstance(alias, Needless):
         return f"not needed{' with ' + alias.only[0] if alias.only else ''}: {alias.why}"
+    if isinstance(alias, Resolution):
+        return f"--image-height and --image-width (HEIGHTxWIDTH, {', '.join(RESOLUTIONS)})"
     return f"refused: {alias.why}"

@@ -5,19 +5,28 @@ from __future__ import annotations
 import json
 
 from inferometer.cli.aliases import ALIASES, meaning
+from inferometer.cli.backends import render_backends
 from inferometer.cli.parse import Parser, parse_run
+from inferometer.errors import UsageError
 
-_TEXT = """Shows the JSON Schema of a run file (schema), what other tools' flags become here (aliases), or merged
-values as a run file with the origin of each (show, followed by any flags of run)."""
+_TEXT = """Shows the JSON Schema of a run file (schema), what other tools' flags become here (aliases), the APIs that
+are spoken and what each can be asked for (backends, or backends NAME), or merged values as a run file with the origin
+of each (show, followed by any flags of run)."""
 
 
 def main(argv: list[str]) -> int:
-    """Print the schema, the alias table or the merged values."""
+    """Print the schema, the alias table, the table of APIs or the merged values."""
     if argv[:1] == ["show"] and not {"-h", "--help"} & set(argv):
         return _show(argv[1:])
     parser = Parser("config", _TEXT)
-    parser.add_argument("what", choices=("schema", "aliases", "show"))
+    parser.add_argument("what", choices=("schema", "aliases", "backends", "show"))
+    parser.add_argument("name", nargs="?", help="the backend that more is to be told of")
     asked = parser.parse(argv)
+    if asked.what == "backends":
+        print(render_backends(asked.name))
+        return 0
+    if asked.name is not None:
+        raise UsageError(f"config {asked.what} takes no {asked.name!r}", "leave it out")
     return _schema() if asked.what == "schema" else _aliases()
 
 

@@ -92,7 +92,7 @@ def run_parser() -> Parser:
     """The parser of ``run``; a flag that is not given leaves no trace."""
     parser = Parser("run", "", add_help=False, argument_default=argparse.SUPPRESS)
     for option in options().values():
-        _add(parser, option)
+        add_option(parser, option)
     parser.add_argument("-c", "--config", default=None)
     parser.add_argument("--dry-run", action="store_true", default=False)
     parser.add_argument("--json", action="store_true", default=False)
@@ -100,15 +100,18 @@ def run_parser() -> Parser:
     return parser
 
 
-def _add(parser: Parser, option: Option) -> None:
+def add_option(parser: Parser, option: Option) -> None:
+    """Make ``option`` a flag of ``parser``; when it is not given, it leaves no trace if the parser is made so."""
+    about: dict[str, Any] = {"dest": option.dotted, "help": option.text.replace("%", "%%")}
+    shown = option.metavar or None
     if option.shape == "switch":
-        parser.add_argument(option.flag, dest=option.dotted, action="store_const", const=True)
+        parser.add_argument(option.flag, action="store_const", const=True, **about)
         negative = "--no-" + option.flag.removeprefix("--")
         parser.add_argument(negative, dest=option.dotted, action="store_const", const=False)
     elif option.shape in ("list", "texts"):
-        parser.add_argument(option.flag, dest=option.dotted, nargs="+", action="extend")
+        parser.add_argument(option.flag, nargs="+", action="extend", metavar=shown, **about)
     else:
-        parser.add_argument(option.flag, dest=option.dotted)
+        parser.add_argument(option.flag, metavar=shown, **about)
 
 
 def _origin(option: Option, translation: Translation, flags: dict[str, Any]) -> str:

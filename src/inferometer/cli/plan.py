@@ -9,6 +9,7 @@ from typing import Any
 
 from inferometer.spec import LoadPoint, RunSpec, load_title, public_dict, resolve_ignore_eos
 from inferometer.spec.options import SECRET_MARK, options
+from inferometer.spec.session_rules import parse_think_time
 
 ASSUMED_TTFT_S = 0.2
 ASSUMED_TPOT_S = 0.02
@@ -29,7 +30,7 @@ def render_values(spec: RunSpec, origins: Mapping[str, str]) -> str:
 def _value_line(part: str, name: str, value: Any, origins: Mapping[str, str]) -> str:
     option = options()[f"{part}.{name}"]
     origin = origins[option.dotted]
-    hidden = option.secret and bool(value)
+    hidden = option.secret and SECRET_MARK in str(value)
     mark = "# " if hidden or origin == "default" else ""
     text = SECRET_MARK if value == SECRET_MARK else json.dumps(value, ensure_ascii=False)
     return f"  {mark}{name}: {text}".ljust(_ORIGIN_COLUMN) + f"  # {origin}"
@@ -42,33 +43,54 @@ def render_plan(
     lines = [render_values(spec, origins), "", "Load points"]
     for point in [*([warmup] if warmup else []), *points]:
         name = "warm-up" if point.kind == "warmup" else f"{point.index}"
-        lines.append(f"  {name:<8}{load_title(point.to_dict()):<36}{_bounds(point)}")
+        lines.append(f"  {name:<8}{load_title(point.to_dict()):<36}{_bounds(spec, point)}")
     counts = [point.num_prompts for point in points]
     known = sum(count for count in counts if count is not None)
-    requests = f"{known} requests" if known or None not in counts else ""
+    what = "sessions" if spec.sessions.wanted else "requests"
+    requests = f"{known} {what}" if known or None not in counts else ""
     if None in counts:
-        requests += f"{' and ' if known else ''}as many requests as the time limit allows"
+        whose = "the requests of the trace" if points[0].trace else f"as many {what} as the time limit allows"
+        requests += f"{' and ' if known else ''}{whose}"
     seconds = estimate_s(spec, [*([warmup] if warmup else []), *points])
+    about = f"about {duration_text(seconds)}" if math.isfinite(seconds) else "as long as the trace lasts"
     lines += [
         "",
         f"{len(points)} load point{'s' if len(points) != 1 else ''}, {requests}; ignore_eos "
         f"{'on' if resolve_ignore_eos(spec) else 'off'}",
-        f"about {duration_text(seconds)}, if at any load a first token takes {ASSUMED_TTFT_S:g} s and each "
+        f"{about}, if at any load a first token takes {ASSUMED_TTFT_S:g} s and each "
         f"further one {ASSUMED_TPOT_S * 1000:g} ms ({ASSUMED_OUTPUT_TOKENS} tokens where the length is not known)",
         "nothing was sent: --dry-run",
     ]
     return "\n".join(lines)
 
 
-def _bounds(point: LoadPoint) -> str:
-    words = [] if point.num_prompts is None else [f"{point.num_prompts} requests"]
+def _bounds(spec: RunSpec, point: LoadPoint) -> str:
+    words = [] if point.num_prompts is None else [f"{point.num_prompts} {_what(spec, point)}"]
     if point.duration_s is not None:
         words.append(f"at most {duration_text(point.duration_s)}")
-    if point.input_len is not None:
-        words.append(f"{point.input_len} in / {point.output_len} out")
+    if spec.workload.dataset == "random":
+        words.append(f"{point.input_len or 'drawn'} in / {point.output_len or 'drawn'} out{_around(spec)}")
     elif point.output_len is not None:
         words.append(f"{point.output_len} out")
     return ", ".join(words)
+
+
+def _around(spec: RunSpec) -> str:
+    """What ``--range-ratio`` makes of lengths."""
+    ratio = spec.workload.range_ratio
+    if ratio is None:
+        return ""
+    low, high = (1 - ratio, 1 + ratio) if spec.workload.range_ratio_as == "vllm" else (ratio, 1)
+    return f", each times {low:g} to {high:g}"
+
+
+def _what(spec: RunSpec, point: LoadPoint) -> str:
+    """What a load point counts: the warm-up sends first turns only."""
+    if not spec.sessions.wanted or point.kind == "warmup":
+        return "requests"
+    if spec.workload.dataset == "random":
+        return f"sessions of {spec.sessions.turns} turns"
+    return f"sessions of at most {spec.sessions.turns} turns" if spec.sessions.turns else "sessions"
 
 
 def estimate_s(spec: RunSpec, points: Sequence[LoadPoint]) -> float:
@@ -77,6 +99,9 @@ def estimate_s(spec: RunSpec, points: Sequence[LoadPoint]) -> float:
     for point in points:
         tokens = point.output_len or spec.sampling.max_tokens or ASSUMED_OUTPUT_TOKENS
         request_s = ASSUMED_TTFT_S + ASSUMED_TPOT_S * (tokens - 1)
+        if spec.sessions.wanted and point.kind == "measure":
+            later = max(0, spec.sessions.turns - 1)  # a file's own number is not known beforehand
+            request_s += later * (request_s + parse_think_time(spec.sessions.think_time).mean_s)
         total_s += min(_sending_s(point, request_s), point.duration_s or math.inf) + request_s
     return total_s
 

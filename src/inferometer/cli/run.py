@@ -9,6 +9,7 @@ import sys
 from inferometer.cli.help import run_help
 from inferometer.cli.parse import Asked, parse_run
 from inferometer.cli.plan import render_plan
+from inferometer.client.dialects.asked import settle
 from inferometer.spec import Layer, Merged, environment_layer, file_layer, load_points, merge, warmup_point
 from inferometer.spec.layers import unknown_variables
 
@@ -25,6 +26,8 @@ def main(argv: list[str]) -> int:
             print(f"hint: {hint}", file=sys.stderr)
     points = load_points(merged.spec)
     if asked.dry_run:
+        for note in settle(merged.spec).notes:
+            print(f"note: {note}", file=sys.stderr)
         print(render_plan(merged.spec, merged.origins, points, warmup_point(merged.spec, points[0])))
         return 0
     return _carry_out(asked, merged)

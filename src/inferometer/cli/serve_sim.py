@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from inferometer.cli.parse import Parser
@@ -19,8 +20,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="port; 0 takes a free one (default 8000)")
     for field in msgspec.structs.fields(SimSettings):
-        default = "none" if field.default is None else field.default
-        parser.add_argument(f"--{field.name.replace('_', '-')}", metavar="VALUE", help=f"default {default}")
+        default = "none" if field.default in (None, ()) else field.default
+        flag = f"--{field.name.replace('_', '-')}"
+        if isinstance(default, bool):
+            text = f"default {'on' if default else 'off'}"
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+        else:
+            parser.add_argument(flag, metavar="VALUE", help=f"default {default}")
     given = vars(parser.parse(argv))
     host, port = given.pop("host"), given.pop("port")
 

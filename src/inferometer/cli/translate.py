@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from inferometer.cli.aliases import ALIASES, LENGTH_OF, UNSPOKEN, Fixed, Needless, Refused, Rename
+from inferometer.cli.aliases import (
+    ALIASES,
+    LENGTH_OF,
+    OF_MANY_SIZES,
+    PICTURED,
+    RESOLUTIONS,
+    UNSPOKEN,
+    Fixed,
+    Needless,
+    Refused,
+    Rename,
+    Resolution,
+)
+from inferometer.cli.combined import combine
 from inferometer.errors import UsageError
 from inferometer.spec.fields import as_json_object
 
@@ -58,7 +71,7 @@ def translate(argv: Iterable[str]) -> Translation:
     done = Translation()
     host_port: dict[str, Group] = {}
     first: dict[str, tuple[str, list[str]]] = {}
-    for group in _joined(split(argv)):
+    for group in _sized(_joined(split(argv)), done.hints):
         if group.name in ("--host", "--port"):
             host_port[group.name] = group
             continue
@@ -72,10 +85,14 @@ def translate(argv: Iterable[str]) -> Translation:
     if host_port:
         if any(group.name == "--url" for group in done.groups):
             raise UsageError("--url and --host/--port both name the server", "keep --url")
-        done.groups.append(_url(host_port))
-        done.spelled["--url"] = "--host/--port"
-        done.hints.append(f"--host and --port are --url {done.groups[-1].values[0]} here")
+        servers = _urls(host_port)
+        done.groups += servers
+        done.spelled.update((group.name, "--host/--port") for group in servers)
+        here = " ".join(f"{group.name} {' '.join(group.values)}" for group in servers)
+        done.hints.append(f"--host and --port are {here} here")
+    _add_pictures(done)
     _refuse_foreign_length(done)
+    combine(done)
     return done
 
 
@@ -105,6 +122,46 @@ def _joined(groups: list[Group]) -> list[Group]:
     return [group for group in groups if first.get(group.name, group) is group]
 
 
+def _sized(groups: list[Group], hints: list[str]) -> Iterator[Group]:
+    """Groups in which height and width of pictures stand apart."""
+    for group in groups:
+        if not isinstance(ALIASES.get(group.name), Resolution):
+            yield group
+            continue
+        text = (group.values or [""])[-1].lower()
+        written = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+        size = RESOLUTIONS.get(text) or (written and written.groups())
+        if not size:
+            raise UsageError(
+                f"{group.name} {text!r} is neither HEIGHTxWIDTH nor one of {', '.join(RESOLUTIONS)}",
+                "write --image-height N --image-width N",
+            )
+        height, width = map(str, size)
+        hints.append(f"{group.name} {text} is --image-height {height} --image-width {width} here")
+        yield Group("--image-height", [height])
+        yield Group("--image-width", [width])
+
+
+def _add_pictures(done: Translation) -> None:
+    """Data sets of peers that are random text with pictures of a size that they decide."""
+    for group in [group for group in done.groups if group.name == "--dataset"]:
+        name = (group.values or [""])[-1]
+        if name == OF_MANY_SIZES:
+            raise UsageError(
+                f"--dataset {name} draws the size of each picture from several, and here all have the same",
+                "--dataset random --image-count N --image-width W --image-height H --image-content noise",
+            )
+        pictures = PICTURED.get(name)
+        if pictures is None:
+            continue
+        given = {other.name for other in done.groups}
+        added = [Group(flag, [value]) for flag, value in pictures.items() if flag not in given]
+        words = " ".join(f"{other.name} {other.values[0]}" for other in added)
+        done.hints.append(f"--dataset {name} is --dataset random {words}".rstrip() + " here")
+        group.values = ["random"]
+        done.groups += added
+
+
 def _replace(group: Group, hints: list[str]) -> Group | None:
     """The group in our words; None when it is not needed here."""
     alias = ALIASES.get(group.name)
@@ -123,6 +180,7 @@ def _replace(group: Group, hints: list[str]) -> Group | None:
     if isinstance(alias, Fixed):
         hints.append(f"{group.name} is {' '.join(alias.argv)} here")
         return Group(alias.argv[0], [*alias.argv[1:], *group.values])
+    assert isinstance(alias, Rename)
     return _rename(group, alias, hints)
 
 
@@ -136,9 +194,10 @@ def _rename(group: Group, alias: Rename, hints: list[str]) -> Group | None:
             )
         word = alias.values.get(value, value)
         if word is None:
-            hints.append(
-                f"{group.name} {value} is not needed here: the path in --url decides, and chat is the default"
-            )
+            why = "that is so without it"
+            if alias.flag == "--backend":
+                why = "the path in --url decides, and chat is the default"
+            hints.append(f"{group.name} {value} is not needed here: {why}")
             return None
         if word != value:
             hints.append(f"{group.name} {value} is {alias.flag} {word} here")
@@ -205,14 +264,34 @@ def _refuse_foreign_length(done: Translation) -> None:
         )
 
 
-def _url(found: dict[str, Group]) -> Group:
-    """``--host H --port P`` as one URL; a host alone is not enough, because the tools' default ports differ."""
-    host = (found["--host"].values or [""])[0] if "--host" in found else "127.0.0.1"
-    if "--port" not in found or not found["--port"].values:
+def _urls(found: dict[str, Group]) -> list[Group]:
+    """``--host H --port P`` as a URL; a host alone is not enough, because the tools' default ports differ.
+
+    Lists (``--host A,B --port 8000,8001``) are servers that take turns; one port is for all hosts, one host for all
+    ports.
+    """
+    hosts = _listed(found, "--host") or ["127.0.0.1"]
+    ports = _listed(found, "--port")
+    if not ports:
+        raise UsageError(f"--host without --port ({_DEFAULT_PORTS})", f"write --url http://{hosts[0]}:PORT")
+    if len(hosts) != len(ports) and 1 not in (len(hosts), len(ports)):
         raise UsageError(
-            f"--host without --port ({_DEFAULT_PORTS})", f"write --url http://{host or 'HOST'}:PORT"
+            f"--host names {len(hosts)} servers and --port {len(ports)}",
+            "give one port for each host, or one for all of them",
         )
-    port = found["--port"].values[0]
+    count = max(len(hosts), len(ports))
+    pairs = zip(hosts * (count // len(hosts)), ports * (count // len(ports)), strict=True)
+    first, *more = [_url(host, port) for host, port in pairs]
+    return [Group("--url", [first]), *([Group("--more-url", more)] if more else [])]
+
+
+def _listed(found: dict[str, Group], name: str) -> list[str]:
+    """The values of a flag, commas between them or not."""
+    values = found[name].values if name in found else []
+    return [part for value in values for part in value.split(",") if part]
+
+
+def _url(host: str, port: str) -> str:
     scheme, _, bare = host.rpartition("://")
     bare = f"[{bare}]" if ":" in bare and not bare.startswith("[") else bare
-    return Group("--url", [f"{scheme or 'http'}://{bare}:{port}"])
+    return f"{scheme or 'http'}://{bare}:{port}"

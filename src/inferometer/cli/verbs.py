@@ -23,6 +23,7 @@ class Verb(NamedTuple):
 VERBS = {
     "demo": Verb("Start here", "demo", "measure a simulated server: no configuration, no network"),
     "run": Verb("Measure", "run", "put load on a server and judge the result (also: bench, perf)"),
+    "data": Verb("Measure", "data", "make, inspect, convert, sample or anonymise files of prompts"),
     "report": Verb("Look", "report", "print a run again, from what was recorded"),
     "runs": Verb("Look", "runs", "list, show or recover stored runs"),
     "metrics": Verb("Look", "metrics", "what every number means: list, explain NAME"),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from inferometer.client.exchange import LOG_BYTES, Exchange, Read
 from inferometer.client.poller import READ, WRITE
+from inferometer.client.proxy import Tunnel
 from inferometer.client.stamps import ANCILLARY_BYTES, enable_kernel_stamps, kernel_stamp_ns
 from inferometer.client.target import Target
 from inferometer.client.tls import TlsStream
@@ -34,7 +35,13 @@ _NOTHING = memoryview(b"")
 class Connection:
     """A non-blocking connection that carries one exchange at a time.
 
-    Life cycle: connecting -> (TLS handshake) -> ready <-> busy -> closed.
+    Life cycle: connecting -> (tunnel through a proxy) -> (TLS handshake) -> ready <-> busy -> closed.
+
+    Args:
+        target: the server at its end.
+        server: the number of that server.
+        tls: its TLS state, None for plain text.
+        now_ns: when it begins.
     """
 
     __slots__ = (
@@ -43,11 +50,14 @@ class Connection:
         "_log",
         "_out",
         "_receive",
+        "_tunnel",
+        "_whom",
         "exchange",
         "fd",
         "idle_since_ns",
         "moved_ns",
         "ready",
+        "server",
         "sock",
         "stamped",
         "started_ns",
@@ -55,10 +65,11 @@ class Connection:
         "used",
     )
 
-    def __init__(
-        self, target: Target, address: tuple[int, str, int], tls: TlsStream | None, now_ns: int
-    ) -> None:
-        self._address = address
+    def __init__(self, target: Target, server: int, tls: TlsStream | None, now_ns: int) -> None:
+        address = self._address = target.addresses[0]
+        self._whom = "the proxy " if target.proxy else ""
+        self._tunnel = Tunnel(target.proxy, target.authority) if target.proxy and tls is not None else None
+        self.server = server
         self.tls = tls
         self._connected = False
         self.ready = False
@@ -85,7 +96,7 @@ class Connection:
 
     def _refused(self, code: int) -> Ended:
         _, host, port = self._address
-        return Ended("connect_error", f"connect to {host} port {port}: {os.strerror(code)}")
+        return Ended("connect_error", f"connect to {self._whom}{host} port {port}: {os.strerror(code)}")
 
     @property
     def mask(self) -> int:
@@ -105,9 +116,17 @@ class Connection:
     def advance(self) -> Ended | None:
         """The socket is writable or readable before the connection is ready: finish connecting, go on with TLS."""
         code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code and self._connected:
+            doing = "TLS handshake" if self._tunnel is None else "proxy"
+            return Ended("connect_error", f"{doing}: {os.strerror(code)}")
         if code:
             return self._refused(code)
         self._connected = True
+        if self._tunnel is not None:
+            ended = self._dig(self._tunnel)
+            if ended is not None or not self._tunnel.opened:
+                return ended
+            self._tunnel = None
         if self.tls is None:
             self.ready = True
             return None
@@ -124,8 +143,23 @@ class Connection:
             return Ended("connect_error", f"TLS handshake: {error.strerror or error}")
         return self.flush()
 
+    def _dig(self, tunnel: Tunnel) -> Ended | None:
+        """Go on with asking the proxy for the server."""
+        if not tunnel.sent:
+            tunnel.sent = True
+            self._out = memoryview(tunnel.request)
+        try:
+            received = self._receive_raw()
+        except OSError as error:
+            return Ended("connect_error", f"proxy: {error.strerror or error}")
+        if received is not None:
+            tunnel.receive(received)
+            if tunnel.refusal is not None:
+                return Ended("connect_error", tunnel.refusal)
+        return self.flush()
+
     def _receive_raw(self) -> bytes | None:
-        """Bytes during the handshake; None when there are none yet."""
+        """Bytes before the connection is ready; None when there are none yet."""
         try:
             return self.sock.recv(65536)
         except BlockingIOError:

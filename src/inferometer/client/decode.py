@@ -9,14 +9,16 @@ from typing import Any, NamedTuple
 from inferometer.client.columns import Chunks
 from inferometer.client.dialects import Delta, Dialect, Usage, understand
 from inferometer.client.exchange import Exchange
+from inferometer.client.framing import events_of
 from inferometer.client.http1 import Head
 from inferometer.client.redact import error_text
-from inferometer.client.sse import BLOCK_EVENTS, blocks
+from inferometer.client.sse import BLOCK_EVENTS
 from inferometer.record.types import OUTPUT_KINDS, ChunkColumns, ChunkKind, RequestRecord, Status
 
 # An id comes with the first event that is JSON; some servers send one or two without it before.
 _ID_EVENTS = 4
 _NO_USAGE = Usage()
+PROXY_REFUSES = 407
 
 
 class DecodeOptions(NamedTuple):
@@ -96,19 +98,26 @@ def _decode_body(
 ) -> Iterator[None]:
     content_type = head.headers.get("content-type", "").lower()
     if head.status >= 400:
-        outcome.status = "http_error"
+        # 407 comes from a proxy, never from the server behind it (RFC 9110, 15.5.8).
+        outcome.status = "connect_error" if head.status == PROXY_REFUSES else "http_error"
         outcome.error = f"HTTP {head.status} {head.reason}".strip() + f": {_excerpt(exchange, options)}"
     elif head.headers.get("content-encoding", "identity") != "identity":
         outcome.fail(
             "stream_error", f"the server compressed its answer ({head.headers['content-encoding']}) unasked"
         )
-    elif "text/event-stream" in content_type:
+    elif _streams(content_type, options):
         outcome.streamed = True
         yield from _decode_events(exchange, chunks, outcome, options)
     elif head.status >= 300:
         outcome.fail("http_error", f"HTTP {head.status} redirects to {head.headers.get('location', '?')}")
     elif outcome.status == "ok":
         _decode_reply(exchange, content_type, outcome, options)
+
+
+def _streams(content_type: str, options: DecodeOptions) -> bool:
+    """Whether an answer is a stream: by its type, or where streams have no type of their own, as asked."""
+    framing = options.dialect.capability.framing
+    return "text/event-stream" in content_type if framing in ("sse", "json") else options.stream
 
 
 def _excerpt(exchange: Exchange, options: DecodeOptions) -> str:
@@ -141,13 +150,14 @@ def _decode_events(
     exchange: Exchange, chunks: Chunks, outcome: _Outcome, options: DecodeOptions
 ) -> Iterator[None]:
     dialect = options.dialect
-    for number, block in enumerate(blocks(exchange.body)):
+    reader, events = dialect.reader(exchange.echoed), events_of(dialect.capability.framing)
+    for number, block in enumerate(events(exchange.body)):
         if number:
             yield
         else:
             ids = map(dialect.response_id, block.data[:_ID_EVENTS])
             outcome.response_id = next(filter(None, ids), None)
-        deltas = understand(dialect, block.data, block.names)
+        deltas = understand(reader, block.data, block.names)
         chunks.add(block.ends, deltas)
         outcome.texts += deltas.texts
         for delta in deltas.more.values():
@@ -162,7 +172,8 @@ def _judge(outcome: _Outcome, head: Head | None, options: DecodeOptions) -> None
     if head is None:
         outcome.fail("truncated", "the answer has no complete HTTP head")
     elif outcome.streamed and outcome.status == "ok":
-        if not outcome.done_seen and outcome.finish_reason is None:
+        marked = outcome.done_seen or outcome.finish_reason is not None
+        if not marked and not options.dialect.capability.end_unmarked:
             outcome.fail("truncated", "the stream ended without a finish_reason and without [DONE]")
         elif outcome.last_token_ns is None:
             outcome.fail("empty", "the stream carried no output")
@@ -186,6 +197,7 @@ def _record(exchange: Exchange, chunks: Chunks, outcome: _Outcome, options: Deco
     return RequestRecord(
         point=0,
         index=exchange.index,
+        server=exchange.server,
         response_id=outcome.response_id,
         status=outcome.status,
         http_status=head.status if head else None,
@@ -206,6 +218,7 @@ def _record(exchange: Exchange, chunks: Chunks, outcome: _Outcome, options: Deco
         output_tokens_server=outcome.usage.output_tokens,
         reasoning_tokens=outcome.usage.reasoning_tokens,
         cached_tokens=outcome.usage.cached_tokens,
+        accepted_draft_tokens=outcome.usage.accepted_draft_tokens,
         bytes_out=exchange.bytes_out,
         bytes_in=exchange.bytes_in,
         reads=len(exchange.at_ns),

@@ -48,6 +48,8 @@ class Exchange:
         bytes_out: length of the request.
         bytes_in: bytes of the response on the wire, decrypted.
         reused: sent on a connection that had carried another exchange.
+        server: the number of the server that it is sent to.
+        echoed: how many characters of the request its answer repeats before the output.
     """
 
     __slots__ = (
@@ -57,6 +59,7 @@ class Exchange:
         "bytes_out",
         "connect_end_ns",
         "connect_start_ns",
+        "echoed",
         "end_ns",
         "failure",
         "failure_text",
@@ -72,6 +75,7 @@ class Exchange:
         "reused",
         "room",
         "sent_ns",
+        "server",
         "upto",
         "wire",
     )
@@ -80,6 +84,8 @@ class Exchange:
         self.index = index
         self.wire = wire
         self.bytes_out = len(wire)
+        self.server = 0
+        self.echoed = 0
         self.planned_ns = planned_ns
         self.queued_ns = queued_ns
         self.connect_start_ns: int | None = None

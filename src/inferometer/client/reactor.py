@@ -49,7 +49,7 @@ class Reactor:
     Life cycle: ``send`` exchanges, ``poll`` in a loop, take ``finished`` ones; ``close`` at the end.
 
     Args:
-        target: where to.
+        target: where to; several servers take turns by the index of the exchange.
         clock: the monotonic clock of all stamps.
         poller: readiness; the platform's best when absent.
     """
@@ -57,7 +57,10 @@ class Reactor:
     def __init__(self, target: Target, clock: Clock, poller: Poller | None = None) -> None:
         self.target = target
         self.clock = clock
-        self._tls: SSLContext | None = client_context(target) if target.tls else None
+        self.servers = target.servers
+        self._tls: SSLContext | None = (
+            client_context(target) if any(server.tls for server in self.servers) else None
+        )
         self.poller = poller or make_poller()
         self.offset = ClockOffset(clock.now_ns)
         self.finished: deque[Exchange] = deque()
@@ -67,10 +70,11 @@ class Reactor:
         self.resent = 0  # exchanges that met a connection the server was just closing
         self.woken: set[int] = set()  # descriptors of others that the last poll found readable
         self.turns = Turns()
-        self._address = target.addresses[0]
+        self._heads: dict[tuple[int, str, int], bytes] = {}
         self._connections: dict[int, Connection] = {}
-        self._idle: dict[int, Connection] = {}  # the last one used is used first
-        self._opening: dict[int, Connection] = {}  # for use later, not ready yet
+        # For each server: what carries nothing, the last one used to be used first; and what is not ready yet.
+        self._idle: list[dict[int, Connection]] = [{} for _ in self.servers]
+        self._opening: list[dict[int, Connection]] = [{} for _ in self.servers]
         self.in_flight = 0  # exchanges sent and not finished
         self._buffers = (bytearray(READ_BUFFER_BYTES),)
         limits = target.timeouts
@@ -87,39 +91,52 @@ class Reactor:
     @property
     def idle(self) -> int:
         """Open connections that carry nothing."""
-        return len(self._idle)
+        return sum(map(len, self._idle))
 
     @property
     def connections(self) -> int:
         """Open connections, and those being opened."""
         return len(self._connections)
 
-    def send(self, exchange: Exchange) -> None:
-        """Send on an idle connection, or on a new one."""
+    def post_head(self, index: int, path: str, body_bytes: int) -> bytes:
+        """The head of the POST request with that index, for the server whose turn it is."""
+        key = index % len(self.servers), path, body_bytes
+        head = self._heads.get(key)
+        if head is None:
+            head = self._heads[key] = self.servers[key[0]].request_head("POST", path, body_bytes)
+        return head
+
+    def send(self, exchange: Exchange, place: int | None = None) -> None:
+        """Send on an idle connection, or on a new one, to the server whose turn it is at ``place``.
+
+        That is the exchange's own index when absent; the turns of a session have one place, and so one server.
+        """
         self.in_flight += 1
+        exchange.server = (exchange.index if place is None else place) % len(self.servers)
+        idle, opening = self._idle[exchange.server], self._opening[exchange.server]
         now_ns = self.clock.now_ns()
-        while self._idle:
-            _, connection = self._idle.popitem()
+        while idle:
+            _, connection = idle.popitem()
             if self.keep_alive and now_ns - connection.idle_since_ns < IDLE_REUSE_NS:
                 exchange.reused = connection.used
                 self._start(connection, exchange)
                 return
             self._drop(connection)
         exchange.connect_start_ns = now_ns
-        if self._opening:  # a second connection would only take a second descriptor
-            _, connection = self._opening.popitem()
+        if opening:  # a second connection would only take a second descriptor
+            _, connection = opening.popitem()
             connection.exchange, connection.started_ns = exchange, now_ns
         else:
-            self._connect(exchange)
+            self._connect(exchange, exchange.server)
 
-    def open_idle(self) -> None:
-        """Begin to open one connection that will wait for use."""
-        self._connect(None)
+    def open_idle(self, index: int = 0) -> None:
+        """Begin to open one connection that will wait for the exchange of that index, or another of its server."""
+        self._connect(None, index % len(self.servers))
 
     def drop_old(self) -> None:
         """Close the idle connections that would soon be too old for use."""
         now_ns = self.clock.now_ns()
-        for connection in list(self._idle.values()):
+        for connection in [each for idle in self._idle for each in idle.values()]:
             if now_ns - connection.idle_since_ns > IDLE_REUSE_NS // 2:
                 self._drop(connection)
 
@@ -221,10 +238,11 @@ class Reactor:
             self._drop(connection)
         self.poller.close()
 
-    def _connect(self, exchange: Exchange | None) -> None:
-        tls = TlsStream(self._tls, self.target.server_name) if self._tls is not None else None
+    def _connect(self, exchange: Exchange | None, server: int) -> None:
+        target = self.servers[server]
+        tls = TlsStream(self._tls, target.server_name) if target.tls and self._tls is not None else None
         try:
-            connection = Connection(self.target, self._address, tls, self.clock.now_ns())
+            connection = Connection(target, server, tls, self.clock.now_ns())
         except OSError as error:  # out of descriptors
             if exchange is None:
                 return
@@ -240,7 +258,7 @@ class Reactor:
         connection.exchange = exchange
         self._connections[connection.fd] = connection
         if exchange is None:
-            self._opening[connection.fd] = connection
+            self._opening[server][connection.fd] = connection
         self._settle(connection, connection.connect())
 
     def _start(self, connection: Connection, exchange: Exchange) -> None:
@@ -364,12 +382,12 @@ class Reactor:
         connection.exchange = None
         self._drop(connection)
         exchange.reused, exchange.sent_ns, exchange.connect_start_ns = False, None, now_ns
-        self._connect(exchange)
+        self._connect(exchange, exchange.server)
 
     def _make_idle(self, connection: Connection, now_ns: int) -> None:
         connection.idle_since_ns = now_ns
-        self._opening.pop(connection.fd, None)
-        self._idle[connection.fd] = connection
+        self._opening[connection.server].pop(connection.fd, None)
+        self._idle[connection.server][connection.fd] = connection
         self.poller.watch(connection.fd, connection.mask)
 
     def _fail(self, connection: Connection, status: Status, text: str) -> None:
@@ -392,8 +410,8 @@ class Reactor:
         if self._connections.get(connection.fd) is not connection:
             return  # its number may be another's by now
         del self._connections[connection.fd]
-        self._idle.pop(connection.fd, None)
-        self._opening.pop(connection.fd, None)
+        self._idle[connection.server].pop(connection.fd, None)
+        self._opening[connection.server].pop(connection.fd, None)
         self.poller.forget(connection.fd)
         connection.close()
 

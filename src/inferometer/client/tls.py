@@ -11,10 +11,10 @@ _RECORD_BYTES = 16384  # the most plaintext that one record holds; more would on
 
 
 def client_context(target: Target) -> ssl.SSLContext:
-    """A verifying TLS context; verification is off only with ``insecure``.
+    """A verifying TLS context, with our own certificate if there is one; only ``insecure`` switches verifying off.
 
     Raises:
-        UsageError: the CA file cannot be used.
+        UsageError: the file of the authority, our certificate or its key cannot be used.
     """
     try:
         context = ssl.create_default_context(cafile=target.ca_file)
@@ -25,7 +25,44 @@ def client_context(target: Target) -> ssl.SSLContext:
     if target.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    if target.client_cert is not None:
+        _load_own(context, target.client_cert, target.client_key)
     return context
+
+
+def _load_own(context: ssl.SSLContext, cert: str, key: str | None) -> None:
+    """Load our certificate and key.
+
+    Raises:
+        UsageError: they cannot be used.
+    """
+    key_flag = (
+        f"--client-cert {cert!r}, which has to hold the key too," if key is None else f"--client-key {key!r}"
+    )
+
+    def encrypted() -> str:
+        raise UsageError(
+            f"{key_flag} is encrypted, and nobody is asked for a password during a run",
+            f"write the key without one: openssl pkey -in {key or cert} -out key.pem, and give --client-key key.pem",
+        )
+
+    try:
+        context.load_cert_chain(cert, key, password=encrypted)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise UsageError(
+                f"--client-cert {cert!r} and {key_flag} are not a pair: the key is another certificate's",
+                "give the key that the certificate was made with",
+            ) from None
+        raise UsageError(
+            f"--client-cert {cert!r} with {key_flag} cannot be used: {error.reason or 'no PEM file'}",
+            "give PEM files: the certificate with its chain, and its private key (--client-key FILE)",
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"--client-cert {cert!r} or {key_flag} cannot be read: {error.strerror or error}",
+            "check path and permissions",
+        ) from None
 
 
 class TlsStream:

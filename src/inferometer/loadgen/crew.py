@@ -28,12 +28,13 @@ from inferometer.loadgen.messages import (
 )
 from inferometer.loadgen.process import WorkerProcess
 from inferometer.loadgen.progress import Observer, Progress, add_up
-from inferometer.loadgen.shards import BATCH_BYTES, Dealer
+from inferometer.loadgen.shards import BATCH_BYTES, WAITING_BYTES, Dealer
 from inferometer.loadgen.stop import StopSignal
 from inferometer.record.merging import lost_share, merge_shares
 from inferometer.record.types import PointRecord
 
 BATCH = 32  # less than a ms of the parent's work, which may share a core with a worker
+MORE_BYTES = 256 << 10  # as taking them in stops the worker's loop: some 0.1 ms
 # Before the start the parent prepares what it can within these limits, so that it has the less to do during it.
 PREPARED = 20_000
 PREPARE_NS = 2_000_000_000
@@ -182,6 +183,11 @@ class _Watch:
         until_ns = self._clock.now_ns() + PREPARE_NS // len(self._shares)
         batch, complete = self._dealer.batch(worker, self._dealer.first)
         room = BATCH_BYTES - sum(len(request.body) for request in batch)
+        most = WAITING_BYTES // len(self._shares) - BATCH_BYTES
+        while not complete and len(batch) < self._dealer.round and room > -most:  # large pictures
+            more, complete = self._dealer.batch(worker, BATCH)
+            room -= sum(len(request.body) for request in more)
+            batch += more
         while not complete and len(batch) < PREPARED and room > 0 and self._clock.now_ns() < until_ns:
             more, complete = self._dealer.batch(worker, BATCH)
             room -= sum(len(request.body) for request in more)
@@ -232,7 +238,7 @@ class _Watch:
             share.progress = message.progress
             self._fresh = True
         elif isinstance(message, Need):
-            share.process.send(MoreRequests(*self._dealer.batch(share.process.worker, BATCH)))
+            share.process.send(MoreRequests(*self._dealer.batch(share.process.worker, BATCH, MORE_BYTES)))
         elif isinstance(message, Ready):
             share.ready = True
         elif isinstance(message, Failed):

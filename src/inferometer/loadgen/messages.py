@@ -10,9 +10,11 @@ from typing import Any
 
 import msgspec
 
+from inferometer.client.dialects import BodyOptions
 from inferometer.client.target import Target
 from inferometer.loadgen.progress import Progress
 from inferometer.record.types import PointRecord
+from inferometer.workload import Turn
 
 _LENGTH = struct.Struct("<I")
 
@@ -27,10 +29,33 @@ class Setup(msgspec.Struct, frozen=True, tag="setup"):
     tokenizer: str
     keep_text: bool
     cpu: int | None = None  # the core to run on
+    template: str | None = None  # the file of the dialect that needs one
+
+
+class Later(msgspec.Struct, frozen=True, array_like=True):
+    """What follows a turn of a session once it is answered.
+
+    Attributes:
+        messages: what the turn's body holds.
+        turns: those that are still to come, the next one first; at least one.
+    """
+
+    messages: list[dict[str, Any]]
+    turns: list[Turn]
 
 
 class WireRequest(msgspec.Struct, frozen=True, array_like=True):
-    """One encoded request: its body and what the record must know of it."""
+    """One encoded request: its body and what the record must know of it.
+
+    Attributes:
+        model: whom it asks, where the data set decides that.
+        index: its number in the load point, where sessions make that differ from the schedule's count.
+        later: what follows it in its session; None for a single request and for a last turn.
+        images: pictures and videos in it.
+        image_bytes: what they take of the body.
+        path: where it goes, if not where all others go.
+        echoed: how many of its characters the answer repeats.
+    """
 
     body: bytes
     row: int | None = None
@@ -40,6 +65,27 @@ class WireRequest(msgspec.Struct, frozen=True, array_like=True):
     input_tokens_client: int | None = None
     output_tokens_target: int | None = None
     prompt: str | None = None
+    model: str | None = None
+    index: int | None = None
+    later: Later | None = None
+    images: int = 0
+    image_bytes: int = 0
+    path: str | None = None
+    echoed: int = 0
+
+
+class Conversation(msgspec.Struct, frozen=True):
+    """How a worker makes the later turns of sessions.
+
+    Attributes:
+        options: what all bodies of the load point have in common.
+        recorded: repeat the data set's answers rather than the server's own.
+        keep_text: whether records have their prompts.
+    """
+
+    options: BodyOptions
+    recorded: bool = False
+    keep_text: bool = False
 
 
 class StartPoint(msgspec.Struct, frozen=True, tag="start", kw_only=True):
@@ -58,6 +104,8 @@ class StartPoint(msgspec.Struct, frozen=True, tag="start", kw_only=True):
     complete: bool  # whether ``requests`` are all there will be
     points_total: int
     title: str
+    conversation: Conversation | None = None  # None: no request has later turns
+    recorded: bytes = b""  # all arrivals of a replayed trace, see schedule.pack_offsets
 
 
 class Go(msgspec.Struct, frozen=True, tag="go"):

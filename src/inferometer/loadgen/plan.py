@@ -5,22 +5,27 @@ from __future__ import annotations
 import hashlib
 import math
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from inferometer.client.dialects import BodyOptions, Dialect
-from inferometer.loadgen.messages import WireRequest
+import msgspec
+
+from inferometer.client.dialects import BodyOptions, Dialect, path_of
+from inferometer.errors import DataError
+from inferometer.loadgen.messages import Later, WireRequest
 from inferometer.record.types import PointRecord
 from inferometer.schedule import planned_offsets_ns
 from inferometer.schedule.arrivals import NS_PER_S, constant_offset_ns
 from inferometer.spec import LoadPoint, RunSpec, resolve_ignore_eos
-from inferometer.workload import Request, Tokenizer
+from inferometer.workload import Request, RowFeed, Tokenizer
+from inferometer.workload.conversation import text_of_body
+from inferometer.workload.picture_parts import carried
+from inferometer.workload.request import OPEN_ANSWER_TOKENS
 
-# Data that has no answer length of its own needs some limit, or a chat server generates up to its context length.
-# 2048 is EvalScope's default for the same data.
-OPEN_ANSWER_TOKENS = 2048
 HASHED_OFFSETS = 1_000_000
+
+FollowTurns = Callable[[Request], Later | None]
 
 
 def body_options(spec: RunSpec, point: LoadPoint, model: str) -> BodyOptions:
@@ -30,7 +35,8 @@ def body_options(spec: RunSpec, point: LoadPoint, model: str) -> BodyOptions:
     return BodyOptions(
         model=spec.endpoint.served_model_name or model,
         stream=sampling.stream,
-        max_tokens=sampling.max_tokens or point.output_len,
+        endpoint=spec.endpoint.endpoint,
+        max_tokens=sampling.max_tokens or (point.output_len if spec.workload.range_ratio is None else None),
         default_max_tokens=OPEN_ANSWER_TOKENS,
         min_tokens=sampling.min_tokens,
         temperature=sampling.temperature,
@@ -43,42 +49,101 @@ def body_options(spec: RunSpec, point: LoadPoint, model: str) -> BodyOptions:
 
 
 def wire_requests(
-    requests: Iterator[Request], dialect: Dialect, options: BodyOptions, tokenizer: Tokenizer, keep_text: bool
+    requests: Iterator[Request],
+    dialect: Dialect,
+    options: BodyOptions,
+    tokenizer: Tokenizer,
+    keep_text: bool,
+    follow: FollowTurns | None = None,
 ) -> Iterator[WireRequest]:
-    """Requests as bytes, encoded as they are drawn."""
+    """Requests as bytes, encoded as they are drawn.
+
+    Args:
+        requests: in the order in which they are sent.
+        dialect: builds the bodies.
+        options: what these have in common.
+        tokenizer: counts the prompts.
+        keep_text: whether the prompts are recorded.
+        follow: says what follows the first turn of a session; None = every request stands alone.
+
+    Raises:
+        DataError: from ``follow``, or a data set gives conversations that were not asked for.
+    """
+    index, usual = 0, path_of(dialect, None, options)
     for request in requests:
-        text = prompt_text(request)
+        if request.later and follow is None:
+            raise DataError(
+                f"row {request.row} of the data set is a conversation of {len(request.later) + 1} turns",
+                "send its turns: --multi-turn",
+            )
+        text, pictures = prompt_text(request), carried(request)
         yield WireRequest(
-            body=dialect.body(request, options),
+            body=dialect.body(request, for_model(options, request.model)),
             row=request.row,
-            session=request.session,
+            session=request.session if follow is None else request.session or f"session-{index}",
             turn=request.turn,
             input_tokens_target=request.input_tokens_target,
             input_tokens_client=len(request.token_ids)
             if request.token_ids is not None
             else tokenizer.count(text),
-            output_tokens_target=options.max_tokens
-            or request.output_tokens_target
-            or options.default_max_tokens,
+            output_tokens_target=options.answer_tokens(request),
             prompt=text if keep_text else None,
+            model=request.model,
+            index=None if follow is None else index,
+            later=None if follow is None else follow(request),
+            images=pictures.number,
+            image_bytes=pictures.size,
+            path=None if (path := path_of(dialect, request, options)) == usual else path,
+            echoed=dialect.echoed(request),
         )
+        index += 1 + len(request.later)
+
+
+def for_model(options: BodyOptions, model: str | None) -> BodyOptions:
+    """The options of a request that asks ``model``; those of the run where it names none."""
+    return options if model is None else msgspec.structs.replace(options, model=model)
 
 
 def prompt_text(request: Request) -> str:
-    """All text of a request, without its chat template."""
+    """All text of a request, without its chat template and its pictures."""
     if request.text is not None:
         return request.text
-    return "\n".join(str(message.get("content", "")) for message in request.messages or [])
+    if request.body is not None:
+        return text_of_body(request.body)
+    return "\n".join(_message_text(message.get("content")) for message in request.messages or [])
 
 
-def point_record(point: LoadPoint, workers: int = 1) -> PointRecord:
+def _message_text(content: Any) -> str:
+    if isinstance(content, list):  # the parts of a chat message
+        return "\n".join(str(part["text"]) for part in content if "text" in part)
+    return "" if content is None else str(content)
+
+
+def planned_turns(spec: RunSpec, point: LoadPoint, sessions: int | None, feed: RowFeed) -> int | None:
+    """How many requests ``sessions`` of a load point make, each turn one; None where that shows only as they are drawn.
+
+    Args:
+        spec: what was asked for.
+        point: the load point, whose requests ``feed`` has just taken.
+        sessions: how many the schedule will begin; None = not known.
+        feed: counts the turns of the rows that it has drawn beforehand.
+    """
+    if sessions is None or not spec.sessions.wanted:
+        return sessions
+    if feed.dataset is not None and feed.dataset.info().rows_total is None:
+        return sessions * spec.sessions.turns  # made for this load point, all alike
+    return feed.turns if sessions == point.num_prompts else None
+
+
+def point_record(point: LoadPoint, workers: int = 1, recorded: bytes = b"") -> PointRecord:
     """A load point that has not begun.
 
     Args:
         point: the load.
         workers: how many worker processes will share it.
+        recorded: the arrivals of a replayed trace, see ``schedule.pack_offsets``.
     """
-    arrivals = plan_arrivals(point)
+    arrivals = plan_arrivals(point, recorded)
     return PointRecord(
         index=point.index,
         kind="warmup" if point.kind == "warmup" else "measure",
@@ -103,12 +168,14 @@ class Arrivals(NamedTuple):
     sha256: str | None
 
 
-def plan_arrivals(point: LoadPoint) -> Arrivals:
-    """Count and hash the arrivals of a load point, in one pass.
+def plan_arrivals(point: LoadPoint, recorded: bytes = b"") -> Arrivals:
+    """Count and hash the arrivals of a load point, in one pass; those of a trace are ``recorded``.
 
     A Poisson or gamma process that only time bounds has to be drawn to its end to be counted, about a microsecond
     for each request; everything else takes no time however long the point is.
     """
+    if point.trace:
+        return Arrivals(len(recorded) // 8, hashlib.sha256(recorded[: 8 * HASHED_OFFSETS]).hexdigest())
     if point.request_rate is None:
         return Arrivals(point.num_prompts if point.duration_s is None else None, None)
     if math.isinf(point.request_rate) and point.num_prompts is None:

@@ -18,8 +18,9 @@ from inferometer.loadgen.backlog import Backlog, Decoded
 from inferometer.loadgen.health import HealthMeter, Place
 from inferometer.loadgen.messages import FromWorker, Need, Ready, Setup, StartPoint, Status, WireRequest
 from inferometer.loadgen.progress import Progress
+from inferometer.loadgen.sessions import Sessions, never_sent, said_by_server
 from inferometer.record.journal import JournalWriter, PointEnd, PointStart, RequestFrame
-from inferometer.record.types import PointRecord, StopReason
+from inferometer.record.types import ChunkColumns, PointRecord, RequestRecord, StopReason
 from inferometer.schedule import Schedule, Shard
 
 SENDS_PER_TURN = 32
@@ -72,10 +73,12 @@ class PointRun:
         self.waiting_bytes = 0  # bodies of ``requests``
         self.more(start.requests, start.complete)
         self.flying: dict[int, WireRequest] = {}
-        self.backlog = Backlog(lambda exchange: decode_steps(exchange, self.decoding), self._store)
+        self.sessions = Sessions(start.conversation, self.decoding.dialect)
+        self.backlog = Backlog(
+            lambda exchange: decode_steps(exchange, self._decoding_of(exchange)), self._store
+        )
         # All permits of a closed loop may come free together, when answers of equal length end.
         self.low_water = max(LOW_WATER, 2 * self._connections_wanted())
-        self.heads: dict[int, bytes] = {}
         self.epoch_ns = 0
         self.stop_level = 0
         self.give_up_ns: int | None = None
@@ -118,11 +121,19 @@ class PointRun:
         until_ns = 0
         if ready < (MOST_EVENTS - 1 if kernel else 1):  # the timer may have taken a place
             until_ns = min(now_ns + DECODE_NS, self._deadline()) if kernel else 0
-        elif not (backlog.overdue(now_ns) or backlog.full):
+        elif not (backlog.overdue(now_ns) or backlog.full or backlog.pressing):
             return
         backlog.step(now_ns)
         while backlog and (backlog.full or backlog.bare or self.clock.now_ns() < until_ns):
             backlog.step(now_ns)
+            if self.sessions.due(until_ns):
+                return  # a session goes on, which the rest of the backlog may not delay
+
+    def _decoding_of(self, exchange: Exchange) -> DecodeOptions:
+        """What is repeated in the next turn of a session is kept until then."""
+        if self.flying[exchange.index].later is None or not self.sessions.needs_answers:
+            return self.decoding
+        return self.decoding._replace(keep_text=True)
 
     def more(self, requests: list[WireRequest], complete: bool) -> None:
         """Take a further batch."""
@@ -155,8 +166,10 @@ class PointRun:
             and not self.stop_level
         ):
             before = self.reactor.connections
-            for _ in range(min(CONNECTS_PER_TURN, wanted - before)):
-                self.reactor.open_idle()
+            for number in range(before, min(before + CONNECTS_PER_TURN, wanted)):
+                self.reactor.open_idle(
+                    self.worker + number * self.point.workers
+                )  # as our requests are numbered
             self.reactor.poll(self.clock.now_ns() + 5_000_000)
             self._hear()
             if self.reactor.connections == 0:
@@ -184,18 +197,23 @@ class PointRun:
     def _over(self) -> bool:
         if self.reactor.in_flight or self.reactor.finished:
             return False
-        return self.stop_level > 0 or self.schedule.exhausted() or (self.complete and not self.requests)
+        if self.stop_level:
+            return True
+        return not self.sessions.open and (self.schedule.exhausted() or (self.complete and not self.requests))
 
     def _deadline(self) -> int:
         """Until when the transport may wait."""
         if self.stop_level:
             return min(self.give_up_ns or 0, self.status_at_ns)
         due = self.schedule.wake_ns() if self.requests or self.complete else None
-        return self.status_at_ns if due is None else min(self.epoch_ns + due, self.status_at_ns)
+        wake_ns = self.status_at_ns if due is None else min(self.epoch_ns + due, self.status_at_ns)
+        return min(self.sessions.ready[0].due_ns, wake_ns) if self.sessions.ready else wake_ns
 
     def _dispatch(self, now_ns: int) -> None:
         if self.stop_level:
             return
+        if self.sessions.ready:
+            self._dispatch_turns(now_ns)
         for _ in range(SENDS_PER_TURN):
             due = self.schedule.wake_ns()
             if due is None or self.epoch_ns + due > now_ns:
@@ -207,18 +225,33 @@ class PointRun:
             planned = self.schedule.take()
             request = self.requests.popleft()
             self.waiting_bytes -= len(request.body)
-            exchange = Exchange(
-                planned.request,
-                self._head(len(request.body)) + request.body,
-                self.epoch_ns + planned.planned_ns,
-                None if planned.queued_ns is None else self.epoch_ns + planned.queued_ns,
-            )
-            if len(request.body) > BIG_BODY_BYTES:
-                request = msgspec.structs.replace(request, body=b"")
-            self.flying[planned.request] = request
-            self.point.dispatched += 1
-            self.reactor.send(exchange)
-            self._note_send(exchange)
+            if request.later is not None:
+                self.sessions.begin()
+            index = planned.request if request.index is None else request.index
+            queued_ns = None if planned.queued_ns is None else self.epoch_ns + planned.queued_ns
+            self._send(request, index, self.epoch_ns + planned.planned_ns, queued_ns, planned.request)
+
+    def _dispatch_turns(self, now_ns: int) -> None:
+        """Send the later turns of sessions that are due."""
+        for _ in range(SENDS_PER_TURN):
+            if not self.sessions.due(now_ns):
+                return
+            due_ns, number, server, request = self.sessions.take()
+            self._send(request, number, due_ns, None, server)
+
+    def _send(
+        self, request: WireRequest, index: int, planned_ns: int, queued_ns: int | None, place: int
+    ) -> None:
+        """Send one request; ``place`` in the order of sessions decides the server, which then has all of its turns."""
+        head = self.reactor.post_head(place, request.path or self.start.path, len(request.body))
+        exchange = Exchange(index, head + request.body, planned_ns, queued_ns)
+        exchange.echoed = request.echoed
+        if len(request.body) > BIG_BODY_BYTES:
+            request = msgspec.structs.replace(request, body=b"")
+        self.flying[exchange.index] = request
+        self.point.dispatched += 1
+        self.reactor.send(exchange, place)
+        self._note_send(exchange)
 
     def _note_send(self, exchange: Exchange) -> None:
         if exchange.sent_ns is None:
@@ -227,22 +260,21 @@ class PointRun:
         if lag_ns > self.reactor.turns.send_lag_max_ns:
             self.reactor.turns.send_lag_max_ns = lag_ns
 
-    def _head(self, body_bytes: int) -> bytes:
-        head = self.heads.get(body_bytes)
-        if head is None:
-            head = self.heads[body_bytes] = self.reactor.target.request_head(
-                "POST", self.start.path, body_bytes
-            )
-        return head
-
     def _collect(self) -> None:
-        """Free the permits of what has ended, at the time at which its last byte arrived."""
+        """Free the permits of what has ended, at the time at which its last byte arrived.
+
+        A session keeps its permit until its last turn has ended, and its next turn waits for the answer.
+        """
         finished = self.reactor.finished
         while finished:
             exchange = finished.popleft()
             end_ns = exchange.end_ns or self.clock.now_ns()
-            self.schedule.release(end_ns - self.epoch_ns)
-            self.backlog.add(exchange)
+            request = self.flying[exchange.index]
+            if request.later is None:
+                self.schedule.release(end_ns - self.epoch_ns)
+                if request.turn and request.index is not None:
+                    self.sessions.end()
+            self.backlog.add(exchange, presses=request.later is not None)
             if exchange.failure == "connect_error":
                 self._unconnected(end_ns)
             else:
@@ -271,11 +303,35 @@ class PointRun:
             input_tokens_client=request.input_tokens_client,
             output_tokens_target=request.output_tokens_target,
             prompt=request.prompt if self.keep_text else None,
+            model=request.model,
+            images=request.images,
+            image_bytes=request.image_bytes,
         )
+        if request.later is not None:
+            record = self._go_on(request, record, chunks)
         self._append(RequestFrame(record, chunks))
         self.done += 1
         self.failed += record.status != "ok"
         self.output_tokens += record.output_tokens_server or record.output_tokens_client or 0
+
+    def _go_on(self, request: WireRequest, record: RequestRecord, chunks: ChunkColumns) -> RequestRecord:
+        """After a turn that is not its session's last: the next one, or the end; returns what is to be journalled."""
+        if record.status == "ok":
+            answer = said_by_server(record.output, chunks) if self.sessions.needs_answers else None
+            self.sessions.answered(request, record, answer)
+        elif not self.stop_level:  # once nothing more is sent, what was not sent has no record
+            self._abandon(request, record)
+        return record if self.keep_text else msgspec.structs.replace(record, output=None)
+
+    def _abandon(self, request: WireRequest, record: RequestRecord) -> None:
+        """A turn has failed: those after it are recorded as cancelled, and the session's permit is free."""
+        self.sessions.end()
+        self.schedule.release((record.end_ns or self.clock.now_ns()) - self.epoch_ns)
+        for unsent in never_sent(request, record):
+            self._append(RequestFrame(unsent, ChunkColumns()))
+            self.point.dispatched += 1
+            self.done += 1
+            self.failed += 1
 
     def _append(self, frame: Any) -> None:
         if self.disk_error is not None:
@@ -322,7 +378,10 @@ class PointRun:
         limit_s = self.start.load["duration_s"]
         if limit_s is None or self.stop_level or now_ns < self.epoch_ns + limit_s * 1e9:
             return False
-        due = self.schedule.wake_ns()  # what was due inside the limit is sent, however close to its end
+        # What was due inside the limit is sent, however close to its end.
+        if self.backlog.pressing or self.sessions.due(self.epoch_ns + round(limit_s * 1e9) - 1):
+            return False
+        due = self.schedule.wake_ns()
         return due is None or due >= limit_s * 1e9
 
     def _progress(self, now_ns: int) -> Progress:

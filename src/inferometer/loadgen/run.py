@@ -5,29 +5,33 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import msgspec
 
-from inferometer.client.dialects import DIALECTS
+from inferometer.client.dialects import BodyOptions, open_dialect, path_of
 from inferometer.client.probe import ServerInfo, next_step_for_wire
 from inferometer.client.target import Target
 from inferometer.clock import MonotonicClock, utc_now
 from inferometer.errors import EndpointError, InferometerError, LoadgenError, RunFolderError
 from inferometer.loadgen.affinity import allowed_cores, core_of, usable_cores
+from inferometer.loadgen.before import all_made, make_ready, warming
 from inferometer.loadgen.crew import Crew, Outcome
-from inferometer.loadgen.messages import Setup, StartPoint, WireRequest
-from inferometer.loadgen.plan import body_options, point_record, wire_requests
+from inferometer.loadgen.messages import Conversation, Setup, StartPoint, WireRequest
+from inferometer.loadgen.plan import FollowTurns, body_options, planned_turns, point_record, wire_requests
 from inferometer.loadgen.progress import Observer
+from inferometer.loadgen.sessions import first_turn, without_later_turns
 from inferometer.loadgen.shards import Dealer, resolve_workers
 from inferometer.loadgen.stop import StopSignal
+from inferometer.metrics.failures import NEXT_STEPS
 from inferometer.record.folder import JOURNAL, create_folder, point_latest, write_meta
 from inferometer.record.lock import writing
 from inferometer.record.store import close_journal, read_frames
 from inferometer.record.types import PointRecord, RequestRecord, RunMeta
-from inferometer.schedule import owner_of
+from inferometer.schedule import owner_of, pack_offsets
 from inferometer.spec import LoadPoint, RunSpec, load_title, public_dict
 from inferometer.version import __version__
 from inferometer.workload import RowFeed, Tokenizer
@@ -120,7 +124,11 @@ def _meta(plan: RunPlan) -> RunMeta:
         environment=environment(),
         server=msgspec.to_builtins(plan.server),
         points=[
-            point_record(point, resolve_workers(plan.spec.load.workers, point, usable_cores()))
+            point_record(
+                point,
+                resolve_workers(plan.spec.load.workers, point, usable_cores()),
+                pack_offsets(plan.feed.offsets_ns(point)),
+            )
             for point in plan.points
         ],
         notes=list(plan.notes),
@@ -180,6 +188,7 @@ def _setups(plan: RunPlan, folder: Path, workers: int) -> list[Setup]:
             journal=str(folder / JOURNAL / f"worker-{worker}.seg"),
             worker=worker,
             dialect=plan.spec.endpoint.backend,
+            template=plan.spec.endpoint.template,
             tokenizer=plan.spec.workload.tokenizer,
             keep_text=plan.spec.output.keep_text,
             cpu=core_of(worker, workers, cores),
@@ -213,25 +222,39 @@ def _point(
     # The run's own name is part of the salt: the same command run twice must not find its prompts in the cache of
     # a server that has kept running.
     salt = f"{run_id}-{point.index}"
-    dialect = DIALECTS.get(plan.spec.endpoint.backend)
+    dialect = open_dialect(plan.spec.endpoint.backend, plan.spec.endpoint.template)
     options = body_options(plan.spec, point, plan.model)
     requests = plan.feed.take(point, salt)
-    wire = wire_requests(requests, dialect, options, plan.tokenizer, plan.spec.output.keep_text)
-    if plan.feed.dataset is not None:
-        record.dataset = {**msgspec.to_builtins(plan.feed.dataset.info()), "salt": salt, "seed": point.seed}
+    conversation = _conversation(plan.spec, point, options)
+    if plan.spec.sessions.wanted and conversation is None:
+        requests = map(without_later_turns, requests)
+    wire = wire_requests(
+        requests, dialect, options, plan.tokenizer, plan.spec.output.keep_text, _follow(conversation)
+    )
+    info = plan.feed.info()
+    if info is not None:
+        record.dataset = {**msgspec.to_builtins(info), "salt": salt, "seed": point.seed}
     record.repeated_prompts = plan.feed.repeated + plan.feed.reused
+    if conversation is not None:
+        record.planned_requests = planned_turns(plan.spec, point, record.planned_requests, plan.feed)
+    recorded = pack_offsets(plan.feed.offsets_ns(point))
+    warm = warming(plan.spec, (point, salt), plan.tokenizer, dialect, options)
+    wire = all_made(wire, plan.tokenizer)
+    make_ready(plan.spec, plan.target, record, warm, MonotonicClock())
 
     def start(first: list[WireRequest], complete: bool) -> StartPoint:
         return StartPoint(
             point=record,
             load=asdict(point),
-            path=plan.spec.endpoint.endpoint or dialect.path,
+            path=path_of(dialect, None, options),
             stream=plan.spec.sampling.stream,
             grace_s=plan.spec.load.grace_s,
             requests=first,
             complete=complete,
             points_total=sum(1 for each in plan.points if each.kind == "measure"),
             title=load_title(record.load),
+            recorded=recorded,
+            conversation=conversation,
         )
 
     workers = record.workers
@@ -240,6 +263,18 @@ def _point(
     # Rows of a point that time bounds are drawn, and perhaps repeated, while it goes on.
     outcome.point.repeated_prompts = plan.feed.repeated + plan.feed.reused
     return outcome
+
+
+def _conversation(spec: RunSpec, point: LoadPoint, options: BodyOptions) -> Conversation | None:
+    """How later turns are made; the warm-up has none, which could take as long as what it precedes."""
+    if not spec.sessions.wanted or point.kind == "warmup":
+        return None
+    recorded = spec.sessions.history == "dataset"
+    return Conversation(options, recorded=recorded, keep_text=spec.output.keep_text)
+
+
+def _follow(conversation: Conversation | None) -> FollowTurns | None:
+    return None if conversation is None else partial(first_turn, recorded=conversation.recorded)
 
 
 def _check_warmup(folder: Path, point: PointRecord) -> None:
@@ -265,13 +300,14 @@ def next_step_for(record: RequestRecord) -> str:
     """What a person can do about a failed request."""
     error, http_status = record.error or "", record.http_status
     steps = {
+        **NEXT_STEPS,
         400: "the server refuses the request body: compare --model, lengths and --extra-body with its error",
         401: "give the key with --api-key or in OPENAI_API_KEY",
         403: "give the key with --api-key or in OPENAI_API_KEY",
         404: "check --model and the path: --endpoint PATH, --backend openai-completions",
         405: "check the path of --url and --endpoint",
+        407: "give the proxy's user name and password: --proxy http://USER:PASSWORD@HOST:PORT",
         422: "the server refuses the request body: compare --model, lengths and --extra-body with its error",
-        429: "the server limits the rate: lower --max-concurrency or --request-rate, or lift its limit",
     }
     if http_status in steps:
         return steps[http_status]

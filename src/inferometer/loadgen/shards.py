@@ -62,6 +62,7 @@ class Dealer:
         permits: how many requests the point holds in flight; 0 = not bounded.
 
     Attributes:
+        round: permits of one worker, all of which send at the start.
         first: how many each worker should have before the start: two rounds of its permits, so that the parent does not
             prepare more just when all the first ones go out.
         trouble: why nothing more is handed out although the source has more, in words; else None.
@@ -70,7 +71,8 @@ class Dealer:
     def __init__(
         self, requests: Iterator[WireRequest], owner: Callable[[int], int], workers: int, permits: int = 0
     ) -> None:
-        self.first = max(FIRST_BATCH, 2 * -(-permits // workers))
+        self.round = -(-permits // workers)
+        self.first = max(FIRST_BATCH, 2 * self.round)
         self._source = enumerate(requests)
         self._owner = owner
         self._waiting: list[deque[WireRequest]] = [deque() for _ in range(workers)]
@@ -79,15 +81,16 @@ class Dealer:
         self._most_bytes = max(WAITING_BYTES, 2 * BATCH_BYTES * workers)
         self.trouble: str | None = None
 
-    def batch(self, worker: int, count: int) -> tuple[list[WireRequest], bool]:
+    def batch(self, worker: int, count: int, most_bytes: int | None = None) -> tuple[list[WireRequest], bool]:
         """The next requests of ``worker``, and whether there will be none after them.
 
-        At most ``count``, and none beyond 32 MiB of bodies but the one that reaches it.
+        At most ``count``, and none beyond ``most_bytes`` of bodies, 32 MiB when absent, but the one that reaches it.
         """
+        most_bytes = BATCH_BYTES if most_bytes is None else most_bytes
         waiting = self._waiting[worker]
         batch: list[WireRequest] = []
         size = 0
-        while len(batch) < count and size < BATCH_BYTES and (waiting or self._draw(worker)):
+        while len(batch) < count and size < most_bytes and (waiting or self._draw(worker)):
             request = waiting.popleft()
             batch.append(request)
             size += len(request.body)

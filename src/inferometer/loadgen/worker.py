@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from inferometer.client.decode import DecodeOptions
-from inferometer.client.dialects import DIALECTS
+from inferometer.client.dialects import open_dialect
 from inferometer.client.poller import READ
 from inferometer.client.reactor import Reactor
 from inferometer.clock import MonotonicClock
@@ -40,6 +40,7 @@ from inferometer.loadgen.slice import take_short_slices
 from inferometer.record.journal import JournalWriter
 from inferometer.schedule import Shard, make_schedule
 from inferometer.spec import LoadPoint
+from inferometer.spec.endpoint_rules import SERVER_TOKENIZER
 from inferometer.workload import load_tokenizer
 
 STDIN, STDOUT = 0, 1
@@ -63,8 +64,9 @@ class Worker:
         self._waiting: list[StartPoint] = []
         self._early: list[ToWorker] = []  # said about the point that waits
         self._running: PointRun | None = None
-        self._dialect = DIALECTS.get(setup.dialect)
-        self._tokenizer = load_tokenizer(setup.tokenizer)
+        self._dialect = open_dialect(setup.dialect, setup.template)
+        # The server is not asked beside the load: what it says of its answers' tokens is in its usage.
+        self._count = None if setup.tokenizer == SERVER_TOKENIZER else load_tokenizer(setup.tokenizer).count
         self.orphaned = False
         os.set_blocking(STDIN, False)
         self._reactor.poller.watch(STDIN, READ)
@@ -90,10 +92,10 @@ class Worker:
             self._dialect,
             start.stream,
             self._setup.target.secrets(),
-            self._tokenizer.count,
+            self._count,
             self._setup.keep_text,
         )
-        schedule = make_schedule(load, Shard(self._setup.worker, start.point.workers))
+        schedule = make_schedule(load, Shard(self._setup.worker, start.point.workers), start.recorded)
         parts = (self._reactor, schedule, self._journal, decoding)
         run = self._running = PointRun(start, self._setup, parts, say, self._control)
         early, self._early = self._early, []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from inferometer.metrics.evidence import Evidence
+from inferometer.metrics.prefix import cached_share, expected_share
 from inferometer.metrics.verdict import Condition
 
 SHOWN = ("ttft_ms", "tpot_ms", "itl_ms", "e2el_ms")
@@ -159,16 +160,18 @@ def steady(e: Evidence) -> Condition:
 
 
 def cold_cache(e: Evidence) -> Condition | None:
-    """The server did not answer from its prefix cache."""
+    """The server took no more from its prefix cache than the data set's own prefixes give it."""
     if not e.counts.ok:
         return None
-    share = _cached_share(e)
+    meant = expected_share(e.data) or 0.0
     return _share(
         "cached prompt tokens",
-        share,
-        _CACHED_SHARE,
+        cached_share(e.data, first_turns=True),
+        meant + _CACHED_SHARE,
         "the server does not report cached tokens",
-        "use prompts that share no prefix, or turn the server's prefix cache off",
+        "empty the server's prefix cache before the run: it knew prompts of an earlier one"
+        if meant
+        else "use prompts that share no prefix, or turn the server's prefix cache off",
     )
 
 
@@ -221,17 +224,10 @@ def finished_as_asked(e: Evidence) -> Condition | None:
     )
 
 
-def _cached_share(e: Evidence) -> float | None:
-    """Cached tokens per prompt token, where the server reports both; None where it reports neither."""
-    cached, inputs = e.data.column("cached_tokens"), e.data.input_tokens
-    known = ~np.isnan(cached) & ~np.isnan(inputs)
-    return float(cached[known].sum() / inputs[known].sum()) if inputs[known].sum() > 0 else None
-
-
 def prompts_fresh(e: Evidence) -> Condition:
     """No prompt was sent twice, or the server's own count shows that its cache did not answer for it."""
     repeated = e.table.point.repeated_prompts
-    cached = _cached_share(e)
+    cached = cached_share(e.data, first_turns=True)
     return Condition(
         name="repeated prompts",
         level="warn",

@@ -15,6 +15,7 @@ from inferometer.metrics.evidence import Evidence
 from inferometer.metrics.latency import NS_PER_MS
 from inferometer.metrics.percentiles import highest_percentile, percentile_name
 from inferometer.metrics.verdict import Condition
+from inferometer.spec import load_title
 
 _SEND_LAG_FLOOR_MS = 2.0
 _SEND_LAG_OF_TTFT = 0.01
@@ -88,11 +89,16 @@ def never_very_late(e: Evidence) -> Condition | None:
 
 
 def load_reached(e: Evidence) -> Condition | None:
-    """The asked rate was achieved, or the asked concurrency held; nothing to reach when all is sent at once."""
+    """The asked rate, or that of a trace, was achieved, or the asked concurrency held.
+
+    There is nothing to reach when all is sent at once.
+    """
     load = e.table.point.load
+    if load.get("trace"):
+        return _rate_reached(e, load_title(load), None)
     rate, limit = load.get("request_rate"), load.get("max_concurrency")
     if rate is not None and rate != "inf" and math.isfinite(float(rate)):
-        return _rate_reached(e, float(rate), limit)
+        return _rate_reached(e, f"{float(rate):g} {_arrivals_per_s(e)}", limit)
     return None if limit is None else _concurrency_reached(e, int(limit))
 
 
@@ -253,9 +259,10 @@ def _send_lag_limit_ms(e: Evidence) -> float:
     return max(_SEND_LAG_FLOOR_MS, of_ttft)
 
 
-def _rate_reached(e: Evidence, asked: float, limit: int | None) -> Condition:
+def _rate_reached(e: Evidence, asked: str, limit: int | None) -> Condition:
     rate = generator.dispatch_rate(e.table)
-    step = "spread the load over more --workers, use a faster client machine, or ask for a lower rate"
+    lower = "--trace-speed" if e.table.point.load.get("trace") else "rate"
+    step = f"spread the load over more --workers, use a faster client machine, or ask for a lower {lower}"
     if limit is not None:
         step = f"the concurrency limit of {limit} may hold requests back: raise it, or ask for a lower rate"
     ok = None
@@ -263,16 +270,16 @@ def _rate_reached(e: Evidence, asked: float, limit: int | None) -> Condition:
         late_ms = (rate.achieved_span_s - rate.planned_span_s) * 1e3
         # A few requests within a few ms cannot keep 1 %: there the limit of the send lag decides.
         ok = abs(rate.achieved_per_s / rate.planned_per_s - 1.0) <= _RATE_TOLERANCE or (
-            abs(late_ms) <= _SEND_LAG_FLOOR_MS and bool(np.isfinite(e.table.number("sent_ns")).all())
+            abs(late_ms) <= _SEND_LAG_FLOOR_MS and not _arrivals_unsent(e)
         )
         step = f"{_missed_by(e, rate, late_ms)}: {step}"
     return Condition(
         name="achieved rate",
         level="hard",
-        asked=f"{asked:g} req/s, within 1 % of the schedule's own rate",
+        asked=f"{asked}, within 1 % of the schedule's own rate",
         measured=None if rate is None else rate.achieved_per_s,
         limit=None if rate is None else rate.planned_per_s,
-        unit="req/s",
+        unit=_arrivals_per_s(e),
         ok=ok,
         next_step=step if rate is not None else "fewer than two requests were sent",
     )
@@ -281,20 +288,31 @@ def _rate_reached(e: Evidence, asked: float, limit: int | None) -> Condition:
 def _missed_by(e: Evidence, rate: generator.Rate, late_ms: float) -> str:
     """By how much the schedule was missed, in words."""
     share = rate.achieved_per_s / rate.planned_per_s - 1.0
-    unsent = int(np.isnan(e.table.number("sent_ns")).sum())
+    unsent = _arrivals_unsent(e)
     told = f"{abs(share) * 100:.1f} % {'less' if share < 0 else 'more'} than the schedule"
     if abs(late_ms) >= 1.0:
         told += f", the last send {abs(late_ms):,.0f} ms {'behind' if late_ms > 0 else 'ahead'}"
     return f"{told}, {unsent:,} never sent" if unsent else told
 
 
+def _arrivals_per_s(e: Evidence) -> str:
+    """What a rate counts."""
+    return "sessions/s" if e.table.point.load.get("sessions") else "req/s"
+
+
+def _arrivals_unsent(e: Evidence) -> int:
+    """Arrivals that were never sent: requests, or first turns of sessions."""
+    return int(np.isnan(e.table.number("sent_ns")[~(e.table.number("turn") > 0)]).sum())
+
+
 def _concurrency_reached(e: Evidence, asked: int) -> Condition:
     held = plateau_concurrency(e.table, asked)
+    sessions = bool((e.table.number("turn") > 0).any())
     limit = _CONCURRENCY_SHARE * asked
     return Condition(
         name="concurrency",
         level="hard",
-        asked=f"{asked} in flight, 95 % of it held",
+        asked=f"{asked} {'sessions at once' if sessions else 'in flight'}, 95 % of it held",
         measured=held,
         limit=limit,
         unit="requests",

@@ -31,6 +31,22 @@ def spans(table: PointTable) -> tuple[Floats, Floats]:
     return start, np.where(np.isnan(end), known.max(), end)
 
 
+def holders(table: PointTable) -> tuple[Floats, Floats, Floats]:
+    """Start, end and worker of what holds a permit: a request, or a session from its first send to its last end.
+
+    Records are in order of ``index``, in which the turns of a session follow one another.
+    """
+    turn, worker = table.number("turn"), table.number("worker")
+    if not (turn > 0).any():
+        return *spans(table), worker[~np.isnan(table.number("sent_ns"))]
+    firsts = np.flatnonzero(~(turn > 0))
+    start = np.fmin.reduceat(table.number("sent_ns"), firsts)
+    end = np.fmax.reduceat(table.number("end_ns"), firsts)
+    known = ~np.isnan(start)
+    last = np.fmax.reduce(end, initial=0.0)
+    return start[known], np.where(np.isnan(end), last, end)[known], worker[firsts][known]
+
+
 def mean_in_flight(start: Floats, end: Floats, window: Window) -> float | None:
     """Time-weighted mean of the number of spans that cover the window's moments; None for an empty window."""
     length = window.end_ns - window.start_ns
@@ -62,16 +78,16 @@ def concurrency_peak(table: PointTable) -> int | None:
 
 
 def plateau(table: PointTable, asked: int) -> Window | None:
-    """The part of a closed loop in which ``asked`` requests should be in flight.
+    """The part of a closed loop in which ``asked`` requests, or sessions, should be under way.
 
-    It starts when every worker had sent as many requests as it holds permits, and ends when a worker had sent its
-    last request, from when on its permits go back unused. None when there is no such time.
+    It starts when every worker had begun as many of them as it holds permits, and ends when a worker had begun its
+    last, from when on its permits go back unused. None when there is no such time.
     """
-    sent_ns, worker = table.number("sent_ns"), table.number("worker")
+    start_ns, _, worker = holders(table)
     starts, ends = [], []
     for w in range(table.point.workers):
         permits = len(Shard(w, table.point.workers).slots(asked))
-        own = np.sort(sent_ns[(worker == w) & ~np.isnan(sent_ns)])
+        own = np.sort(start_ns[worker == w])
         if permits and len(own) <= permits:
             return None
         if permits:
@@ -82,6 +98,7 @@ def plateau(table: PointTable, asked: int) -> Window | None:
 
 
 def plateau_concurrency(table: PointTable, asked: int) -> float | None:
-    """Time-weighted mean of requests in flight on the plateau; None when there is no plateau."""
+    """Time-weighted mean of requests, or sessions, under way on the plateau; None when there is no plateau."""
     window = plateau(table, asked)
-    return None if window is None else mean_in_flight(*spans(table), window)
+    start, end, _ = holders(table)
+    return None if window is None else mean_in_flight(start, end, window)

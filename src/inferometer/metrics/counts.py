@@ -7,7 +7,7 @@ import re
 import msgspec
 import numpy as np
 
-from inferometer.metrics.latency import PointData
+from inferometer.metrics.latency import Bools, PointData
 from inferometer.metrics.throughput import total
 from inferometer.record.tables import PointTable
 
@@ -76,9 +76,9 @@ def count_requests(table: PointTable) -> Counts:
     status = table.text("status")
     names, numbers = np.unique(status.astype(str), return_counts=True)
     by_status = {str(name): int(number) for name, number in zip(names, numbers, strict=True)}
-    stopped = table.point.stop_reason in ("duration", "interrupted")
+    stopped = _stopped(table)
     ok = by_status.get("ok", 0)
-    cut_off = by_status.get("cancelled", 0) if stopped else 0
+    cut_off = int(cut_off_rows(table).sum())
     return Counts(
         planned=_expected(table, stopped),
         records=len(status),
@@ -105,6 +105,21 @@ def count_tokens(data: PointData) -> Tokens:
         reasoning=total(column("reasoning_tokens")),
         cached=total(column("cached_tokens")),
     )
+
+
+def cut_off_rows(table: PointTable) -> Bools:
+    """The requests that were cancelled because the time limit or the user ended the point.
+
+    A later turn that was never sent, because one before it had failed, is none of them.
+    """
+    if not _stopped(table):
+        return np.zeros(len(table.text("status")), dtype=bool)
+    unsent_turn = (table.number("turn") > 0) & np.isnan(table.number("sent_ns"))
+    return np.asarray(table.text("status") == "cancelled", dtype=bool) & ~unsent_turn
+
+
+def _stopped(table: PointTable) -> bool:
+    return table.point.stop_reason in ("duration", "interrupted")
 
 
 def _expected(table: PointTable, stopped: bool) -> int:

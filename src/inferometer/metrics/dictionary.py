@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from inferometer.metrics import concurrency, generator, slo
+from inferometer.metrics import concurrency, generator, prefix, sent, slo
 from inferometer.metrics import throughput as rates
 from inferometer.metrics.latency import Floats, PointData
 from inferometer.registry import Registry
@@ -213,6 +213,63 @@ _TOKENS = (
     ),
 )
 
+_SENT = (
+    Metric(
+        "request_bytes",
+        "Bytes of a request",
+        "bytes",
+        "head and body as written to the connection, before TLS",
+        "bytes_out",
+        "With pictures in data URLs it is large: sending takes time, which is part of TTFT.",
+        "request",
+        sent.request_bytes,
+    ),
+    Metric(
+        "picture_bytes",
+        "Bytes of the pictures of a request",
+        "bytes",
+        "length of the data URLs in the body; a picture's file is 3/4 of it (Base64)",
+        "image_bytes",
+        "Only requests with pictures; links count as nothing.",
+        "request",
+        sent.picture_bytes,
+    ),
+    Metric(
+        "picture_tokens",
+        "Prompt tokens per picture",
+        "tokens",
+        "(prompt tokens as the server reports them - those of the text as the client counts them) / pictures",
+        "input_tokens_server, input_tokens_client, images",
+        "Only requests with pictures. The tokens of the chat template are in it.",
+        "request",
+        sent.picture_tokens,
+    ),
+)
+
+_SHARES = (
+    Metric(
+        "cached_share",
+        "Cached share of the prompt tokens",
+        "share",
+        "prompt tokens from the server's prefix cache / prompt tokens, of the successful requests",
+        "cached_tokens, input tokens",
+        "Absent where the server does not report it.",
+        "point",
+        prefix.cached_share,
+    ),
+    Metric(
+        "expected_cached_share",
+        "Cached share that the prompts imply",
+        "share",
+        "prompt tokens after a beginning that an earlier prompt had too / prompt tokens",
+        "expected_hit_share of the data set",
+        "For a cache that forgets nothing and requests in the order of their arrival. A real one caches whole blocks "
+        "of its own size, and computes the last token of every prompt.",
+        "point",
+        prefix.expected_share,
+    ),
+)
+
 _WINDOW = "Window: first send to last end of the successful requests, as EvalScope, AISBench and AIPerf."
 _RATES = (
     Metric(
@@ -308,7 +365,9 @@ _RATES = (
     ),
 )
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in (*_LATENCIES, *_CLIENT, *_TOKENS, *_RATES)}
+METRICS: dict[str, Metric] = {
+    metric.name: metric for metric in (*_LATENCIES, *_CLIENT, *_TOKENS, *_SENT, *_SHARES, *_RATES)
+}
 """All metrics by name, in the order in which a report shows them."""
 
 _OTHER_NAMES = {

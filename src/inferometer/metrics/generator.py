@@ -97,9 +97,11 @@ def dispatch_rate(table: PointTable) -> Rate | None:
     """The rate of the schedule beside the rate of the sends; None with fewer than two of either.
 
     The schedule's own rate is the measure, not the number that was asked for: a Poisson schedule of few
-    requests differs from its mean by chance, and that is no fault of the generator.
+    requests differs from its mean by chance, and that is no fault of the generator. Later turns of a session are
+    no arrivals.
     """
-    planned, sent = table.number("planned_ns"), table.number("sent_ns")
+    arrivals = ~(table.number("turn") > 0)
+    planned, sent = table.number("planned_ns")[arrivals], table.number("sent_ns")[arrivals]
     sent = sent[~np.isnan(sent)]
     if len(planned) < 2 or len(sent) < 2:
         return None

@@ -10,12 +10,18 @@ from pydantic import ValidationError
 
 from inferometer.errors import RunFolderError
 from inferometer.metrics import conditions, slo
+from inferometer.metrics.audit import Drift, input_drift
 from inferometer.metrics.client_health import Client, client_health
 from inferometer.metrics.counts import Counts, Tokens, count_requests, count_tokens
+from inferometer.metrics.data_rows import DataRows, data_rows_of
 from inferometer.metrics.dictionary import METRICS
 from inferometer.metrics.evidence import Evidence
+from inferometer.metrics.failures import Reading, read_failures
+from inferometer.metrics.groups import Group, groups_of
 from inferometer.metrics.latency import Floats, PointData
 from inferometer.metrics.percentiles import Stat, stat
+from inferometer.metrics.sent import Pictures, pictures_of
+from inferometer.metrics.servers import ServerSummary, by_server
 from inferometer.metrics.throughput import window_s
 from inferometer.metrics.verdict import Condition, Verdict, Word, decide, worst
 from inferometer.metrics.views.vllm import DEFAULT_PERCENTILES, vllm_result
@@ -38,6 +44,12 @@ class PointSummary(msgspec.Struct, frozen=True, kw_only=True):
         stats: metrics with a sample, by key (``ttft_ms``); a metric without a value is not in it.
         stats_from_sent: those latencies whose median or p99 changes by more than 1 % when counted from the
         send. slo: limits on the whole point.
+        failures: what the failures mean, where a limit may explain them.
+        servers: each of several servers by itself; empty when there is one.
+        groups: the same latencies for parts of the requests: "turn" where sessions were sent, "model" for a mix.
+        pictures: what went out with the prompts; None for requests of text alone.
+        rows: rows of the data set file that were not sent; None for generated data.
+        input_drift: counts of prompt tokens that differ, by pair; empty when all agree.
         vllm: the point as ``vllm bench serve`` would report it.
     """
 
@@ -55,6 +67,12 @@ class PointSummary(msgspec.Struct, frozen=True, kw_only=True):
     slo: list[slo.SloResult]
     client: Client
     verdict: Verdict
+    failures: list[Reading] = []
+    servers: list[ServerSummary] = []
+    groups: dict[str, list[Group]] = {}
+    pictures: Pictures | None = None
+    rows: DataRows | None = None
+    input_drift: list[Drift] = []
     vllm: dict[str, Any] | None = None
 
 
@@ -87,9 +105,11 @@ def summarize(run: RunRecord) -> RunSummary:
     """
     spec = stored_spec(run.meta)
     sampling = spec.sampling.model_copy(update={"ignore_eos": resolve_ignore_eos(spec)})
+    urls = (spec.endpoint.url, *spec.endpoint.more_url)
     points = [
         msgspec.structs.replace(
             summarize_point(table, spec.measure, sampling, run.telemetry),
+            servers=by_server(PointData(table), urls, spec.measure.percentiles),
             vllm=vllm_result(table, run.meta, percentiles=_percentiles_for_vllm(spec.measure)),
         )
         for table in run.measured
@@ -153,6 +173,11 @@ def summarize_point(
         slo=slo.judge_point(data),
         client=client_health(table, telemetry),
         verdict=decide(conditions.judge(evidence)),
+        groups=groups_of(data, measure.percentiles),
+        failures=read_failures(table, (sampling or Sampling()).stream),
+        pictures=pictures_of(data),
+        rows=data_rows_of(table),
+        input_drift=input_drift(data),
     )
 
 

@@ -43,10 +43,12 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     point: int
     index: int
     worker: int = 0
+    server: int = 0  # of several that take turns: 0 is --url, then --more-url in order
     response_id: str | None = None  # the server's own name for the answer, to find it in the server's log
     session: str | None = None
     turn: int = 0
     row: int | None = None
+    model: str | None = None  # whom it asked, where that differs from request to request
 
     status: Status
     http_status: int | None = None
@@ -73,7 +75,10 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     output_tokens_client: int | None = None
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
+    accepted_draft_tokens: int | None = None  # output tokens that came from a draft (speculative decoding)
 
+    images: int = 0  # pictures and videos in the request
+    image_bytes: int = 0  # what they take of ``bytes_out``, in Base64; links count as nothing
     bytes_out: int = 0
     bytes_in: int = 0
     reads: int = 0
@@ -165,6 +170,7 @@ class PointRecord(msgspec.Struct, kw_only=True):
     repeated_prompts: int = 0
     dataset: dict[str, Any] = {}
     schedule_sha256: str | None = None
+    prepared: list[str] = []  # what was done with the servers before it: caches emptied, prefixes sent
     health: list[ClientHealth] = []
 
 

@@ -10,7 +10,13 @@ from inferometer.metrics.counts import ErrorGroup
 from inferometer.metrics.percentiles import Stat, percentile_name
 from inferometer.metrics.summary import PointSummary, RunSummary
 from inferometer.metrics.verdict import Condition, Verdict
+from inferometer.report.audit import drift_notes
 from inferometer.report.client_strip import client_strip, most_strained
+from inferometer.report.data_rows import row_lines
+from inferometer.report.groups import group_tables
+from inferometer.report.limits import limit_lines, server_lines
+from inferometer.report.replay import replay_lines
+from inferometer.report.sent import picture_lines
 from inferometer.report.text import ABSENT, count, number, paint, percent, quantity, table
 from inferometer.report.vllm_block import render_vllm_block
 from inferometer.spec import load_title
@@ -31,6 +37,9 @@ def render_run(summary: RunSummary, width: int = 100, *, colour: bool = False) -
         _verdict_lines(summary, width, colour),
         _error_lines(summary, width),
         _point_lines(summary, width),
+        *_group_parts(summary),
+        _server_lines(summary),
+        _limit_lines(summary, width),
         _slo_lines(summary, width),
         _client_lines(summary, colour),
         _vllm_lines(summary),
@@ -39,11 +48,12 @@ def render_run(summary: RunSummary, width: int = 100, *, colour: bool = False) -
 
 
 def titles(points: Sequence[PointSummary]) -> list[str]:
-    """A title for each load point, with token lengths where the load alone does not tell them apart."""
-    short = [load_title(point.load) for point in points]
-    if len(set(short)) == len(short):
-        return short
-    return [load_title(point.load, lengths=True) for point in points]
+    """A title for each load point, with token lengths where the load alone does not tell them apart, and pictures."""
+    names = [load_title(point.load) for point in points]
+    if len(set(names)) < len(names):
+        names = [load_title(point.load, lengths=True) for point in points]
+    pictures = [f", {point.pictures.title}" if point.pictures else "" for point in points]
+    return [name + sent for name, sent in zip(names, pictures, strict=True)]
 
 
 def _verdict_lines(summary: RunSummary, width: int, colour: bool) -> list[str]:
@@ -154,7 +164,18 @@ def _point_lines(summary: RunSummary, width: int) -> list[str]:
     absences = _absences(summary.points, latencies, (low, high))
     notes = [f"{ABSENT}: {', '.join(absences)}"] if absences else []
     notes += [*_from_sent(summary.points, latencies[0], both, (low, high)), *_other_counts(summary.points)]
+    notes += drift_notes(summary.points)
+    notes += picture_lines(summary.points)
+    notes += row_lines(summary.points)
+    notes += replay_lines(summary.points, titles(summary.points))
     return [*lines, *(line for note in notes for line in _wrapped(note, width))]
+
+
+def _group_parts(summary: RunSummary) -> list[list[str]]:
+    """Turns of sessions and models of a mix, each kind in a table of its own."""
+    shown = _shown_percentiles(summary.percentiles)
+    tables = group_tables(summary.points, titles(summary.points), shown)
+    return [[_marked(heading, summary), *(f"  {line}" for line in lines)] for heading, lines in tables]
 
 
 def _latencies(points: Sequence[PointSummary]) -> tuple[str, ...]:
@@ -185,6 +206,7 @@ def _other_counts(points: Sequence[PointSummary]) -> list[str]:
         pairs = [
             (getattr(point.tokens, f"{side}_difference"), getattr(point.tokens, f"{side}_client"))
             for point in points
+            if side == "output" or point.pictures is None  # tokens of pictures are told by themselves
         ]
         known = [(difference, client) for difference, client in pairs if difference is not None and client]
         share = sum(d for d, _ in known) / sum(c for _, c in known) if known else 0.0
@@ -237,6 +259,16 @@ def _slo_lines(summary: RunSummary, width: int) -> list[str]:
     if not lines:
         return []
     return [_marked("Objectives", summary), *(part for line in lines for part in _wrapped(line, width))]
+
+
+def _server_lines(summary: RunSummary) -> list[str]:
+    lines = server_lines(summary.points, titles(summary.points), _shown_percentiles(summary.percentiles))
+    return [_marked("Servers, in turn", summary), *lines] if lines else []
+
+
+def _limit_lines(summary: RunSummary, width: int) -> list[str]:
+    lines = limit_lines(summary, width)
+    return [_marked("What the failures mean", summary), *lines] if lines else []
 
 
 def _client_lines(summary: RunSummary, colour: bool) -> list[str]:

@@ -9,6 +9,7 @@ from inferometer.schedule.loops import (
     make_schedule,
     planned_offsets_ns,
 )
+from inferometer.schedule.replay import pack_offsets, unpack_offsets
 from inferometer.schedule.shards import WHOLE, Shard, owner_of
 
 __all__ = [
@@ -21,5 +22,7 @@ __all__ = [
     "arrival_offsets_ns",
     "make_schedule",
     "owner_of",
+    "pack_offsets",
     "planned_offsets_ns",
+    "unpack_offsets",
 ]

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import NamedTuple, Protocol
 
 from inferometer.schedule.arrivals import arrival_offsets_ns
+from inferometer.schedule.replay import unpack_offsets
 from inferometer.schedule.shards import WHOLE, Shard
 from inferometer.spec import LoadPoint, derive_seed
 
@@ -146,11 +147,18 @@ class ClosedLoop:
         return self._until_ns is not None and bool(self._permits) and self._permits[0] >= self._until_ns
 
 
-def make_schedule(point: LoadPoint, shard: Shard = WHOLE) -> Schedule:
+def make_schedule(point: LoadPoint, shard: Shard = WHOLE, recorded: bytes = b"") -> Schedule:
     """The schedule of a load point, or of one worker's share of it.
 
-    ``num_prompts`` and ``duration_s`` both bound it, whichever comes first.
+    ``num_prompts`` and ``duration_s`` both bound it, whichever comes first; recorded arrivals are bounded already.
+
+    Args:
+        point: the load point.
+        shard: whose share.
+        recorded: all arrivals of a replayed trace, as ``pack_offsets`` writes them.
     """
+    if point.trace:
+        return OpenLoop(unpack_offsets(recorded), None, shard)
     until_ns = None if point.duration_s is None else round(point.duration_s * 1e9)
     if point.request_rate is None:
         return ClosedLoop(point.max_concurrency or 1, point.num_prompts, until_ns, shard)

@@ -26,11 +26,11 @@ class Subject(NamedTuple):
     start: int  # position of the first token in the vocabulary
 
 
-def usage(request: Generation, generated: int) -> bytes:
-    """The usage object after ``generated`` tokens."""
+def usage(request: Generation, generated: int, cached: int) -> bytes:
+    """The usage object after ``generated`` tokens, ``cached`` of the prompt's from the prefix cache."""
     return (
-        b'{"prompt_tokens":%d,"total_tokens":%d,"completion_tokens":%d,"prompt_tokens_details":{"cached_tokens":0}}'
-        % (request.prompt_tokens, request.prompt_tokens + generated, generated)
+        b'{"prompt_tokens":%d,"total_tokens":%d,"completion_tokens":%d,"prompt_tokens_details":{"cached_tokens":%d}}'
+        % (request.prompt_tokens, request.prompt_tokens + generated, generated, cached)
     )
 
 
@@ -45,6 +45,7 @@ class Answer:
         self.arrival_ns = 0
         self.last_token_ns: int | None = None
         self.generated = 0
+        self.cached_tokens = 0  # set before the first token
         self._voice = voice
         self._connection = connection
         fault = subject.request.fault
@@ -101,7 +102,7 @@ class WholeAnswer(Answer):
         }
         fault = subject.request.fault
         if fault is None or fault.kind != "no_usage":
-            body["usage"] = msgspec.Raw(usage(subject.request, self.generated))
+            body["usage"] = msgspec.Raw(usage(subject.request, self.generated, self.cached_tokens))
         return msgspec.json.encode(body)
 
 
@@ -175,7 +176,7 @@ class EventStream(Answer):
         reason = msgspec.json.encode(self.subject.finish_reason)
         tail = [_chunk(self._prefix + text + self._after_text(reason))]
         if self.subject.request.include_usage and self._kind != "no_usage":
-            total = usage(self.subject.request, self.generated)
+            total = usage(self.subject.request, self.generated, self.cached_tokens)
             tail.append(_chunk(self._about + b',"choices":[],"usage":' + total + b"}\n\n"))
         if self._kind != "no_done":
             tail.append(_chunk(b"data: [DONE]\n\n"))
@@ -194,7 +195,9 @@ class EventStream(Answer):
 
     def _role(self) -> bytes:
         delta = b'{"role":"assistant","content":""},"logprobs":null,"finish_reason":null'
-        counted = b',"usage":' + usage(self.subject.request, 0) if self._continuous else b""
+        counted = b""
+        if self._continuous:
+            counted = b',"usage":' + usage(self.subject.request, 0, self.cached_tokens)
         return b'%b,"choices":[{"index":0,"delta":%b}]%b}\n\n' % (self._about, delta, counted)
 
     def _after_text(self, reason: bytes) -> bytes:
@@ -204,7 +207,7 @@ class EventStream(Answer):
         quote = b'"}' if chat else b'"'
         counted = b""
         if self._continuous:
-            counted = b',"usage":' + usage(self.subject.request, self.generated)
+            counted = b',"usage":' + usage(self.subject.request, self.generated, self.cached_tokens)
         elif not chat:
             counted = b',"usage":null'
         return b'%b,"logprobs":null,"finish_reason":%b%b}]%b}\n\n' % (quote, reason, stop, counted)

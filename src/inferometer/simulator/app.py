@@ -68,6 +68,8 @@ class SimulatorApp:
             "/health": ("GET", lambda _, peer: peer.reply(200, b"", JSON)),
             "/version": ("GET", self._version),
             "/metrics": ("GET", self._exposition),
+            "/reset_prefix_cache": ("POST", self._reset_cache),  # as vLLM names it
+            "/flush_cache": ("POST", self._reset_cache),  # as SGLang names it
         }
 
     def handle(self, request: HttpRequest, connection: HttpConnection) -> None:
@@ -99,16 +101,19 @@ class SimulatorApp:
         return self._routes[request.path]
 
     def _models(self, _: HttpRequest, connection: HttpConnection) -> None:
-        model = {
-            "id": self._settings.model,
-            "object": "model",
-            "created": self._created_s,
-            "owned_by": "inferometer-simulator",
-            "root": self._settings.model,
-            "parent": None,
-            "max_model_len": self._settings.max_model_len,
-        }
-        connection.reply(200, msgspec.json.encode({"object": "list", "data": [model]}), JSON)
+        models = [
+            {
+                "id": name,
+                "object": "model",
+                "created": self._created_s,
+                "owned_by": "inferometer-simulator",
+                "root": self._settings.model,
+                "parent": None if name == self._settings.model else self._settings.model,
+                "max_model_len": self._settings.max_model_len,
+            }
+            for name in self._settings.models
+        ]
+        connection.reply(200, msgspec.json.encode({"object": "list", "data": models}), JSON)
 
     def _version(self, _: HttpRequest, connection: HttpConnection) -> None:
         body = {"version": __version__, "engine": "inferometer-simulator"}
@@ -117,6 +122,10 @@ class SimulatorApp:
     def _exposition(self, _: HttpRequest, connection: HttpConnection) -> None:
         body = self._metrics.render(self._engine, self._settings.num_blocks)
         connection.reply(200, body, CONTENT_TYPE)
+
+    def _reset_cache(self, _: HttpRequest, connection: HttpConnection) -> None:
+        self._engine.prefix_cache.clear()
+        connection.reply(200, b"", JSON)
 
     def _generate(self, http: HttpRequest, connection: HttpConnection, *, chat: bool) -> None:
         request = self._parser.parse(http.body, chat=chat)
@@ -162,7 +171,7 @@ class SimulatorApp:
             request=request,
             identity=f"{'chatcmpl' if request.chat else 'cmpl'}-sim-{self._accepted:08x}",
             created_s=int(utc_now().timestamp()),
-            model=self._settings.model,
+            model=request.model or self._settings.model,
             finish_reason=reason,
             start=self._voice.start(request.prompt),
         )
@@ -177,11 +186,16 @@ class SimulatorApp:
         if answer.begin():
             return
         answer.arrival_ns = self._clock.now_ns()
-        prompt_tokens = answer.subject.request.prompt_tokens
-        sequence = self._engine.add(prompt_tokens, output_tokens, answer.arrival_ns / 1e9)
+        request = answer.subject.request
+        sequence = self._engine.add(
+            request.prompt_tokens, output_tokens, answer.arrival_ns / 1e9, self._names(request)
+        )
         self._answers[sequence] = answer
         connection.on_lost = lambda: self._drop(sequence)
         self._steps.wake()
+
+    def _names(self, request: Generation) -> list[int] | None:
+        return request.blocks if self._settings.prefix_cache else None
 
     def _drop(self, sequence: Sequence) -> None:
         """The client is gone, or a fault ended the answer."""
@@ -199,7 +213,9 @@ class SimulatorApp:
             if answer is None:  # cancelled while the step ran
                 continue
             if answer.last_token_ns is None:
+                answer.cached_tokens = sequence.cached
                 metrics.prompt_tokens += sequence.prompt_tokens
+                metrics.queried(sequence)
                 metrics.ttft.observe((now_ns - answer.arrival_ns) / 1e9)
             else:
                 metrics.itl.observe((now_ns - answer.last_token_ns) / 1e9)

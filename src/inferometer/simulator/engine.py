@@ -7,21 +7,36 @@ the queue while the token budget, the sequence limit and the KV blocks last.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence as Names
 from typing import NamedTuple
 
 from inferometer.errors import UsageError
+from inferometer.simulator.prefix_cache import PrefixCache
 from inferometer.simulator.settings import SimSettings
 
 
 class Sequence:
     """One request inside the engine. Only the engine writes to it."""
 
-    __slots__ = ("arrival_s", "blocks", "computed", "generated", "output_tokens", "prompt_tokens")
+    __slots__ = (
+        "arrival_s",
+        "blocks",
+        "cached",
+        "computed",
+        "generated",
+        "names",
+        "output_tokens",
+        "prompt_tokens",
+    )
 
-    def __init__(self, prompt_tokens: int, output_tokens: int, arrival_s: float) -> None:
+    def __init__(
+        self, prompt_tokens: int, output_tokens: int, arrival_s: float, names: Names[int] | None
+    ) -> None:
         self.prompt_tokens = prompt_tokens
         self.output_tokens = output_tokens
         self.arrival_s = arrival_s
+        self.names = names  # of the prompt's full blocks, for the prefix cache; None = not looked for
+        self.cached = 0  # prompt tokens that the prefix cache had when it was first admitted
         self.computed = 0  # tokens whose KV entries exist
         self.generated = 0
         self.blocks = 0
@@ -56,6 +71,7 @@ class Engine:
         self._waiting: deque[Sequence] = deque()
         self._running: list[Sequence] = []
         self._free_blocks = settings.num_blocks
+        self.prefix_cache = PrefixCache(settings.prefix_cache_blocks)
 
     @property
     def num_waiting(self) -> int:
@@ -72,8 +88,12 @@ class Engine:
         """KV blocks that are taken."""
         return self._settings.num_blocks - self._free_blocks
 
-    def add(self, prompt_tokens: int, output_tokens: int, arrival_s: float) -> Sequence:
+    def add(
+        self, prompt_tokens: int, output_tokens: int, arrival_s: float, names: Names[int] | None = None
+    ) -> Sequence:
         """Queue a request; no step that begins before ``arrival_s`` will touch it.
+
+        ``names`` are those of the prompt's full blocks; without them the prefix cache has no part in it.
 
         Raises:
             UsageError: a count below 1, or more tokens than the context holds.
@@ -87,7 +107,7 @@ class Engine:
                 f"{prompt_tokens} prompt + {output_tokens} output tokens exceed "
                 f"max_model_len={self._settings.max_model_len}"
             )
-        sequence = Sequence(prompt_tokens, output_tokens, arrival_s)
+        sequence = Sequence(prompt_tokens, output_tokens, arrival_s, names)
         self._waiting.append(sequence)
         return sequence
 
@@ -124,6 +144,7 @@ class Engine:
             need = sequence.computed + tokens
             if need > sequence.blocks * block_size and not self._grow(sequence, need, preempted):
                 break
+            self._keep(sequence, tokens)
             budget -= tokens
             chunks.append(tokens)
         return chunks
@@ -154,8 +175,27 @@ class Engine:
             self._running.append(self._waiting.popleft())
             self._free_blocks -= blocks
             sequence.blocks = blocks
-            chunks.append(min(tokens, budget))
+            self._look_up(sequence)
+            chunks.append(min(tokens - sequence.computed, budget))
+            self._keep(sequence, chunks[-1])
             budget -= chunks[-1]
+
+    def _look_up(self, sequence: Sequence) -> None:
+        """Take the first blocks of the prompt from the prefix cache; its last token is computed in any case."""
+        if sequence.names:
+            found = self.prefix_cache.match(sequence.names)
+            size = self._settings.block_size
+            sequence.computed = min(found, (sequence.prompt_tokens - 1) // size) * size
+            if not sequence.generated:
+                sequence.cached = sequence.computed
+
+    def _keep(self, sequence: Sequence, tokens: int) -> None:
+        """Blocks of the prompt that this step fills are in the prefix cache for all that are admitted after it."""
+        if sequence.names is None or sequence.generated:
+            return
+        size = self._settings.block_size
+        first, last = sequence.computed // size, (sequence.computed + tokens) // size
+        self.prefix_cache.store(sequence.names[first:last])
 
     def _commit(self, chunks: list[int], preempted: list[Sequence]) -> StepResult:
         emitted: list[Sequence] = []

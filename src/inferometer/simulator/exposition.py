@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
-from inferometer.simulator.engine import Engine
+from inferometer.simulator.engine import Engine, Sequence
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -77,11 +77,19 @@ class ServerMetrics:
         self.prompt_tokens = 0
         self.generation_tokens = 0
         self.preemptions = 0
+        self.queried_tokens = 0
+        self.cached_tokens = 0
         self.finished = {"stop": 0, "length": 0, "abort": 0}
         self.ttft = Histogram(_TTFT_S)
         self.itl = Histogram(_ITL_S)
         self.e2e = Histogram(_E2E_S)
         self.step_lag = Histogram(_LAG_S)
+
+    def queried(self, sequence: Sequence) -> None:
+        """The prefix cache was asked for the prompt of ``sequence``."""
+        if sequence.names is not None:
+            self.queried_tokens += sequence.prompt_tokens
+            self.cached_tokens += sequence.cached
 
     def render(self, engine: Engine, num_blocks: int) -> bytes:
         """The text of ``GET /metrics``."""
@@ -99,6 +107,14 @@ class ServerMetrics:
         counters = {
             "vllm:prompt_tokens_total": ("Prompt tokens computed.", self.prompt_tokens),
             "vllm:generation_tokens_total": ("Tokens generated.", self.generation_tokens),
+            "vllm:prefix_cache_queries_total": (
+                "Prompt tokens that were looked for in the prefix cache.",
+                self.queried_tokens,
+            ),
+            "vllm:prefix_cache_hits_total": (
+                "Prompt tokens that were found in the prefix cache.",
+                self.cached_tokens,
+            ),
             "vllm:num_preemptions_total": ("Sequences that lost their KV blocks.", self.preemptions),
         }
         for name, (text, value) in counters.items():

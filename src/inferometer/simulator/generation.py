@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from inferometer.errors import InferometerError
 from inferometer.simulator.faults import Fault, fault_from
+from inferometer.simulator.pictures import picture_text
+from inferometer.simulator.prompt_view import Pieces, PromptView, PromptViewer
 from inferometer.simulator.settings import SimSettings
+from inferometer.workload.builtin import WORDS
 
 _COMPLETION_TOKENS = 16  # what the OpenAI API generates when a completion names no limit
 
@@ -35,17 +38,11 @@ def error_json(status: int, message: str, param: str | None = None) -> bytes:
     return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": status}})
 
 
-class TokenCounter(Protocol):
-    """Counts the tokens of a text."""
-
-    def count(self, text: str) -> int:
-        """Number of tokens of ``text`` without special tokens."""
-        ...
-
-
 class _Part(msgspec.Struct):
     type: str = "text"
     text: str | None = None
+    image_url: msgspec.Raw = msgspec.Raw()
+    video_url: msgspec.Raw = msgspec.Raw()
 
 
 class _Message(msgspec.Struct):
@@ -73,11 +70,13 @@ class _Body(msgspec.Struct):
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
-    """A valid request. ``prompt`` identifies the prompt's content; it is not sent back."""
+    """A valid request. ``prompt`` identifies the prompt's content, ``blocks`` its full blocks; neither is sent back."""
 
     chat: bool
     prompt: bytes
     prompt_tokens: int
+    blocks: list[int] = []
+    model: str | None = None  # as asked for
     max_tokens: int
     min_tokens: int = 0
     ignore_eos: bool = False
@@ -95,11 +94,11 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GenerationParser:
-    """Reads request bodies for one served model."""
+    """Reads request bodies for the served models."""
 
-    def __init__(self, settings: SimSettings, counter: TokenCounter) -> None:
+    def __init__(self, settings: SimSettings, tokenizer: Pieces) -> None:
         self._settings = settings
-        self._counter = counter
+        self._viewer = PromptViewer(tokenizer, settings.block_size if settings.prefix_cache else 0)
         self._decoder = msgspec.json.Decoder(_Body)
 
     def parse(self, raw: bytes, *, chat: bool) -> Generation:
@@ -113,12 +112,13 @@ class GenerationParser:
             fault = None if body.inferometer_fault is None else fault_from(body.inferometer_fault)
         except msgspec.DecodeError as error:
             raise ApiError(400, f"the request body is not what this endpoint takes: {error}") from error
-        if body.model is not None and body.model != self._settings.model:
+        if body.model is not None and body.model not in self._settings.models:
             raise ApiError(404, f"the model {body.model!r} does not exist; this server has "
-                                f"{self._settings.model!r}", "model")  # fmt: skip
+                                f"{', '.join(map(repr, self._settings.models))}", "model")  # fmt: skip
         if body.n not in (None, 1):
             raise ApiError(400, f"n={body.n} is not supported: one answer per request", "n")
-        prompt, prompt_tokens = self._chat_prompt(body) if chat else self._prompt(body)
+        prompt, view = self._chat_prompt(body) if chat else self._prompt(body)
+        prompt_tokens = view.tokens
         if prompt_tokens < 1:
             raise ApiError(400, "the prompt is empty; it needs at least one token", "prompt")
         if body.stream_options is not None and not body.stream:
@@ -129,6 +129,8 @@ class GenerationParser:
             chat=chat,
             prompt=prompt,
             prompt_tokens=prompt_tokens,
+            blocks=view.blocks,
+            model=body.model,
             max_tokens=max_tokens,
             min_tokens=self._min_tokens(body, max_tokens),
             ignore_eos=bool(body.ignore_eos),
@@ -138,35 +140,42 @@ class GenerationParser:
             fault=fault,
         )
 
-    def _prompt(self, body: _Body) -> tuple[bytes, int]:
+    def _prompt(self, body: _Body) -> tuple[bytes, PromptView]:
         prompt = body.prompt
         if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], (str, list)):
             prompt = prompt[0]  # a list of one prompt
         if isinstance(prompt, str):
-            return prompt.encode(), self._counter.count(prompt)
+            return prompt.encode(), self._viewer.of_text(prompt, self._origin(body))
         if isinstance(prompt, list) and all(type(token) is int and token >= 0 for token in prompt):
-            return msgspec.json.encode(prompt), len(prompt)
+            return msgspec.json.encode(prompt), self._viewer.of_ids(prompt, self._origin(body))
         if isinstance(prompt, list):
             raise ApiError(400, "prompt is a list of prompts: only a single prompt, a string or a list of token "
                                 "ids, is supported", "prompt")  # fmt: skip
         raise ApiError(400, "prompt is missing: a string or a list of token ids", "prompt")
 
-    def _chat_prompt(self, body: _Body) -> tuple[bytes, int]:
+    def _chat_prompt(self, body: _Body) -> tuple[bytes, PromptView]:
         if not body.messages:
             raise ApiError(400, "messages is missing or empty: at least one message", "messages")
-        texts: list[str] = []
+        messages: list[tuple[str, list[str]]] = []
         for message in body.messages:
-            if isinstance(message.content, list):
-                texts += [self._part_text(part) for part in message.content]
-            else:
-                texts.append(message.content or "")
-        overhead = self._settings.chat_overhead_tokens * len(body.messages)
-        return "\0".join(texts).encode(), overhead + sum(map(self._counter.count, texts))
+            content = message.content or ""
+            parts = [self._part_text(part) for part in content] if isinstance(content, list) else [content]
+            messages.append((message.role, parts))
+        view = self._viewer.of_messages(messages, self._settings.chat_overhead_tokens, self._origin(body))
+        return "\0".join(text for _, parts in messages for text in parts).encode(), view
+
+    def _origin(self, body: _Body) -> str:
+        """What the blocks of a prompt depend on beside its tokens: the KV entries of an adapter are its own."""
+        return "" if body.model in (None, self._settings.model) else str(body.model)
 
     def _part_text(self, part: _Part) -> str:
-        if part.type != "text" or part.text is None:
-            raise ApiError(400, f"content part of type {part.type!r}: this model takes text only", "messages")
-        return part.text
+        if part.type == "text" and part.text is not None:
+            return part.text
+        picture = bytes(part.image_url if part.type == "image_url" else part.video_url)
+        if part.type not in ("image_url", "video_url") or not picture:
+            raise ApiError(400, f"content part of type {part.type!r}: this model takes text, image_url and "
+                                "video_url with what they name", "messages")  # fmt: skip
+        return picture_text(picture, WORDS)
 
     def _max_tokens(self, body: _Body, prompt_tokens: int, *, chat: bool) -> int:
         limit = self._settings.max_model_len

@@ -43,13 +43,15 @@ def _order_from_flags(options: dict[str, Any]) -> StartOrder:
     return StartOrder(host=host, port=port, settings=settings_from_flags(options))
 
 
-def settings_from_flags(options: dict[str, str | None]) -> SimSettings:
-    """Settings from texts by field name; None leaves a field at its default.
+def settings_from_flags(options: dict[str, str | bool | None]) -> SimSettings:
+    """Settings from texts and switches by field name; None leaves a field at its default.
 
     Raises:
         UsageError: a text that is no value of its field.
     """
-    given: dict[str, object] = {name: text for name, text in options.items() if text is not None}
+    given: dict[str, object] = {name: value for name, value in options.items() if value is not None}
+    if "adapters" in given:
+        given["adapters"] = [name.strip() for name in str(given["adapters"]).split(",") if name.strip()]
     try:
         if "fault" in given:
             given["fault"] = msgspec.json.decode(str(given["fault"]))
@@ -65,7 +67,11 @@ def _flags() -> argparse.ArgumentParser:
     parser.add_argument("--die-with-parent", action="store_true", help="end when the parent or stdin ends")
     parser.add_argument("--order-from-stdin", action="store_true", help="read all of it as one line of JSON")
     for field in msgspec.structs.fields(SimSettings):
-        parser.add_argument(f"--{field.name.replace('_', '-')}", help=f"default: {field.default}")
+        flag = f"--{field.name.replace('_', '-')}"
+        if isinstance(field.default, bool):
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None)
+        else:
+            parser.add_argument(flag, help=f"default: {field.default}")
     return parser
 
 

@@ -17,6 +17,7 @@ _AT_LEAST: dict[str, float] = {
     "max_num_batched_tokens": 1,
     "block_size": 1,
     "num_blocks": 1,
+    "prefix_cache_blocks": 0,
     "max_model_len": 2,
     "stream_interval": 1,
     "chat_overhead_tokens": 0,
@@ -37,6 +38,7 @@ class SimSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     model: str = "sim-llama-8b"
+    adapters: tuple[str, ...] = ()  # further model names, as of LoRA adapters; they are as fast as the model
     base_s: float = 0.0049
     per_token_s: float = 5e-5
     per_seq_s: float = 2e-5
@@ -45,6 +47,8 @@ class SimSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_num_batched_tokens: int = 2048
     block_size: int = 16
     num_blocks: int = 32768
+    prefix_cache: bool = True  # full blocks of prompts are computed once
+    prefix_cache_blocks: int = 1_048_576  # of block_size, kept beside the KV blocks
     max_model_len: int = 32768
     stream_interval: int = 1  # tokens per chunk; the first token is always a chunk of its own
     chat_overhead_tokens: int = 0  # what a chat template would add to each message
@@ -63,6 +67,8 @@ class SimSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise UsageError(
                 f"base_s={self.base_s} must be above 0", "a step without duration never ends a run"
             )
+        if len({*self.models}) < len(self.models):
+            raise UsageError(f"the simulated server has a model name twice: {', '.join(self.models)}")
         if self.max_num_batched_tokens < self.max_num_seqs:
             raise UsageError(
                 f"max_num_batched_tokens={self.max_num_batched_tokens} is less than "
@@ -75,6 +81,11 @@ class SimSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 f"{self.num_blocks * self.block_size} tokens, less than max_model_len={self.max_model_len}",
                 "raise num_blocks or lower max_model_len",
             )
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All model names that are served."""
+        return (self.model, *self.adapters)
 
 
 class StartOrder(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,8 @@ from typing import Literal
 from inferometer.spec.fields import option
 from inferometer.spec.kinds import Count, Ints, Part, PositiveInt, PositiveNumber, Share, Texts
 
+TRACES = ("mooncake", "bailian", "burstgpt", "azure", "trace")  # data sets with recorded arrivals
+
 
 class Workload(Part):
     """What is sent."""
@@ -116,6 +118,11 @@ class Sessions(Part):
         "server", "answers that later turns repeat: the server's own, or the data set's", advanced=True
     )
 
+    @property
+    def wanted(self) -> bool:
+        """Whether requests may have later turns."""
+        return self.multi_turn or self.turns > 1
+
 
 class Trace(Part):
     """Replay of recorded arrivals (--dataset mooncake, bailian, burstgpt, azure, trace)."""
@@ -132,21 +139,41 @@ class Trace(Part):
 class Images(Part):
     """Pictures and video frames that go with each prompt."""
 
-    image_count: Count = option(0, "pictures per request", metavar="N")
-    image_width: PositiveInt = option(512, "pixels", metavar="N")
-    image_height: PositiveInt = option(512, "pixels", metavar="N")
-    image_format: Literal["png", "jpeg"] = option(
-        "png", "of generated pictures (jpeg: inferometer[vision])", advanced=True
+    image_count: Count | None = option(
+        None, "pictures per request (default: 1 when another picture option is given, else 0)", metavar="N"
     )
-    image_content: Literal["noise", "shapes", "blank"] = option(
-        "shapes", "what generated pictures show", advanced=True
+    image_width: PositiveInt | None = option(None, "pixels (default 512)", metavar="N")
+    image_height: PositiveInt | None = option(None, "pixels (default 512)", metavar="N")
+    image_format: Literal["png", "jpeg"] | None = option(
+        None, "of generated pictures (default png; jpeg: inferometer[vision])", advanced=True
+    )
+    image_content: Literal["noise", "shapes", "blank"] | None = option(
+        None, "what generated pictures show (default shapes)", advanced=True
     )
     image_path: str | None = option(
-        None, "pictures from a file or directory instead, taken in turn", metavar="PATH", advanced=True
+        None, "pictures or MP4 videos of a file or directory instead, taken in turn", metavar="PATH"
     )
     image_as: Literal["data", "link"] = option(
         "data", "data: in the body; link: --image-path lists URLs", advanced=True
     )
     video_frames: Count = option(
-        0, "frames of a video per request, sent as pictures", metavar="N", advanced=True
+        0, "frames of a generated video per request, sent as pictures", metavar="N", advanced=True
     )
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """The options given that say how generated pictures are to be."""
+        names = ("image_width", "image_height", "image_format", "image_content")
+        return tuple(name for name in names if getattr(self, name) is not None)
+
+    @property
+    def pictures(self) -> int:
+        """Pictures per request, video frames left out."""
+        if self.image_count is not None:
+            return self.image_count
+        return int(not self.video_frames and (bool(self.made) or self.image_path is not None))
+
+    @property
+    def wanted(self) -> bool:
+        """Whether requests have pictures or video frames."""
+        return bool(self.pictures or self.video_frames)

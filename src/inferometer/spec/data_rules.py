@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from inferometer.spec.data import Workload
+from inferometer.spec.data import TRACES, Workload
+from inferometer.spec.fields import trace_window_s
+from inferometer.spec.file_rules import file_problems
+from inferometer.spec.image_rules import image_problems
 from inferometer.spec.kinds import Part
+from inferometer.spec.length_rules import synthetic_problems
 from inferometer.spec.model import RunSpec
 from inferometer.spec.problems import Problem
+from inferometer.spec.session_rules import mix_problems, session_problems
 
 GENERATED = "random"
-TRACES = ("mooncake", "bailian", "burstgpt", "azure", "trace")
 FILE_DATASETS = (
     "sharegpt",
     "openqa",
@@ -37,13 +41,18 @@ def data_problems(spec: RunSpec) -> Iterator[Problem]:
         if data.dataset_path is not None:
             yield Problem(
                 f"--dataset-path {data.dataset_path!r} is given, but --dataset random reads no file",
-                "name the format: --dataset sharegpt or --dataset openqa",
+                "name its format, as --dataset sharegpt, openqa or custom",
             )
     elif data.dataset in (*FILE_DATASETS, *TRACES) and data.dataset_path is None:
         yield Problem(f"--dataset {data.dataset} needs a file", "give --dataset-path FILE")
     yield from _path(data)
     yield from _foreign(data)
+    yield from file_problems(spec)
     yield from _parts(spec)
+    yield from synthetic_problems(spec)
+    yield from session_problems(spec)
+    yield from mix_problems(spec)
+    yield from image_problems(spec)
     low, high = data.min_prompt_length, data.max_prompt_length
     if high and low > high:
         yield Problem(f"--min-prompt-length {low} is above --max-prompt-length {high}", "exchange them")
@@ -67,7 +76,7 @@ def _foreign(data: Workload) -> Iterator[Problem]:
     filters = [
         name for name in type(data).model_fields if name.startswith("sharegpt_") and changed(data, name)
     ]
-    if filters and data.dataset in {GENERATED, *FILE_DATASETS} - {"sharegpt"}:
+    if filters and data.dataset in {GENERATED, *FILE_DATASETS, *TRACES} - {"sharegpt"}:
         yield _filter_of("sharegpt", filters[0], data)
     filters = [name for name in ("min_prompt_length", "max_prompt_length") if changed(data, name)]
     if filters and data.dataset in (GENERATED, "sharegpt", *TRACES):
@@ -87,6 +96,33 @@ def _parts(spec: RunSpec) -> Iterator[Problem]:
             f"{_flag(trace[0])} is for the replay of a trace, but the data set is {spec.workload.dataset}",
             f"drop it, or use --dataset {' or '.join(TRACES)}",
         )
+    if spec.workload.dataset in TRACES:
+        yield from _replay(spec)
+
+
+def _replay(spec: RunSpec) -> Iterator[Problem]:
+    """What a trace decides, and what its window can be."""
+    own = next((name for name in ("request_rate", "max_concurrency") if getattr(spec.load, name)), None)
+    if own is not None and changed(spec.trace, "trace_speed"):
+        yield Problem(
+            f"--trace-speed scales the recorded arrivals, but {_flag(own)} sets others",
+            f"drop {_flag(own)} to replay the trace, or drop --trace-speed",
+        )
+    if own is None and spec.load.num_prompts is not None and len(spec.load.num_prompts) > 1:
+        yield Problem(
+            f"--num-prompts {' '.join(map(str, spec.load.num_prompts))} asks for several load points, and a trace "
+            "has one load",
+            "give one number",
+        )
+    if own is None and spec.workload.oversample:
+        yield Problem(
+            "--oversample uses rows again in any order, but a replayed trace has one", "replay it again: --trace-loop N"
+        )
+    if spec.trace.trace_window is not None:
+        try:
+            trace_window_s(spec.trace.trace_window)
+        except ValueError as error:
+            yield Problem(f"--trace-window {spec.trace.trace_window!r}: {error}", "write --trace-window 10m-15m")
 
 
 def _flag(name: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import model_validator
 
-from inferometer.spec.fields import option
-from inferometer.spec.kinds import ApiKey, Headers, Part, Seconds, Texts
-from inferometer.spec.url import dialect_of_path, split_url
+from inferometer.spec.fields import as_texts, option
+from inferometer.spec.kinds import ApiKey, Headers, Part, ProxyAddress, Seconds, Texts
+from inferometer.spec.url import KNOWN_PATHS, SplitUrl, dialect_of_path, speakers_of_path, split_url
 
 
 class Endpoint(Part):
@@ -45,7 +46,12 @@ class Endpoint(Part):
         (), "further servers of the same kind, taken in turn with --url", metavar="URL", advanced=True
     )
     template: str | None = option(None, "YAML file of --backend template", metavar="FILE", advanced=True)
-    proxy: str | None = option(None, "HTTP proxy, http://HOST:PORT", metavar="URL", advanced=True)
+    proxy: ProxyAddress | None = option(
+        None,
+        "HTTP proxy, http://[USER:PASSWORD@]HOST:PORT; env = as HTTPS_PROXY, HTTP_PROXY and NO_PROXY say",
+        metavar="URL",
+        advanced=True,
+    )
     client_cert: str | None = option(
         None, "PEM file of our certificate, where the server asks for one", metavar="FILE", advanced=True
     )
@@ -79,12 +85,44 @@ class Endpoint(Part):
         if found.endpoint and data.get("endpoint") is None:
             data["endpoint"] = found.endpoint
         path = data.get("endpoint")
-        backend = found.backend or (dialect_of_path(path) if isinstance(path, str) else None)
-        if backend is None:
+        data = _with_more(data, found)
+        speakers = found.speakers or (speakers_of_path(path) if isinstance(path, str) else ())
+        if not speakers:
             return data
-        asked = data.setdefault("backend", backend)
-        if asked in ("openai-chat", "openai-completions") and asked != backend:
+        backend = found.backend or (dialect_of_path(path) if isinstance(path, str) else None)
+        return {**data, "backend": _backend(data.get("backend"), backend, speakers)}
+
+
+def _backend(asked: Any, meant: str | None, speakers: tuple[str, ...]) -> Any:
+    """The dialect of a path that some dialects go to: the one that is asked for, else the one that is meant.
+
+    Raises:
+        ValueError: the asked one goes elsewhere, or none is asked for and several may be meant.
+    """
+    if asked is None and meant is None:
+        names = f"{', '.join(speakers[:-1])} or {speakers[-1]}" if speakers[1:] else speakers[0]
+        raise ValueError(f"the path in --url or --endpoint is that of several APIs; say which: --backend {names}")
+    own = f"{asked}-generate"
+    if own in speakers:  # vLLM and LMDeploy have an API of their own beside OpenAI's
+        return own
+    if asked in KNOWN_PATHS and asked not in speakers:
+        which = meant or " or ".join(speakers)
+        raise ValueError(f"--backend {asked} does not speak the path in --url or --endpoint, which is {which}")
+    return asked or meant
+
+
+def _with_more(data: dict[str, Any], first: SplitUrl) -> dict[str, Any]:
+    """Further servers as their bases; their path, if one was pasted, has to be that of the first."""
+    more = as_texts(data.get("more_url"))
+    if not isinstance(more, (list, tuple)) or not all(isinstance(url, str) for url in more):
+        return data  # left to the field's own check
+    bases = []
+    for url in more:
+        found = split_url(url)
+        if (found.endpoint or found.backend) and found[1:] != first[1:]:
             raise ValueError(
-                f"--backend {asked} does not speak the path in --url or --endpoint, which is {backend}"
+                f"the path of --more-url {urlsplit(url).hostname} is not that of --url: servers that take turns are "
+                "sent the same; write the address without a path, and the path with --endpoint PATH"
             )
-        return data
+        bases.append(found.base)
+    return {**data, "more_url": bases}

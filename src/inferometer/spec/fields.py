@@ -9,6 +9,10 @@ from typing import Any
 
 from pydantic import Field
 
+from inferometer.spec.url import split_proxy
+
+PROXY_FROM_ENVIRONMENT = "env"
+
 
 def option(
     default: Any,
@@ -63,6 +67,21 @@ def as_seconds(value: Any) -> Any:
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
+def trace_window_s(text: str) -> tuple[float, float]:
+    """From and to, in seconds, of ``10m-15m`` or of ``10m-``, which has no end.
+
+    Raises:
+        ValueError: written otherwise, or the end is not after the beginning.
+    """
+    first, dash, last = text.partition("-")
+    if not dash:
+        raise ValueError("a window is written FROM-TO")
+    begin, end = float(as_seconds(first)), float(as_seconds(last)) if last.strip() else math.inf
+    if not begin < end:
+        raise ValueError("a window has to end after it begins")
+    return begin, end
+
+
 def as_rate(value: Any) -> Any:
     """A request rate per second; ``inf`` and ``-1`` both mean "no pacing"."""
     rule = "a request rate is a number of requests per second above 0, or inf"
@@ -112,6 +131,13 @@ def as_api_key(value: Any) -> Any:
     if not re.fullmatch(r"[\x21-\x7e]+", value.strip()):
         raise ValueError("a key is one word of printable ASCII; what was given is empty or holds other signs")
     return value.strip()
+
+
+def as_proxy(value: Any) -> Any:
+    """The address of an HTTP proxy, or ``env``; the error never repeats it, for it may hold a password."""
+    if isinstance(value, str) and value.strip() != PROXY_FROM_ENVIRONMENT:
+        split_proxy(value.strip())
+    return value.strip() if isinstance(value, str) else value
 
 
 def as_json_object(value: Any) -> Any:

@@ -19,6 +19,7 @@ from inferometer.spec.fields import (
     as_api_key,
     as_header,
     as_list,
+    as_proxy,
     as_rate,
     as_seconds,
     as_texts,
@@ -75,6 +76,7 @@ Percents = Annotated[
     _several({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}),
 ]
 ApiKey = Annotated[SecretStr, BeforeValidator(as_api_key)]
+ProxyAddress = Annotated[SecretStr, BeforeValidator(as_proxy)]
 Header = Annotated[str, BeforeValidator(as_header)]
 Workers = Annotated[
     int | Literal["auto"],

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from inferometer.spec.model import RunSpec
 from inferometer.spec.options import SECRET_MARK, options
 from inferometer.spec.problems import Problem, raise_problems
-from inferometer.spec.url import without_credentials
+from inferometer.spec.url import proxy_without_user, without_credentials
 
 NOT_OPTIONS = frozenset(
     {"INFEROMETER_DEBUG", "INFEROMETER_CACHE_DIR"}
@@ -44,6 +44,9 @@ def merge(layers: Sequence[Layer]) -> Merged:
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for layer in reversed(layers):
+        for dotted in _overruled(layer):
+            values.pop(dotted, None)
+            origins.pop(dotted, None)
         values.update(layer.values)
         origins.update(layer.origins)
     nested: dict[str, dict[str, Any]] = {}
@@ -56,6 +59,19 @@ def merge(layers: Sequence[Layer]) -> Merged:
             changed = getattr(getattr(spec, option.part), option.name) != option.default
             origins[dotted] = "the path in the URL" if changed else "default"
     return Merged(spec, {dotted: origins[dotted] for dotted in options()})
+
+
+def _overruled(layer: Layer) -> list[str]:
+    """The key of a weaker layer where this one gives it in another way; in one layer, both are a contradiction.
+
+    Else OPENAI_API_KEY in the environment would contradict the file or the header of a command line.
+    """
+    file, key = "endpoint.api_key_file", "endpoint.api_key"
+    headers = layer.values.get("endpoint.header") or ()
+    texts = [headers] if isinstance(headers, str) else headers
+    if any(str(text).lower().startswith("authorization") for text in texts):
+        return [file, key]
+    return [key] if file in layer.values else [file] if key in layer.values else []
 
 
 def build(nested: Mapping[str, Any], origins: Mapping[str, str] | None = None) -> RunSpec:
@@ -136,6 +152,8 @@ def public_dict(spec: RunSpec) -> dict[str, Any]:
             value = [f"{header.partition(':')[0]}: {SECRET_MARK}" for header in value]
         elif option.dotted == "endpoint.endpoint" and value is not None:
             value = without_credentials(value)
+        elif option.dotted == "endpoint.proxy" and value is not None:
+            value = proxy_without_user(value.get_secret_value())
         elif option.secret:
             value = None if value is None else SECRET_MARK
         plain.setdefault(option.part, {})[option.name] = _plain(value)

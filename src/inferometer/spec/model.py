@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from inferometer.spec.data import Images, Prefix, Sessions, Trace, Workload
+from inferometer.spec.data import TRACES, Images, Prefix, Sessions, Trace, Workload
 from inferometer.spec.endpoint import Endpoint
 from inferometer.spec.fields import as_json_object, option
 from inferometer.spec.kinds import (
@@ -36,7 +36,7 @@ class Load(Part):
     )
     num_prompts: Ints | None = option(
         None,
-        "requests per load point (default: 20 or 4 x concurrency, a minute of a rate, 1000 at once)",
+        "requests, or sessions, per load point (default: 20 or 4 x concurrency, a minute of a rate, 1000 at once)",
         metavar="N",
     )
     duration_s: Seconds | None = option(
@@ -72,7 +72,7 @@ class Sampling(Part):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = option(None, "nucleus sampling", metavar="X")
     top_k: int | None = option(None, "top-k sampling (vLLM and others)", metavar="N", advanced=True)
     stop: Texts = option((), "stop strings", metavar="TEXT", advanced=True)
-    ignore_eos: bool | None = option(None, "generate to the full length (default: on for random, else off)")
+    ignore_eos: bool | None = option(None, "generate to the full length (default: on for random and traces)")
     stream: bool = option(True, "stream the answer; TTFT, TPOT and ITL need a stream")
     extra_body: Annotated[dict[str, Any], BeforeValidator(as_json_object)] = option(
         {}, "JSON object merged into each request body", metavar="JSON"
@@ -116,11 +116,11 @@ class RunSpec(Part):
 
 
 def resolve_ignore_eos(spec: RunSpec) -> bool:
-    """Whether answers run to their full length: as asked, else on for random data, whose lengths are the point.
+    """Whether answers run to their full length: as asked, else on for random data and traces, whose point lengths are.
 
     ``ignore_eos`` inside ``extra_body`` counts as asked.
     """
     if spec.sampling.ignore_eos is not None:
         return spec.sampling.ignore_eos
     asked = spec.sampling.extra_body.get("ignore_eos")
-    return asked if isinstance(asked, bool) else spec.workload.dataset == "random"
+    return asked if isinstance(asked, bool) else spec.workload.dataset in ("random", *TRACES)

@@ -16,6 +16,8 @@ from itertools import product
 from typing import Any
 
 from inferometer.errors import UsageError
+from inferometer.spec.data import TRACES, Workload
+from inferometer.spec.lengths import parse_lengths
 from inferometer.spec.model import RunSpec
 from inferometer.spec.rules import check_spec
 
@@ -44,6 +46,8 @@ class LoadPoint:
     output_len: int | None  # tokens; None = the data set's own
     seed: int
     trace: bool = False  # requests are due at the times that the data set recorded
+    trace_speed: float = 1.0  # so many times as fast
+    sessions: bool = False  # what arrives, or holds a permit, is a session of several turns
 
     @property
     def closed(self) -> bool:
@@ -99,10 +103,13 @@ def load_title(load: Mapping[str, Any], lengths: bool = False) -> str:
         lengths: with tokens in and out, for runs whose points differ in them.
     """
     rate, limit = load.get("request_rate"), load.get("max_concurrency")
-    if rate is None:
+    if load.get("trace"):
+        title = f"trace x{load.get('trace_speed', 1.0):g}"
+    elif rate is None:
         title = "closed loop" if limit is None else f"concurrency {limit}"
     else:
-        title = "all at once" if rate in ("inf", float("inf")) else f"rate {rate:g} req/s"
+        unit = "sessions/s" if load.get("sessions") else "req/s"
+        title = "all at once" if rate in ("inf", float("inf")) else f"rate {rate:g} {unit}"
         title += "" if limit is None else f", at most {limit}"
     if lengths and load.get("input_len") is not None:
         title += f", in {load['input_len']}"
@@ -123,16 +130,32 @@ def _lists(spec: RunSpec) -> dict[str, tuple[Any, ...]]:
     lists: dict[str, tuple[Any, ...] | None] = {"input_len": None, "output_len": data.output_len}
     if data.dataset == "random":
         default = (spec.sampling.max_tokens or DEFAULT_OUTPUT_LEN,)
-        lists |= {"input_len": data.input_len, "output_len": data.output_len or default}
+        # Lengths that vary from request to request are none of a load point's.
+        lists["input_len"] = None if data.lengths or data.input_dist else data.input_len
+        lists["output_len"] = None if data.lengths or data.output_dist else data.output_len or default
     concurrency = load.max_concurrency
-    if concurrency is None and load.request_rate is None:
+    replayed = _replayed(spec)
+    if concurrency is None and load.request_rate is None and not replayed:
         concurrency = DEFAULT_CONCURRENCY
     lists |= {
+        "trace": (True,) if replayed else None,
         "max_concurrency": concurrency,
         "request_rate": load.request_rate,
-        "num_prompts": load.num_prompts,
+        "num_prompts": load.num_prompts or _planned(data),
     }
     return {name: values for name, values in lists.items() if values is not None}
+
+
+def _planned(data: Workload) -> tuple[int, ...] | None:
+    """The number of requests that a file of lengths asks for."""
+    asked = parse_lengths(data.lengths).requests if data.lengths is not None else None
+    return None if asked is None else (asked,)
+
+
+def _replayed(spec: RunSpec) -> bool:
+    """Whether the data set's own arrivals are the load; with another load, only its lengths and order are used."""
+    asked = spec.load.max_concurrency, spec.load.request_rate
+    return spec.workload.dataset in TRACES and asked == (None, None)
 
 
 def _paired(lists: Mapping[str, tuple[Any, ...]]) -> list[dict[str, Any]]:
@@ -172,7 +195,8 @@ def _point(spec: RunSpec, index: int, row: Mapping[str, Any]) -> LoadPoint:
     if rate is not None and math.isinf(rate) and limit is not None:
         rate = None
     count: int | None = row.get("num_prompts")
-    if count is None and spec.load.duration_s is None:
+    trace: bool = row.get("trace", False)
+    if count is None and spec.load.duration_s is None and not trace:
         count = _default_count(limit, rate)
     return LoadPoint(
         index=index,
@@ -185,6 +209,9 @@ def _point(spec: RunSpec, index: int, row: Mapping[str, Any]) -> LoadPoint:
         input_len=row.get("input_len"),
         output_len=row.get("output_len"),
         seed=spec.load.seed,
+        trace=trace,
+        trace_speed=spec.trace.trace_speed if trace else 1.0,
+        sessions=spec.sessions.wanted,
     )
 
 

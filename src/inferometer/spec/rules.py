@@ -6,11 +6,11 @@ import math
 import re
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from inferometer.spec.data_rules import data_problems
 from inferometer.spec.endpoint import Endpoint
+from inferometer.spec.endpoint_rules import endpoint_problems, server_problems
 from inferometer.spec.model import RunSpec
 from inferometer.spec.problems import Problem, raise_problems
 from inferometer.spec.url import without_credentials
@@ -34,41 +34,53 @@ def check_spec(spec: RunSpec) -> None:
         UsageError: names every contradiction at once, each with a next step.
     """
     raise_problems(
-        chain(_url(spec.endpoint), _tls(spec.endpoint), _load(spec), data_problems(spec), _request(spec))
+        chain(
+            _urls(spec.endpoint),
+            endpoint_problems(spec.endpoint),
+            server_problems(spec),
+            _load(spec),
+            data_problems(spec),
+            _request(spec),
+        )
     )
 
 
-def _url(endpoint: Endpoint) -> Iterator[Problem]:
-    url = endpoint.url
-    if not url:
+def _urls(endpoint: Endpoint) -> Iterator[Problem]:
+    if not endpoint.url:
         yield Problem("--url is missing", "give --url http://HOST:8000, or try `inferometer demo`")
         return
-    step = "write --url http://HOST:PORT"
+    yield from _url(endpoint.url, "--url")
+    for url in endpoint.more_url:
+        yield from _url(url, "--more-url")
+    if endpoint.endpoint is not None:
+        yield from _path(endpoint.endpoint)
+
+
+def _url(url: str, flag: str) -> Iterator[Problem]:
+    step = f"write {flag} http://HOST:PORT"
     parts = urlsplit(url)
     if "@" in parts.netloc:
         yield Problem(
-            "--url holds a user name or password, which would be stored with the run",
+            f"{flag} holds a user name or password, which would be stored with the run",
             "put it into --header 'Authorization: Basic ...'",
         )
         return
     if parts.scheme not in ("http", "https"):
         if "://" not in url:
-            step = f"did you mean --url http://{url}?"
-        yield Problem(f"--url {url!r} does not begin with http:// or https://", step)
+            step = f"did you mean {flag} http://{url}?"
+        yield Problem(f"{flag} {url!r} does not begin with http:// or https://", step)
         return
     try:
         port_ok = parts.port != 0
     except ValueError:
         port_ok = False
     if not parts.hostname or not port_ok or re.search(r"\s", url):
-        yield Problem(f"--url {url!r} has no usable host and port", step)
+        yield Problem(f"{flag} {url!r} has no usable host and port", step)
     elif not url.isascii():
         yield Problem(
-            f"--url {url!r} holds signs that are not ASCII",
+            f"{flag} {url!r} holds signs that are not ASCII",
             "percent-encode the path, and write the host name as xn--... or as IP address",
         )
-    if endpoint.endpoint is not None:
-        yield from _path(endpoint.endpoint)
 
 
 def _path(path: str) -> Iterator[Problem]:
@@ -79,22 +91,6 @@ def _path(path: str) -> Iterator[Problem]:
         yield Problem(
             f"--endpoint {shown!r} holds blanks or signs that are not ASCII", "percent-encode them (%20)"
         )
-
-
-def _tls(endpoint: Endpoint) -> Iterator[Problem]:
-    plain = endpoint.url.startswith("http://")
-    if endpoint.insecure and plain:
-        yield Problem("--insecure is for https, but --url is http", "drop --insecure, or write https://")
-    if endpoint.ca_file is None:
-        return
-    if endpoint.insecure:
-        yield Problem(
-            "--ca-file and --insecure exclude each other", "drop --insecure to verify with the file"
-        )
-    if plain:
-        yield Problem("--ca-file is for https, but --url is http", "drop --ca-file, or write https://")
-    if not Path(endpoint.ca_file).is_file():
-        yield Problem(f"--ca-file {endpoint.ca_file!r} is not a file", "give the PEM file of the authority")
 
 
 def _load(spec: RunSpec) -> Iterator[Problem]:

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 CREDENTIAL_IN_QUERY = re.compile(
     r"(?i)([?&](?:[\w-]*key|[\w-]*token|[\w-]*secret|password|sig|signature|code)=)([^&\s\"'#]+)"
 )
 
-DIALECT_OF_PATH = {
-    "/chat/completions": "openai-chat",
-    "/completions": "openai-completions",
+# Endings of paths, with the usual path and the dialects that go there: the first is meant where none is named, and
+# where the usual path is empty, one has to be named.
+_CHAT = ("openai-chat", "vllm-chat", "lmdeploy-chat")
+_COMPLETIONS = ("openai-completions", "vllm", "lmdeploy")
+_PATHS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "/chat/completions": ("/v1/chat/completions", _CHAT),
+    "/completions": ("/v1/completions", _COMPLETIONS),
+    "/v1/responses": ("/v1/responses", ("openai-responses",)),
+    "/v1/embeddings": ("/v1/embeddings", ("openai-embeddings",)),
+    "/v1/messages": ("/v1/messages", ("anthropic",)),
+    "/generate_stream": ("/generate_stream", ("tgi",)),
+    "/generate": ("", ("vllm-generate", "sglang", "lmdeploy-generate", "tgi")),
+    "/infer": ("/infer", ("mindie",)),
+    "/infer_token": ("/infer_token", ("mindie",)),
 }
+# Dialects that go to no other path than these.
+KNOWN_PATHS = frozenset(name for _, names in _PATHS.values() for name in names)
+# Paths with a model's name in them are taken as they are.
+_WITH_MODEL = re.compile(r"/(?:v2/)?models/[^/]+(?:/versions/[^/]+)?/generate(?:_stream)?$")
 
 
 class SplitUrl(NamedTuple):
@@ -22,6 +37,7 @@ class SplitUrl(NamedTuple):
     base: str
     endpoint: str | None = None  # path below base, only when it is not the dialect's usual one
     backend: str | None = None  # dialect that the path stands for
+    speakers: tuple[str, ...] = ()  # all dialects that go there
 
 
 def without_credentials(path: str) -> str:
@@ -35,9 +51,21 @@ def credentials_in(path: str) -> list[str]:
 
 
 def dialect_of_path(path: str) -> str | None:
-    """The dialect that a request path stands for, if it is one of OpenAI's."""
+    """The dialect that a request path stands for, if it is the path of one, or of one before others."""
+    usual, names = _of_path(path)
+    return names[0] if usual else None
+
+
+def speakers_of_path(path: str) -> tuple[str, ...]:
+    """All dialects that go to a path; none where it is not known."""
+    return _of_path(path)[1]
+
+
+def _of_path(path: str) -> tuple[str, tuple[str, ...]]:
     plain = path.partition("?")[0].rstrip("/")
-    return next((name for suffix, name in DIALECT_OF_PATH.items() if plain.endswith(suffix)), None)
+    if _WITH_MODEL.search(plain):
+        return "", ("triton", "trtllm") if "/v2/" in plain else ("mindspore",)
+    return next((found for ending, found in _PATHS.items() if plain.endswith(ending)), ("", ()))
 
 
 def split_url(url: str) -> SplitUrl:
@@ -55,12 +83,43 @@ def split_url(url: str) -> SplitUrl:
         raise ValueError(f"--url {url!r}: {error}; write --url http://HOST:PORT") from None
     origin = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
     path = parts.path.rstrip("/")
+    usual, speakers = _of_path(path)
+    backend = speakers[0] if usual else None
     if parts.query:
-        return SplitUrl(origin, f"{path}?{parts.query}", dialect_of_path(path))
-    backend = dialect_of_path(path)
-    if backend is None:
+        return SplitUrl(origin, f"{path}?{parts.query}", backend, speakers)
+    if not speakers:
         return SplitUrl(origin + path.removesuffix("/v1"))
-    usual = "/v1/chat/completions" if backend == "openai-chat" else "/v1/completions"
-    if path.endswith(usual):
-        return SplitUrl(origin + path.removesuffix(usual), None, backend)
-    return SplitUrl(origin, path, backend)
+    if found := _WITH_MODEL.search(path):
+        return SplitUrl(origin + path[: found.start()], found[0], None, speakers)
+    if path.endswith(usual or "/generate"):
+        return SplitUrl(origin + path.removesuffix(usual or "/generate"), None, backend, speakers)
+    return SplitUrl(origin, path, backend, speakers)
+
+
+def split_proxy(text: str) -> SplitResult:
+    """The address of an HTTP proxy, ``[http://][USER:PASSWORD@]HOST[:PORT]``, taken apart and found usable.
+
+    Raises:
+        ValueError: it is not; the message repeats nothing of it, for it may hold a password.
+    """
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        usable = bool(parts.hostname) and parts.port != 0 and text.isascii() and text.isprintable()
+    except ValueError:
+        raise ValueError(
+            "it is no address: write http://HOST:PORT or http://USER:PASSWORD@HOST:PORT"
+        ) from None
+    if parts.scheme != "http":
+        raise ValueError(f"only http:// proxies are spoken, this one is {parts.scheme}://")
+    if not usable or " " in text or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(
+            "it has no usable host and port: write http://HOST:PORT or http://USER:PASSWORD@HOST:PORT"
+        )
+    return parts
+
+
+def proxy_without_user(text: str) -> str:
+    """The address of a proxy with user name and password replaced by ``***``."""
+    before, at, host = text.rpartition("@")
+    scheme, mark, _ = before.rpartition("://")
+    return f"{scheme}{mark}***@{host}" if at else text

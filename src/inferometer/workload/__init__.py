@@ -2,7 +2,7 @@
 
 from inferometer.workload.feed import RowFeed
 from inferometer.workload.open import DATASETS, open_dataset
-from inferometer.workload.request import Dataset, DatasetInfo, Request, Tokenizer
+from inferometer.workload.request import Dataset, DatasetInfo, Request, Tokenizer, Turn
 from inferometer.workload.tokenizer_file import load_tokenizer
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Request",
     "RowFeed",
     "Tokenizer",
+    "Turn",
     "load_tokenizer",
     "open_dataset",
 ]

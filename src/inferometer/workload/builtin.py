@@ -65,13 +65,24 @@ class BuiltinTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """One stable id (CRC-32 of the piece) per estimated token; equal pieces have equal ids."""
-        ids: list[int] = []
-        for piece in _PIECE.findall(text):
-            if _CJK_GROUP.search(piece):
-                ids += [_id(piece[:-1]), _id(piece[-1])]
-            else:
-                ids.append(_id(piece))
-        return ids
+        return [_id(piece) for piece in self.pieces(text)]
+
+    def pieces(self, text: str) -> list[str]:
+        """The text of each estimated token."""
+        pieces: list[str] = _PIECE.findall(text)
+        if text.isascii():
+            return pieces
+        halves = ((p[:-1], p[-1]) if _CJK_GROUP.search(p) else (p,) for p in pieces)
+        return [half for group in halves for half in group]
+
+    def starts(self, text: str) -> list[int]:
+        """Character at which each estimated token of ``text`` begins."""
+        found: list[int] = []
+        for piece in _PIECE.finditer(text):
+            found.append(piece.start())
+            if _CJK_GROUP.search(piece[0]):
+                found.append(piece.end() - 1)
+        return found
 
     def decode(self, ids: list[int]) -> str:
         """Always refused.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from inferometer.errors import DataError
 from inferometer.spec import LoadPoint
-from inferometer.workload.request import Dataset, Request
+from inferometer.workload.images import IllustratedDataset
+from inferometer.workload.request import Dataset, DatasetInfo, Request, Trace
 
 
 class RowFeed:
@@ -25,20 +27,25 @@ class RowFeed:
         oversample: a point may use a row more than once when the file is too short.
 
     Attributes:
-        dataset: the data set of the latest ``take``; ask it for ``info()`` after the point.
+        dataset: the data set of the latest ``take``, without pictures; ``info`` after the point has them, too.
         reused: requests of the latest ``take`` whose row an earlier point of this run had drawn.
         repeated: requests of the latest ``take`` whose row this point itself had drawn.
+        turns: turns of the latest ``take``, a single request being one; None where it was not drawn beforehand.
     """
 
     def __init__(self, open_point: Callable[[LoadPoint], Dataset], oversample: bool = False) -> None:
         self.dataset: Dataset | None = None
         self.reused = 0
         self.repeated = 0
+        self.turns: int | None = None
         self._open_point = open_point
         self._oversample = oversample
         self._lengths: tuple[int | None, int | None] | None = None
         self._drawn: dict[int | None, int] = {}  # row -> running number of its latest draw
         self._draws = 0
+        # Rows are kept without their pictures, which would fill the memory; each gets them as it is sent.
+        self._illustrated: IllustratedDataset | None = None
+        self._with_pictures = 0  # requests of the points before
 
     def take(self, point: LoadPoint, salt: str) -> Iterator[Request]:
         """Requests for ``point``: ``num_prompts`` of them, or without end when only time bounds it.
@@ -54,8 +61,20 @@ class RowFeed:
         Raises:
             DataError: the file has no usable row, or fewer than ``num_prompts`` without ``oversample``.
         """
+        requests = self._take(point, salt)
+        if self._illustrated is None:
+            return requests
+        start = self._with_pictures
+        self._with_pictures += point.num_prompts or 0
+        return self._illustrated.illustrate(requests, point.seed, salt, start)
+
+    def _take(self, point: LoadPoint, salt: str) -> Iterator[Request]:
         dataset = self._open(point)
         self.reused = self.repeated = 0
+        self.turns = None
+        if isinstance(dataset, Trace):  # its order is part of it: the same rows in each load point, salted
+            self.dataset = dataset.for_point(point)
+            return self.dataset.requests(point.seed, salt)
         if dataset.info().rows_total is None:
             return islice(dataset.requests(point.seed, salt), point.num_prompts)
         rows = self._rows(dataset, point.seed, salt)
@@ -68,15 +87,42 @@ class RowFeed:
         usable = len(taken) - self.repeated
         if len(taken) < point.num_prompts or (self.repeated and not self._oversample):
             raise self._too_few(dataset, usable, point.num_prompts)
+        self.turns = sum(1 + len(request.later) for request in taken)
         return iter(taken)
+
+    def settle(self, point: LoadPoint) -> LoadPoint:
+        """The load point with the number of requests that a trace holds for it; others as they are.
+
+        Raises:
+            DataError: see ``Dataset``.
+        """
+        return replace(point, num_prompts=len(self.offsets_ns(point))) if point.trace else point
+
+    def offsets_ns(self, point: LoadPoint) -> Sequence[int]:
+        """When the requests of a replayed trace are due, in ns from the epoch; nothing for another load.
+
+        Raises:
+            DataError: see ``Dataset``.
+        """
+        dataset = self._open(point) if point.trace else None
+        return dataset.for_point(point).offsets_ns() if isinstance(dataset, Trace) else ()
 
     def _open(self, point: LoadPoint) -> Dataset:
         lengths = (point.input_len, point.output_len)
         if self.dataset is None or lengths != self._lengths:
             self.dataset = None  # free the old rows before the new ones are read
-            self.dataset = self._open_point(point)
+            opened = self._open_point(point)
+            self._illustrated = opened if isinstance(opened, IllustratedDataset) else None
+            self.dataset = opened if self._illustrated is None else self._illustrated.plain
             self._lengths = lengths
         return self.dataset
+
+    def info(self) -> DatasetInfo | None:
+        """The data set of the latest ``take``, with its pictures; None before."""
+        if self.dataset is None:
+            return None
+        info = self.dataset.info()
+        return info if self._illustrated is None else self._illustrated.describe(info)
 
     def _rows(self, dataset: Dataset, seed: int, salt: str) -> Iterator[Request]:
         """Fresh rows, then rows of earlier points, then all of them again, without end."""
@@ -104,14 +150,22 @@ class RowFeed:
 
     def _too_few(self, dataset: Dataset, usable: int, asked: int) -> DataError:
         info = dataset.info()
-        drops = ", ".join(f"{reason} {count}" for reason, count in sorted(info.dropped.items())) or "none"
-        what = f"data set file {info.path} has {usable} usable rows of {info.rows_total} (dropped: {drops})"
+        left_out = f"dropped: {_counted(info.dropped)}"
+        if info.skipped:
+            left_out += f"; skipped as bad: {_counted(info.skipped)}"
+        what = f"data set file {info.path} has {usable} usable rows of {info.rows_total} ({left_out})"
+        if not usable and info.skipped:
+            return DataError(what, "drop --on-bad-row skip to see what is wrong with the first of them")
         if not usable:
             return DataError(what, "loosen the length limits, or use another file")
         return DataError(
             f"{what}, and {asked} requests were asked for",
             f"ask for at most --num-prompts {usable}, or allow rows to repeat: --oversample",
         )
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items())) or "none"
 
 
 def _prepend(first: Request, rest: Iterator[Request]) -> Iterator[Request]:

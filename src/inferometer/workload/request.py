@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
+
+from inferometer.spec import LoadPoint
+
+# Data that has no answer length of its own needs some limit, or a chat server generates up to its context length.
+# 2048 is EvalScope's default for the same data.
+OPEN_ANSWER_TOKENS = 2048
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,6 +21,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
         content: what the user says: text, or the parts of a chat message.
         think_s: how long after the end of the answer before it.
         reply: the recorded answer to the turn *before* this one; sent in place of the server's own where asked for.
+        input_tokens_target: tokens of ``content`` alone.
     """
 
     content: str | list[dict[str, Any]]
@@ -32,6 +39,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         row: the row of the file that it is made from; a session is one row.
+        input_tokens_counted: tokens as the run's tokenizer counts them, where the data set has counted already.
         body: a whole request body as the user wrote it; its fields win over the spec's.
         later: the turns after this one, each of which waits for the answer to the one before it.
         at_ns: when it is due, in ns from the load point's epoch, where the data set recorded that.
@@ -44,6 +52,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     messages: list[dict[str, Any]] | None = None
     token_ids: list[int] | None = None
     input_tokens_target: int | None = None
+    input_tokens_counted: int | None = None
     output_tokens_target: int | None = None
     session: str | None = None
     turn: int = 0
@@ -52,6 +61,26 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     at_ns: int | None = None
     model: str | None = None
     group: int | None = None
+
+
+class PicturesInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What pictures go with each request.
+
+    Attributes:
+        per_request: pictures, video frames left out.
+        frames: pictures in a row that are the frames of one video; 0 = none.
+        width: pixels; None where they differ from picture to picture, or are not known.
+        height: pixels, likewise.
+        kind: what they are, in words.
+        files: how many different files or links they are taken from; None for pictures that are made.
+    """
+
+    per_request: int
+    frames: int = 0
+    width: int | None = None
+    height: int | None = None
+    kind: str
+    files: int | None = None
 
 
 class DatasetInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +97,7 @@ class DatasetInfo(msgspec.Struct, frozen=True, kw_only=True):
     tokenizer: str = ""
     tokenizer_exact: bool = False
     notes: list[str] = []
+    pictures: PicturesInfo | None = None
 
 
 class Dataset(Protocol):
@@ -87,6 +117,19 @@ class Dataset(Protocol):
 
         A generated data set never ends; one read from a file ends after its last usable row.
         """
+        ...
+
+
+@runtime_checkable
+class Trace(Dataset, Protocol):
+    """A data set whose order is part of it, because it recorded when each request came."""
+
+    def for_point(self, point: LoadPoint) -> Trace:
+        """The same data, cut to what one load point sends."""
+        ...
+
+    def offsets_ns(self) -> Sequence[int]:
+        """When each request is due, in ns from the load point's epoch; as many as there are requests."""
         ...
 
 

@@ -1,41 +1,65 @@
-"""Data set ``sharegpt``: first question and answer of each conversation of a JSON array, as vLLM samples them."""
+"""Data set ``sharegpt``: recorded conversations; single turns are sampled as vLLM samples them."""
 
 from __future__ import annotations
 
-import random
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 
 import msgspec
 
-from inferometer.errors import DataError, UsageError
 from inferometer.spec import LoadPoint, RunSpec
-from inferometer.workload.files import (
-    TextFile,
-    broken_json,
-    excerpt,
-    fields_of,
-    json_array,
-    line_of,
-    read_text,
+from inferometer.workload.conversation import as_messages, exchanges
+from inferometer.workload.entries import (
+    Entry,
+    Exchange,
+    FileDataset,
+    Lengths,
+    filled,
+    plan_of,
+    read_entries,
 )
-from inferometer.workload.request import DatasetInfo, Request, Tokenizer
+from inferometer.workload.files import fields_of
+from inferometer.workload.request import Tokenizer
+from inferometer.workload.rows import JSON_SUFFIXES, BadRowError, Row, open_rows
 
-_FILE_HINT = (
-    "people use ShareGPT_V3_unfiltered_cleaned_split.json, from anon8231489123/ShareGPT_Vicuna_unfiltered "
-    "(huggingface.co) or gliang1001/ShareGPT_V3_unfiltered_cleaned_split (modelscope.cn)"
-)
+TOO_FEW = "fewer_than_two_turns"
 
 
-class _Turn(msgspec.Struct, frozen=True):
+class _Turn(msgspec.Struct, frozen=True, gc=False):
     value: str | None = None
     content: str | None = None
+    human: str | None = None
+    assistant: str | None = None
+    speaker: str | None = msgspec.field(default=None, name="from")
+    role: str | None = None
+
+    def texts(self) -> tuple[str, ...]:
+        """One text, or two where question and answer are one turn."""
+        if self.human is not None:
+            return (self.human,) if self.assistant is None else (self.human, self.assistant)
+        text = self.content if self.value is None else self.value
+        if text is None:
+            raise BadRowError(
+                "no_messages",
+                "a turn without 'value' or 'content'",
+                "each turn needs the text under 'value' or 'content'",
+            )
+        return (text,)
+
+    def message(self) -> dict[str, str | None]:
+        """The turn as a row of a conversation."""
+        if self.human is not None:
+            return {"human": self.human, "assistant": self.assistant}
+        return {"from": self.role if self.speaker is None else self.speaker, "value": self.texts()[0]}
 
 
-class _Row(msgspec.Struct, frozen=True):
+class _Row(msgspec.Struct, frozen=True, gc=False):
     conversations: list[_Turn] | None = None
     conversation: list[_Turn] | None = None
+
+
+_decoder = msgspec.json.Decoder(_Row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,159 +71,95 @@ class ShareGptLimits:
     max_input: int = 1024
     max_total: int = 2048
 
-    def reason(self, input_tokens: int, output_tokens: int, *, output_fixed: bool) -> str | None:
+    def reason(self, lengths: Lengths, *, output_fixed: bool) -> str | None:
         """Why a row is dropped, None if it is kept. A fixed output length is not too short by itself."""
-        if input_tokens < self.min_input:
+        output_tokens = lengths.output_tokens or 0
+        if lengths.input_tokens < self.min_input:
             return "prompt_too_short"
         if not output_fixed and output_tokens < self.min_output:
             return "answer_too_short"
-        if self.max_input and input_tokens > self.max_input:
+        if self.max_input and lengths.input_tokens > self.max_input:
             return "prompt_too_long"
-        if self.max_total and input_tokens + output_tokens > self.max_total:
+        if self.max_total and lengths.input_tokens + output_tokens > self.max_total:
             return "total_too_long"
-        return None
+        return None if output_tokens else "answer_empty"
 
 
-class ShareGptDataset:
-    """Conversations of a ShareGPT file: the first turn is the prompt, the second the reference answer.
+class ShareGptDataset(FileDataset):
+    """Conversations of a ShareGPT file, JSON array or JSON lines, shuffled by seed.
 
-    Rows with fewer than two turns are left out, the rest is shuffled by seed, then the limits are applied row by
-    row, so that only rows that are drawn are tokenised. Same seed, same order as vLLM's benchmark: both shuffle
-    the rows of two turns with Python's generator.
-
-    Args:
-        file: the JSON array.
-        tokenizer: counts prompt and answer tokens.
-        limits: the rules that drop rows.
-        output_len: tokens per answer when the user fixed it; else the reference answer's own length.
-
-    Raises:
-        DataError: broken JSON, a row without conversation, or no array at all.
+    Rows with fewer than two turns are left out, the rest is shuffled, then the limits are applied row by row, so
+    that only rows that are drawn are tokenised. Without sessions the first turn is the prompt and the second the
+    reference answer, whoever speaks: the same seed gives the same order as vLLM's benchmark, because both shuffle the
+    rows of two turns with Python's generator.
     """
 
-    def __init__(
-        self,
-        file: TextFile,
-        tokenizer: Tokenizer,
-        *,
-        limits: ShareGptLimits | None = None,
-        output_len: int | None = None,
-    ) -> None:
-        self._path, self._sha256, self._notes = file.path, file.sha256, file.notes
-        self._tokenizer = tokenizer
-        self._limits = limits or ShareGptLimits()
-        self._output_len = output_len
-        self._rows_total, self._pairs = _pairs(file)
-        self._lengths: dict[int, tuple[int, int]] = {}
-        self._reasons: dict[int, str] = {}
-
-    def info(self) -> DatasetInfo:
-        """Identity and size; drop counts by length are of the rows looked at so far."""
-        dropped = Counter(self._reasons.values())
-        if len(self._pairs) < self._rows_total:
-            dropped["fewer_than_two_turns"] = self._rows_total - len(self._pairs)
-        complete = len(self._lengths) + len(self._reasons) == len(self._pairs)
-        return DatasetInfo(
-            name="sharegpt",
-            path=self._path,
-            rows_total=self._rows_total,
-            rows_usable=len(self._lengths) if complete else None,
-            dropped=dict(dropped),
-            sha256=self._sha256,
-            tokenizer=self._tokenizer.name,
-            tokenizer_exact=self._tokenizer.exact,
-            notes=list(self._notes),
-        )
-
-    def requests(self, seed: int, salt: str) -> Iterator[Request]:
-        """Usable rows, shuffled by ``seed``; ``salt`` changes nothing."""
-        order = list(range(len(self._pairs)))
-        random.Random(seed).shuffle(order)  # noqa: S311 - the generator that vLLM's order comes from
-        for place in order:
-            row, prompt, _ = self._pairs[place]
-            lengths = self._usable_lengths(place)
-            if lengths is not None:
-                yield Request(
-                    row=row, text=prompt, input_tokens_target=lengths[0], output_tokens_target=lengths[1]
-                )
-
-    def _usable_lengths(self, place: int) -> tuple[int, int] | None:
-        if place in self._lengths or place in self._reasons:
-            return self._lengths.get(place)
-        _, prompt, answer = self._pairs[place]
-        input_tokens = self._tokenizer.count(prompt)
-        output_tokens = self._output_len or self._tokenizer.count(answer)
-        fixed = self._output_len is not None
-        reason = self._limits.reason(input_tokens, output_tokens, output_fixed=fixed)
-        if not prompt:
-            self._reasons[place] = "prompt_empty"
-        elif not output_tokens:
-            self._reasons[place] = "answer_empty"
-        elif reason:
-            self._reasons[place] = reason
-        else:
-            self._lengths[place] = (input_tokens, output_tokens)
-        return self._lengths.get(place)
+    shuffled = True
 
 
 def open_sharegpt(spec: RunSpec, point: LoadPoint, tokenizer: Tokenizer) -> ShareGptDataset:
     """The data set ``sharegpt`` of ``workload.dataset_path``.
 
+    With ``sessions.multi_turn`` a row is a session: system text, then questions with their answers for as long as
+    the two sides take turns, at most ``sessions.turns``. The limits look at the first question and answer.
+
     Raises:
         UsageError: no path given.
-        DataError: see ShareGptDataset.
+        DataError: broken JSON, or a row that is no conversation.
     """
-    workload = spec.workload
-    if workload.dataset_path is None:
-        raise UsageError(
-            "data set 'sharegpt' needs a file: none was given", f"give --dataset-path FILE; {_FILE_HINT}"
-        )
+    data = spec.workload
     limits = ShareGptLimits(
-        workload.sharegpt_min_input,
-        workload.sharegpt_min_output,
-        workload.sharegpt_max_input,
-        workload.sharegpt_max_total,
+        data.sharegpt_min_input, data.sharegpt_min_output, data.sharegpt_max_input, data.sharegpt_max_total
     )
-    file = read_text(workload.dataset_path)
-    return ShareGptDataset(file, tokenizer, limits=limits, output_len=point.output_len)
+    parse = _first_pair(limits)
+    if spec.sessions.multi_turn:
+        parse = _sessions(limits, spec.sessions.turns)
+    plan = plan_of(spec, point)
+    source = open_rows(plan.path, (*JSON_SUFFIXES, ".parquet"))
+    entries = read_entries(source, parse, plan.skip)
+    return ShareGptDataset("sharegpt", source, entries, plan, limits, tokenizer)
 
 
-def _pairs(file: TextFile) -> tuple[int, list[tuple[int, str, str]]]:
-    """Number of rows, and (row, first turn, second turn) of those with two turns."""
-    if not file.data.lstrip().startswith(b"["):
-        raise DataError(
-            f"{file.path} is no JSON array: data set 'sharegpt' reads one array of conversations "
-            f"(it starts with: {excerpt(file.data[:400])})",
-            "for JSON lines with 'question' or 'prompt' use --dataset openqa; conversations, one a line, become "
-            "an array by: jq -s . FILE > FILE.json",
+def _first_pair(limits: ShareGptLimits) -> Callable[[Row], Entry | str]:
+    def parse(row: Row) -> Entry | str:
+        texts = [text for turn in _turns(row)[:2] for text in turn.texts()]
+        if len(texts) < 2:
+            return TOO_FEW
+        prompt = filled(texts[0], limits.min_input > 0)
+        return Entry(row=row.number, place=row.known_place, text=prompt, answer=texts[1])
+
+    return parse
+
+
+def _sessions(limits: ShareGptLimits, most: int) -> Callable[[Row], Entry | str]:
+    def parse(row: Row) -> Entry | str:
+        turns = _turns(row)
+        if not turns:
+            return TOO_FEW
+        system, pairs = exchanges(as_messages([turn.message() for turn in turns]))
+        answered = list(takewhile(lambda pair: pair[1], pairs))[: most or None]
+        if not answered:
+            return TOO_FEW
+        (prompt, answer), *rest = answered
+        filled(prompt, limits.min_input > 0)
+        later = [Exchange(text, reply) for text, reply in rest]
+        place, number = row.known_place, row.number
+        if system:
+            messages = [*system, {"role": "user", "content": prompt}]
+            return Entry(row=number, place=place, messages=messages, answer=answer, later=later)
+        return Entry(row=number, place=place, text=prompt, answer=answer, later=later)
+
+    return parse
+
+
+def _turns(row: Row) -> list[_Turn]:
+    decoded = row.decode(_decoder)
+    turns = decoded.conversation if decoded.conversations is None else decoded.conversations
+    if turns is None:
+        names = fields_of(row.value())
+        raise BadRowError(
+            "no_messages",
+            f"no 'conversations' or 'conversation' in this row (fields: {names})",
+            "for questions use --dataset openqa, for other columns --dataset custom",
         )
-    decoder = msgspec.json.Decoder(_Row)
-    elements = json_array(file)
-    pairs: list[tuple[int, str, str]] = []
-    for row, element in enumerate(elements):
-        try:
-            decoded = decoder.decode(element)
-        except msgspec.DecodeError as error:
-            raise broken_json(file, error, line_of(file, element) - 1, bytes(element)) from error
-        turns = decoded.conversation if decoded.conversations is None else decoded.conversations
-        if turns is None:
-            raise _lacks(file, element, "no 'conversations' or 'conversation'")
-        if len(turns) >= 2:
-            pairs.append((row, _text(file, element, turns[0]), _text(file, element, turns[1])))
-    return len(elements), pairs
-
-
-def _text(file: TextFile, element: msgspec.Raw, turn: _Turn) -> str:
-    text = turn.content if turn.value is None else turn.value
-    if text is None:
-        raise _lacks(file, element, "a turn without 'value' or 'content'")
-    return text
-
-
-def _lacks(file: TextFile, element: msgspec.Raw, what: str) -> DataError:
-    hint = "questions in an array: jq -c '.[]' FILE > FILE.jsonl, then --dataset openqa"
-    return DataError(
-        f"{file.path}, line {line_of(file, element)}: {what} in this row (fields: {fields_of(element)}): "
-        f"{excerpt(bytes(element))}",
-        hint if "conversation" in what else "each turn needs the text under 'value' or 'content'",
-    )
+    return turns

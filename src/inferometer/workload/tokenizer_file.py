@@ -50,6 +50,16 @@ class FileTokenizer:
         """Number of tokens of ``text`` without special tokens."""
         return len(self._backend.encode(text, add_special_tokens=False))
 
+    def starts(self, text: str) -> list[int]:
+        """Character at which each token of ``text`` begins, special tokens left out."""
+        return [start for start, _ in self._backend.encode(text, add_special_tokens=False).offsets]
+
+    @cached_property
+    def plain_ids(self) -> list[int]:
+        """Ids of the vocabulary without those that were added to it: special tokens, and words of the user's."""
+        added = self._backend.get_added_tokens_decoder()
+        return sorted(set(self._backend.get_vocab(with_added_tokens=False).values()) - set(added))
+
     @cached_property
     def words(self) -> tuple[str, ...]:
         """Lower-case ASCII words that are one token each, at the start of a text and after a space.
@@ -81,6 +91,11 @@ def load_tokenizer(name: str) -> Tokenizer:
     """
     if name in {"builtin", "none"}:
         return BuiltinTokenizer()
+    if name == "server":
+        raise UsageError(
+            "--tokenizer server asks the server of a run, and none is asked here",
+            "give PATH/tokenizer.json, or --tokenizer builtin",
+        )
     path = Path(name).expanduser()
     if path.is_dir():
         path = _file_in(path)

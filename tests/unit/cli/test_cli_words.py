@@ -33,7 +33,7 @@ def test_a_line_of_vllm():
         " --trust-remote-code"
         " --metadata gpu=H200 --extra-body '{\"top_k\": 1}' --disable-tqdm --num-warmups 2 --random-prefix-len 0"
     )
-    assert spec.endpoint.backend == "openai-completions"
+    assert spec.endpoint.backend == "vllm"
     assert (spec.workload.input_len, spec.workload.output_len) == ((256,), (64,))
     assert spec.measure.slo == ("ttft:200", "tpot:50")
     assert spec.measure.percentiles == (50, 99)
@@ -78,6 +78,8 @@ def test_host_and_port():
     [
         ("--backend openai", "openai-completions"),
         ("--backend openai-chat", "openai-chat"),
+        ("--backend sglang", "sglang"),
+        ("--backend trt", "trtllm"),
         ("--api openai", "openai-chat"),
         ("--api-backend openai", "openai-chat"),
         ("--llm-api openai", "openai-chat"),
@@ -96,8 +98,8 @@ def test_the_same_word_means_what_the_tool_that_has_the_flag_means(line, backend
         "--sharegpt-output-len 8 --dataset random",
         "--ready-check-timeout-sec 60",
         "--profile",
-        "--backend sglang",
-        "--api dashscope",
+        "--backend truss",
+        "--api local_vllm",
         "--rate-type sweep",
         "--random-prefix-len 32",
         "--max-time-per-run 5",
@@ -216,3 +218,38 @@ def test_invisible_signs_at_the_edges_are_harmless():
         True,
     )
     assert without_invisible(["run", ""]) == (["run", ""], False)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("--dataset-name custom --custom-output-len 64", "--dataset custom --output-len 64"),
+        ("--dataset-name custom --custom-output-len -1", "--dataset custom"),
+        (
+            "--dataset-name spec_bench --spec-bench-category coding --spec-bench-output-len 9",
+            "--dataset specbench --category coding --output-len 9",
+        ),
+        ("--dataset line_by_line", "--dataset line"),
+        ("--dataset-name custom --custom-skip-chat-template", "--dataset custom"),
+    ],
+)
+def test_data_set_files_of_other_tools(theirs, ours):
+    assert translate(theirs.split()).argv() == ours.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "urls"),
+    [
+        ("--host a,b --port 8000,8001", ["http://a:8000", "http://b:8001"]),
+        ("--host a b --port 8000", ["http://a:8000", "http://b:8000"]),
+        ("--port 1,2,3", ["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"]),
+    ],
+)
+def test_several_hosts_are_servers_that_take_turns(line: str, urls: list[str]) -> None:
+    endpoint = spec_of(line).endpoint
+    assert [endpoint.url, *endpoint.more_url] == urls
+
+
+def test_hosts_and_ports_pair_up() -> None:
+    with pytest.raises(UsageError, match="--host names 2 servers and --port 3"):
+        spec_of("--host a,b --port 1,2,3")

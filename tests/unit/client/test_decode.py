@@ -105,6 +105,12 @@ def test_an_http_error_keeps_status_and_a_bounded_body() -> None:
     assert len(record.error) <= 400
 
 
+def test_a_proxy_that_refuses_is_a_failure_to_connect() -> None:
+    record, _ = decode((1, plain(407, "Proxy Authentication Required", b"").sends[0].data))
+    assert (record.status, record.http_status) == ("connect_error", 407)
+    assert record.error == "HTTP 407 Proxy Authentication Required: (no body)"
+
+
 def test_a_web_page_instead_of_a_stream_is_named() -> None:
     record, _ = decode((1, plain(200, "OK", b"<html><h1>Welcome</h1>", "text/html").sends[0].data))
     assert record.status == "stream_error"

@@ -154,6 +154,10 @@ class OneByOne:
 
     def __init__(self, dialect: Dialect) -> None:
         self.event, self.response_id = dialect.event, dialect.response_id
+        self.capability = dialect.capability
+
+    def reader(self, echoed: int = 0) -> Any:
+        return self
 
 
 def decoded(exchange: Exchange, dialect: Any) -> Any:

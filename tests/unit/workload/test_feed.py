@@ -8,19 +8,21 @@ from inferometer.errors import DataError
 from inferometer.spec import RunSpec, Workload
 from inferometer.workload import RowFeed, open_dataset
 from inferometer.workload.builtin import BuiltinTokenizer
-from inferometer.workload.files import TextFile
-from inferometer.workload.openqa import OpenqaDataset
+from inferometer.workload.entries import Entries, Entry, FileDataset, Plan, PromptLimits
+from inferometer.workload.rows import Source
 
 BUILTIN = BuiltinTokenizer()
 
 
-def questions(count):
-    lines = "".join(f'{{"question": "question number {n}"}}\n' for n in range(count))
-    return TextFile("q.jsonl", lines.encode(), "0")
+def questions(count, shortest=0, output_len=None):
+    entries = [Entry(row=n, place=f"line {n + 1}", text=f"question number {n}") for n in range(count)]
+    source = Source("q.jsonl", "0", (), iter(()))
+    plan = Plan("q.jsonl", output_len=output_len)
+    return FileDataset("openqa", source, Entries(entries, count), plan, PromptLimits(shortest), BUILTIN)
 
 
 def feed_of(count, oversample=False):
-    dataset = OpenqaDataset(questions(count), BUILTIN)
+    dataset = questions(count)
     return RowFeed(lambda point: dataset, oversample)
 
 
@@ -74,7 +76,7 @@ def test_a_point_bounded_by_time_repeats_rows_as_needed(make_point):
 
 @pytest.mark.parametrize("number", [None, 1])
 def test_a_file_without_usable_rows_is_refused_before_the_load(make_point, number):
-    dataset = OpenqaDataset(questions(3), BUILTIN, shortest=999)
+    dataset = questions(3, shortest=999)
     with pytest.raises(DataError, match=r"0 usable rows of 3 \(dropped: prompt_too_short 3\).*loosen"):
         RowFeed(lambda point: dataset, oversample=True).take(make_point(num_prompts=number), "0")
 
@@ -102,10 +104,10 @@ def test_rows_are_fresh_as_long_as_there_are_any(make_point, total, takes, overs
 
 def test_generated_text_is_opened_anew_for_each_length(make_point):
     feed = RowFeed(lambda point: open_dataset(RunSpec(), point, BUILTIN))
-    short = list(feed.take(make_point(num_prompts=3, input_len=8), "0"))
-    long = list(feed.take(make_point(num_prompts=2, input_len=32), "1"))
+    short = list(feed.take(make_point(num_prompts=3, input_len=8, output_len=4), "0"))
+    long = list(feed.take(make_point(num_prompts=2, input_len=32, output_len=4), "1"))
     assert [r.input_tokens_target for r in short + long] == [8, 8, 8, 32, 32]
-    endless = feed.take(make_point(num_prompts=None, input_len=32), "2")
+    endless = feed.take(make_point(num_prompts=None, input_len=32, output_len=4), "2")
     assert len(list(islice(endless, 50))) == 50
     assert feed.dataset.info().name == "random"
 
@@ -115,7 +117,7 @@ def test_a_file_is_opened_once_while_the_lengths_stay_the_same(make_point):
 
     def open_point(point):
         opened.append(point.output_len)
-        return OpenqaDataset(questions(9), BUILTIN, output_len=point.output_len)
+        return questions(9, output_len=point.output_len)
 
     feed = RowFeed(open_point)
     taken = []

@@ -1,13 +1,12 @@
 import gzip
 import hashlib
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inferometer.errors import DataError
-from inferometer.workload.files import TextFile, excerpt, json_array, json_lines, read_text
+from inferometer.workload.files import TextFile, excerpt, json_array, read_text
 
 TEXT = '{"question": "今天天气好吗？"}\n'
 
@@ -73,32 +72,8 @@ def test_a_cut_off_array_points_at_its_end():
         json_array(file_of('[{"a": 1},\n{"b": '))
 
 
-def test_broken_line_names_its_number_and_column():
-    with pytest.raises(DataError, match=r"rows.json, line 3, column 6: "):
-        list(json_lines(file_of('{"a":1}\n\n{"a":}\n'), dict))
-
-
-def test_blank_lines_and_carriage_returns_are_no_rows():
-    rows = list(json_lines(file_of('{"a":1}\r\n\r\n  \n{"a":2}'), dict))
-    assert [(number, row["a"]) for number, _, row in rows] == [(1, 1), (4, 2)]
-
-
 @given(st.binary(max_size=400), st.integers(0, 400))
 def test_an_excerpt_is_short_and_on_one_line(data, around):
     text = excerpt(data, min(around, len(data)))
     assert len(text) <= 80
     assert "\n" not in text
-
-
-def outcome(read):
-    try:
-        return read()
-    except DataError as error:
-        return str(error)
-
-
-@given(st.binary(min_size=1, max_size=60) | st.text('[]{}":,1 \n', min_size=1).map(str.encode))
-def test_any_data_is_read_or_refused_with_its_place(data):
-    file = TextFile("rows.json", data, "")
-    for result in (outcome(lambda: json_array(file)), outcome(lambda: list(json_lines(file, msgspec.Raw)))):
-        assert isinstance(result, list) or result.startswith("rows.json, line ")

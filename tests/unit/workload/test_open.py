@@ -55,7 +55,7 @@ def test_openqa_takes_its_limits_from_the_workload(make_point, write):
         ({"dataset": "sharegpt"}, "needs a file.*ShareGPT_V3_unfiltered_cleaned_split.json"),
         ({"dataset": "openqa"}, "needs a file.*open_qa.jsonl"),
         ({"dataset": "random", "dataset_path": "x.json"}, "reads no file.*x.json.*--dataset sharegpt"),
-        ({"dataset": "random"}, "load point 0 has no prompt length.*--input-len"),
+        ({"dataset": "random"}, "neither --input-dist nor --input-len is given.*--input-len"),
     ],
 )
 def test_wrong_flags(make_point, fields, message):

@@ -1,12 +1,15 @@
+import json
 import random
+from dataclasses import asdict, replace
 
 import pytest
 
 from inferometer.errors import DataError
+from inferometer.spec import LoadPoint, RunSpec, Sessions, Workload
 from inferometer.testing.datasets import check_dataset
+from inferometer.workload import open_dataset
 from inferometer.workload.builtin import WORDS, BuiltinTokenizer
-from inferometer.workload.files import read_text
-from inferometer.workload.sharegpt import ShareGptDataset, ShareGptLimits
+from inferometer.workload.sharegpt import ShareGptLimits
 
 
 class Counting(BuiltinTokenizer):
@@ -29,8 +32,20 @@ def row(prompt_words, answer_words, name="id"):
     return {"id": name, "conversations": turns}
 
 
-def open_file(path, tokenizer=None, **options):
-    return ShareGptDataset(read_text(str(path)), tokenizer or BuiltinTokenizer(), **options)
+POINT = LoadPoint(
+    index=1, kind="measure", max_concurrency=1, request_rate=None, burstiness=1.0, num_prompts=1,
+    duration_s=None, input_len=None, output_len=None, seed=0,
+)  # fmt: skip
+
+
+def open_file(path, tokenizer=None, *, limits=None, output_len=None, turns=None, **fields):
+    """With ``turns``, sessions of at most so many."""
+    sharegpt = {f"sharegpt_{name}": value for name, value in asdict(limits or ShareGptLimits()).items()}
+    workload = Workload(dataset="sharegpt", dataset_path=str(path), **sharegpt, **fields)
+    sessions = Sessions() if turns is None else Sessions(multi_turn=True, turns=turns)
+    spec = RunSpec(workload=workload, sessions=sessions)
+    point = replace(POINT, output_len=output_len)
+    return open_dataset(spec, point, tokenizer or BuiltinTokenizer())
 
 
 def lengths(dataset, seed=0):
@@ -116,12 +131,59 @@ def test_only_rows_that_are_drawn_are_tokenised_and_only_once(write):
 
 
 def test_empty_texts_are_never_sent(write):
-    turns = [[{"value": ""}, {"value": "a"}], [{"value": "a"}, {"value": ""}]]
-    dataset = open_file(
-        write("s.json", [{"conversations": t} for t in turns]), limits=ShareGptLimits(0, 0, 0, 0)
-    )
+    none = ShareGptLimits(0, 0, 0, 0)
+    path = write("s.json", [{"conversations": [{"value": "a"}, {"value": ""}]}])
+    dataset = open_file(path, limits=none)
     assert lengths(dataset) == []
-    assert dataset.info().dropped == {"prompt_empty": 1, "answer_empty": 1}
+    assert dataset.info().dropped == {"answer_empty": 1}
+    blank = write("s.json", [{"conversations": [{"value": " "}, {"value": "a"}]}])
+    with pytest.raises(DataError, match="line 1: the prompt is empty"):
+        open_file(blank, limits=none)
+    assert lengths(open_file(blank, limits=none, on_bad_row="skip")) == []
+    assert lengths(open_file(blank)) == []  # a filter drops it anyway
+
+
+def test_conversations_one_a_line_and_pairs_as_swift_writes_them(write):
+    pair = {"human": words(5), "assistant": words(6)}
+    dataset = open_file(write("s.jsonl", json.dumps({"conversation": [pair, pair]}) + "\n"))
+    assert [(r.text, r.output_tokens_target) for r in dataset.requests(0, "")] == [(words(5), 6)]
+
+
+TALK = [
+    {"from": "system", "value": "be brief"},
+    {"from": "gpt", "value": "hello, how can I help"},
+    {"from": "human", "value": words(5)},
+    {"from": "gpt", "value": words(6)},
+    {"from": "human", "value": words(7)},
+    {"from": "gpt", "value": words(8)},
+    {"from": "human", "value": words(9)},
+    {"from": "gpt", "value": words(10)},
+    {"from": "human", "value": "thanks"},
+]
+
+
+def test_a_conversation_is_a_session(write):
+    path = write("s.json", [{"conversations": TALK}])
+    check_dataset(lambda: open_file(path, turns=0))
+    (session,) = open_file(path, turns=0).requests(0, "")
+    assert session.messages == [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": words(5)},
+    ]
+    assert session.output_tokens_target == 6
+    assert [(t.content, t.reply, t.input_tokens_target, t.output_tokens_target) for t in session.later] == [
+        (words(7), words(6), 7, 8),
+        (words(9), words(8), 9, 10),
+    ]
+
+
+def test_sessions_are_bounded_and_need_an_answer(write):
+    unanswered = {"conversations": [{"from": "human", "value": words(5)}]}
+    path = write("s.json", [{"conversations": TALK}, unanswered])
+    dataset = open_file(path, turns=2)
+    (session,) = dataset.requests(0, "")
+    assert [turn.content for turn in session.later] == [words(7)]
+    assert dataset.info().dropped == {"fewer_than_two_turns": 1}
 
 
 @pytest.mark.parametrize(
@@ -135,10 +197,25 @@ def test_empty_texts_are_never_sent(write):
         ('[\n\n{"conversations": "a"}]', r"line 3: Expected `array \| null`"),
         ("[\n3]", r"line 2: Expected `object`"),
         ('[{"conversations": []},\n', r"line 2, column 1: "),
-        ('{"question": "a"}\n', r"is no JSON array.*--dataset openqa.*jq -s"),
+        ('{"question": "a"}\n', r"line 1: no 'conversations'.*--dataset openqa"),
         ('[{"instruction": "a"}]', r"fields: instruction.*--dataset openqa"),
     ],
 )
 def test_broken_files_are_named(write, content, message):
     with pytest.raises(DataError, match=message):
         open_file(write("s.json", content))
+
+
+def test_an_unknown_speaker_is_named(write):
+    row = {"conversations": [{"from": "narrator", "value": "a"}, {"from": "gpt", "value": "b"}]}
+    with pytest.raises(DataError, match=r"line 1: a message by 'narrator'.*human"):
+        open_file(write("s.json", [row]), turns=0)
+
+
+def test_bad_rows_are_counted_when_they_are_skipped(write):
+    rows = [row(10, 10), {"id": 3}, 7, {"conversations": "a"}, row(11, 11)]
+    dataset = open_file(write("s.json", rows), on_bad_row="skip")
+    assert sorted(lengths(dataset)) == [(10, 10), (11, 11)]
+    info = dataset.info()
+    assert info.skipped == {"no_messages": 1, "wrong_type": 2}
+    assert (info.rows_total, info.rows_usable, info.dropped) == (5, 2, {})

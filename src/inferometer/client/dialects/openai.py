@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from inferometer.client.dialects.alike import find_run
-from inferometer.client.dialects.dialect import BodyOptions, Delta, Deltas, Usage
+from inferometer.client.dialects.base import JsonDialect
+from inferometer.client.dialects.dialect import Delta, Deltas, Usage
+from inferometer.client.dialects.reading import UNREADABLE, unreadable
 from inferometer.record.types import ChunkKind
-from inferometer.workload.request import Request
 
 # The structs hold no cycles (gc=False), and their fields stand in the order in which servers send them: both make
 # decoding cheaper.
@@ -21,6 +22,7 @@ class _PromptDetails(msgspec.Struct, gc=False):
 
 class _CompletionDetails(msgspec.Struct, gc=False):
     reasoning_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
 
 
 class _Usage(msgspec.Struct, gc=False):
@@ -36,6 +38,7 @@ class _Usage(msgspec.Struct, gc=False):
             self.completion_tokens,
             completion.reasoning_tokens if completion else None,
             prompt.cached_tokens if prompt else None,
+            completion.accepted_prediction_tokens if completion else None,
         )
 
 
@@ -81,47 +84,13 @@ _decode_id = msgspec.json.Decoder(_Id).decode
 _encoder = msgspec.json.Encoder()
 _NO_OUTPUT = ChunkKind.ROLE, ""
 _DONE, _NOTHING = Delta(ChunkKind.DONE), Delta(ChunkKind.OTHER)
-# msgspec lets UnicodeDecodeError through for text that is not UTF-8, as of a server that cuts a character in two.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
-_EXCERPT_BYTES = 1600  # well above what is kept, so that a secret is redacted whole before the text is cut
 
 
-class OpenAIDialect:
-    """Chat (``chat=True``) or legacy completions.
+class OpenAIDialect(JsonDialect):
+    """Chat and legacy completions, as OpenAI, vLLM, SGLang, LMDeploy, TGI, MindIE and gateways serve them.
 
-    Source: OpenAI API reference, "Chat" and "Completions"; the fields ``ignore_eos``, ``min_tokens``, ``top_k``
-    and ``reasoning_content`` are vLLM's and SGLang's additions.
+    Source: OpenAI API reference, "Chat" and "Completions"; ``reasoning_content`` is vLLM's and SGLang's addition.
     """
-
-    def __init__(self, *, chat: bool) -> None:
-        self._chat = chat
-        self.path = "/v1/chat/completions" if chat else "/v1/completions"
-
-    def body(self, request: Request, options: BodyOptions) -> bytes:
-        """The JSON body; ``extra_body`` is merged last, and a null in it removes a field."""
-        fields: dict[str, Any] = {"model": options.model}
-        fields.update(self._prompt(request))
-        fields["max_tokens"] = (
-            options.max_tokens or request.output_tokens_target or options.default_max_tokens
-        )
-        for name in ("min_tokens", "temperature", "top_p", "top_k"):
-            fields[name] = getattr(options, name)
-        fields["stop"] = options.stop or None
-        fields["ignore_eos"] = options.ignore_eos or None
-        if options.stream:
-            fields["stream"] = True
-            fields["stream_options"] = {"include_usage": True}
-        fields.update(options.extra_body)
-        return _encoder.encode({name: value for name, value in fields.items() if value is not None})
-
-    def _prompt(self, request: Request) -> dict[str, Any]:
-        if self._chat:
-            return {"messages": request.messages or [{"role": "user", "content": request.text}]}
-        if request.token_ids is not None:
-            return {"prompt": request.token_ids}
-        if request.text is not None:
-            return {"prompt": request.text}
-        return {"prompt": "\n".join(str(message.get("content", "")) for message in request.messages or [])}
 
     def event(self, data: bytes, name: bytes) -> Delta:
         """Classify one event: output moves a latency clock; role, usage, keep-alive and error frames do not."""
@@ -133,9 +102,8 @@ class OpenAIDialect:
                 return _NOTHING
         try:
             event = _decode(data)
-        except _UNREADABLE as error:
-            text = data[:_EXCERPT_BYTES].decode("utf-8", "replace")
-            return Delta(ChunkKind.ERROR, error=f"stream event is not JSON of this API: {error}: {text}")
+        except UNREADABLE as error:
+            return unreadable(data, error)
         return _meaning(event, name, data)
 
     def events(self, data: list[bytes]) -> Deltas:
@@ -159,7 +127,7 @@ class OpenAIDialect:
         for place, one in enumerate(data, len(texts)):
             try:
                 event = _decode(one) if one != b"[DONE]" else None
-            except _UNREADABLE:
+            except UNREADABLE:
                 event = None
             choice = _only_choice(event) if event else None
             if choice:
@@ -177,7 +145,7 @@ class OpenAIDialect:
         """What a whole reply carried."""
         try:
             event = _decode(body)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise ValueError(f"reply is not JSON of this API: {error}") from None
         if event.error or event.object == "error":
             return Delta(ChunkKind.ERROR, error=_error_message(event, body))
@@ -189,7 +157,7 @@ class OpenAIDialect:
         """The ``id`` of an event or a whole reply."""
         try:
             return _decode_id(data).id or None
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
 
 
@@ -214,7 +182,7 @@ def _only_choice(event: _Event) -> _Choice | None:
 def _piece(data: bytes) -> tuple[ChunkKind, str] | None:
     try:
         choice = _only_choice(_decode(data))
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     return _output(choice) if choice else None
 
@@ -274,5 +242,9 @@ def _error_message(event: _Event, data: bytes) -> str:
     return event.message or data.decode("utf-8", "replace")
 
 
-OPENAI_CHAT = OpenAIDialect(chat=True)
-OPENAI_COMPLETIONS = OpenAIDialect(chat=False)
+OPENAI_CHAT = OpenAIDialect("openai-chat")
+OPENAI_COMPLETIONS = OpenAIDialect("openai-completions")
+VLLM = OpenAIDialect("vllm")
+VLLM_CHAT = OpenAIDialect("vllm-chat")
+LMDEPLOY = OpenAIDialect("lmdeploy")
+LMDEPLOY_CHAT = OpenAIDialect("lmdeploy-chat")

@@ -1,0 +1,165 @@
+"""Blocks of prompts: named by all that stands before them, kept, found, and forgotten in order of use."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sim_world import events
+
+from inferometer.simulator import SimSettings
+from inferometer.simulator.engine import Engine
+from inferometer.simulator.prefix_cache import PrefixCache
+from inferometer.simulator.prompt_view import PromptViewer
+from inferometer.workload.builtin import WORDS, BuiltinTokenizer
+
+BUILTIN = BuiltinTokenizer()
+PLAIN = "/v1/completions"
+
+
+def names(*words: str) -> list[int]:
+    return PromptViewer(BUILTIN, 2).of_text(" ".join(words)).blocks
+
+
+def test_blocks_are_found_from_the_first_on():
+    cache = PrefixCache(10)
+    cache.store([1, 2, 3])
+    assert [cache.match(found) for found in ([1, 2, 3], [1, 2, 9], [9, 2, 3], [])] == [3, 2, 0, 0]
+
+
+def test_the_least_recently_used_blocks_go_first_and_later_ones_before_earlier():
+    cache = PrefixCache(4)
+    cache.store([1, 2])
+    cache.store([3, 4])
+    assert cache.match([1, 2]) == 2
+    cache.store([5])
+    assert (cache.match([3, 4]), cache.match([1, 2]), cache.match([5])) == (1, 2, 1)
+    assert len(cache) == 4
+    cache.clear()
+    assert (len(cache), cache.match([1])) == (0, 0)
+
+
+def test_a_cache_without_room_keeps_nothing():
+    cache = PrefixCache(0)
+    cache.store([1, 2])
+    assert cache.match([1, 2]) == 0
+
+
+def test_a_block_is_named_by_everything_before_it():
+    one, two, three = (
+        names("all", "is", "well"),
+        names("all", "is", "far", "off"),
+        names("war", "is", "far", "off"),
+    )
+    assert len(one) == 1
+    assert len(two) == 2
+    assert one[0] == two[0]
+    assert not {*two} & {*three}
+
+
+WORDY = st.lists(st.sampled_from(["a", "abcdefg", "abcdefgh", "zzzzzzzzzzzzzzz", *WORDS[:20]]), min_size=1)
+ANY = st.text(alphabet=st.sampled_from("ab zA9.'\n好ё "), min_size=1)
+
+
+@given(WORDY.map(" ".join) | ANY, st.integers(1, 5))
+def test_the_quick_way_and_the_general_one_see_the_same_tokens(text, size):
+    viewer = PromptViewer(BUILTIN, size)
+    assert viewer.of_text(text) == viewer._of_pieces(BUILTIN.pieces(text), "")
+    assert viewer.of_text(text).tokens == BUILTIN.count(text)
+    assert len(viewer.of_text(text).blocks) == BUILTIN.count(text) // size
+    assert PromptViewer(BUILTIN, 0).of_text(text) == (BUILTIN.count(text), [])
+
+
+@given(st.lists(st.text(max_size=8), min_size=1, max_size=4), st.integers(0, 2))
+def test_conversations_count_as_their_messages_do(texts, overhead):
+    messages = [("user", [text]) for text in texts]
+    counted = sum(overhead + BUILTIN.count(text) for text in texts)
+    for size in (0, 3):
+        assert PromptViewer(BUILTIN, size).of_messages(messages, overhead).tokens == counted
+
+
+def test_the_engine_computes_only_what_the_cache_lacks():
+    engine = Engine(SimSettings(block_size=4, per_kv_token_s=0))
+    first = engine.add(10, 1, 0.0, [1, 2])
+    step = engine.step(0.0)
+    assert step is not None
+    assert (first.cached, step.scheduled_tokens) == (0, 10)
+    second = engine.add(10, 1, 1.0, [1, 2])
+    shorter = engine.step(1.0)
+    assert shorter is not None
+    assert (second.cached, shorter.scheduled_tokens) == (8, 2)
+    assert shorter.duration_s < step.duration_s
+
+
+def test_the_last_token_of_a_prompt_is_always_computed():
+    engine = Engine(SimSettings(block_size=4))
+    for at in (0.0, 1.0):
+        sequence = engine.add(8, 1, at, [1, 2])
+        step = engine.step(at)
+    assert step is not None
+    assert (sequence.cached, step.scheduled_tokens) == (4, 4)
+
+
+def test_a_prompt_in_chunks_gives_what_is_computed_already():
+    engine = Engine(SimSettings(block_size=4, max_num_batched_tokens=8, max_num_seqs=8))
+    engine.add(16, 1, 0.0, [1, 2, 3, 4])
+    engine.step(0.0)  # the first two blocks
+    late = engine.add(16, 1, 0.5, [1, 2, 3, 4])
+    engine.step(1.0)  # the other two, and no budget is left
+    engine.step(2.0)
+    assert late.cached == 12
+
+
+def test_without_names_the_cache_has_no_part_in_it():
+    engine = Engine(SimSettings(block_size=4))
+    for at in (0.0, 1.0):
+        sequence = engine.add(8, 1, at)
+        engine.step(at)
+    assert (sequence.cached, len(engine.prefix_cache)) == (0, 0)
+
+
+def cached_of(peer) -> int:
+    return events(peer.reply()[2])[-2]["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+
+def completed(here, prompt: str, model: str = "sim-llama-8b") -> int:
+    """Cached tokens of one request, as usage tells them."""
+    peer = here.peer()
+    options = {"max_tokens": 2, "ignore_eos": True, "stream": True, "stream_options": {"include_usage": True}}
+    peer.post(PLAIN, {"model": model, "prompt": prompt, **options})
+    here.finish()
+    return cached_of(peer)
+
+
+PROMPT = " ".join(WORDS[:40])
+
+
+def test_usage_tells_what_was_cached_until_the_cache_is_emptied(world):
+    here = world()
+    assert [completed(here, PROMPT) for _ in range(2)] == [0, 32]
+    assert completed(here, PROMPT[: PROMPT.index(WORDS[20])] + "now for something else") == 16
+    for path in ("/reset_prefix_cache", "/flush_cache"):
+        peer = here.peer()
+        peer.post(path, {})
+        assert peer.reply()[0] == 200
+        assert [completed(here, PROMPT) for _ in range(2)] == [0, 32]
+
+
+def test_each_adapter_has_blocks_of_its_own(world):
+    here = world(adapters=("lora",))
+    assert [completed(here, PROMPT, model) for model in ("sim-llama-8b", "lora", "lora")] == [0, 0, 32]
+
+
+@pytest.mark.parametrize("settings", [{"prefix_cache": False}, {"prefix_cache_blocks": 0}])
+def test_the_cache_can_be_turned_off(world, settings):
+    here = world(**settings)
+    assert [completed(here, PROMPT) for _ in range(2)] == [0, 0]
+
+
+def test_counters_have_the_names_of_vllm(world):
+    here = world(model="m")
+    for _ in range(2):
+        completed(here, PROMPT, "m")
+    text = here.peer().get("/metrics")[2].decode()
+    assert 'vllm:prefix_cache_queries_total{engine="0",model_name="m"} 80' in text
+    assert 'vllm:prefix_cache_hits_total{engine="0",model_name="m"} 32' in text
