@@ -179,9 +179,8 @@ def prepare(spec: RunSpec, stop: StopSignal | None = None) -> RunPlan:
     warmup = warmup_point(spec, points[0])
     # The longest point is drawn once beforehand, so that a file that is too short fails before anything was sent.
     longest = max(points, key=lambda point: point.num_prompts or 0)
-    RowFeed(lambda point: open_dataset(spec, point, tokenizer), spec.workload.oversample).take(
-        longest, "check"
-    )
+    drawn = RowFeed(lambda point: open_dataset(spec, point, tokenizer), spec.workload.oversample)
+    (feed if longest.trace else drawn).take(longest, "check")  # a trace, which may be long, is not read again
     reached = reached or _reach(spec, dialect.capability, stop)
     excess = warning(_need(spec, points, load_envelope(cache_dir(os.environ), this_machine()).envelope))
     doubts = [f"{doubt.message}; {doubt.next_step}" for doubt in limit_doubts(shared, limits)]

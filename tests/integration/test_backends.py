@@ -98,6 +98,8 @@ def test_a_run_over_another_api(name: str, tmp_path: Path) -> None:
     (table,) = api.read_run(folders(tmp_path)[-1]).measured
     assert set(table.text("status")) == {"ok"}, set(table.text("error"))
     assert set(table.number("streamed")) == {1.0}
+    if name == "sglang":
+        assert set(table.number("accepted_draft_tokens")) == {1.0}
 
 
 def test_an_option_without_a_name_is_refused_before_anything_is_sent(tmp_path: Path) -> None:

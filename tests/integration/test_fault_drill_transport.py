@@ -113,9 +113,9 @@ def test_refused_requests_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.Mon
     most = 0
 
     class Counting(backlog.Backlog):
-        def add(self, exchange: Exchange) -> None:
+        def add(self, exchange: Exchange, *, presses: bool = False) -> None:
             nonlocal most
-            super().add(exchange)
+            super().add(exchange, presses=presses)
             most = max(most, len(self._waiting))
 
     monkeypatch.setattr("inferometer.loadgen.point.Backlog", Counting)

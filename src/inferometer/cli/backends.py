@@ -89,6 +89,7 @@ _TEXTS: dict[Language, dict[str, str]] = {
         "cached": "- anthropic counts cached input apart; here the input is the sum. sglang before 0.5 says only "
         "how many "
         "steps verified drafts: accepted = output tokens - steps.",
+        "finish": "- Finish reasons are kept in OpenAI's words: `length`, `stop`, `tool_calls`; others as they are.",
         "template": "## Any other API",
         "template text": "`--backend template --template FILE.yaml` drives an API of JSON over POST "
         "that a file describes:",
@@ -123,6 +124,7 @@ _TEXTS: dict[Language, dict[str, str]] = {
         "end": "- API 没有结束标志时，HTTP 消息完整即回答完整；有标志而没有收到的，记为 truncated。",
         "cached": "- anthropic 把缓存的输入分开计数，这里的输入是总和。0.5 之前的 sglang 只给出校验步数："
         "被接受 = 输出 token - 步数。",
+        "finish": "- 结束原因统一用 OpenAI 的词：`length`、`stop`、`tool_calls`；其他词原样保留。",
         "template": "## 其他任何 API",
         "template text": "`--backend template --template FILE.yaml` 可以驱动用文件描述的、以 POST 传 JSON 的 API：",
         "template keys": "`body` 是 Jinja 模板（沙箱），可以使用 `prompt`、`messages`、`token_ids`、`model`、`stream` "
@@ -134,7 +136,7 @@ _TEXTS: dict[Language, dict[str, str]] = {
         "http": "HTTP 消息的结束",
     },
 }
-_EXAMPLE = """path: /api/{model}/ask
+EXAMPLE = """path: /api/{model}/ask
 headers: {X-Client: inferometer}
 body: |
   {"question": {{ prompt | tojson }}, "limit": {{ max_tokens }}
@@ -161,8 +163,11 @@ def backends_markdown(language: Language) -> str:
     parts = [words["title"], words["nav"], words["intro"], commands, words["ask"]]
     for key, cells in (("paths", titled), ("asks", asks), ("reports", reports), ("more", more)):
         parts += [words[key], _table(words[f"{key} head"], rows, cells)]
-    parts += [words["notes"], "\n".join(words[key] for key in ("cumulative", "tokens", "end", "cached"))]
-    parts += [words["template"], words["template text"], f"```yaml\n{_EXAMPLE}\n```", words["template keys"]]
+    parts += [
+        words["notes"],
+        "\n".join(words[key] for key in ("cumulative", "tokens", "end", "cached", "finish")),
+    ]
+    parts += [words["template"], words["template text"], f"```yaml\n{EXAMPLE}\n```", words["template keys"]]
     return "\n\n".join(parts) + "\n"
 
 

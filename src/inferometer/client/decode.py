@@ -142,7 +142,7 @@ def _decode_reply(exchange: Exchange, content_type: str, outcome: _Outcome, opti
     outcome.take(delta)
     # Nothing is known of when the first token was ready; only the end of the answer is a time of output.
     if delta.kind in OUTPUT_KINDS:
-        outcome.texts.append(delta.text)
+        outcome.texts.append(delta.text[exchange.echoed :])
         outcome.last_token_ns = exchange.end_ns
 
 

@@ -83,9 +83,7 @@ def wire_requests(
             session=request.session if follow is None else request.session or f"session-{index}",
             turn=request.turn,
             input_tokens_target=request.input_tokens_target,
-            input_tokens_client=len(request.token_ids)
-            if request.token_ids is not None
-            else tokenizer.count(text),
+            input_tokens_client=_counted(request, text, tokenizer),
             output_tokens_target=options.answer_tokens(request),
             prompt=text if keep_text else None,
             model=request.model,
@@ -97,6 +95,13 @@ def wire_requests(
             echoed=dialect.echoed(request),
         )
         index += 1 + len(request.later)
+
+
+def _counted(request: Request, text: str, tokenizer: Tokenizer) -> int:
+    """Tokens of the prompt by the run's tokenizer."""
+    if request.token_ids is not None:
+        return len(request.token_ids)
+    return tokenizer.count(text) if request.input_tokens_counted is None else request.input_tokens_counted
 
 
 def for_model(options: BodyOptions, model: str | None) -> BodyOptions:

@@ -37,8 +37,10 @@ class PrefixCache:
         """Keep the blocks ``names``, which follow each other in a prompt."""
         blocks = self._blocks
         for name in reversed(names):
-            blocks[name] = None
-            blocks.move_to_end(name)
+            if name in blocks:
+                blocks.move_to_end(name)
+            else:
+                blocks[name] = None
         while len(blocks) > self._capacity:
             blocks.popitem(last=False)
 

@@ -48,7 +48,7 @@ class SimSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     block_size: int = 16
     num_blocks: int = 32768
     prefix_cache: bool = True  # full blocks of prompts are computed once
-    prefix_cache_blocks: int = 1_048_576  # of block_size, kept beside the KV blocks
+    prefix_cache_blocks: int = 1_048_576  # of block_size, kept beside the KV blocks; some 150 bytes each
     max_model_len: int = 32768
     stream_interval: int = 1  # tokens per chunk; the first token is always a chunk of its own
     chat_overhead_tokens: int = 0  # what a chat template would add to each message

@@ -116,13 +116,16 @@ def _replay(spec: RunSpec) -> Iterator[Problem]:
         )
     if own is None and spec.workload.oversample:
         yield Problem(
-            "--oversample uses rows again in any order, but a replayed trace has one", "replay it again: --trace-loop N"
+            "--oversample uses rows again in any order, but a replayed trace has one",
+            "replay it again: --trace-loop N",
         )
     if spec.trace.trace_window is not None:
         try:
             trace_window_s(spec.trace.trace_window)
         except ValueError as error:
-            yield Problem(f"--trace-window {spec.trace.trace_window!r}: {error}", "write --trace-window 10m-15m")
+            yield Problem(
+                f"--trace-window {spec.trace.trace_window!r}: {error}", "write --trace-window 10m-15m"
+            )
 
 
 def _flag(name: str) -> str:

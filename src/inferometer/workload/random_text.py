@@ -82,6 +82,7 @@ class RandomDataset:
                 text=prompt if isinstance(prompt, str) else None,
                 token_ids=prompt if isinstance(prompt, list) else None,
                 input_tokens_target=input_tokens,
+                input_tokens_counted=input_tokens,
                 output_tokens_target=output_tokens,
                 group=group,
             )

@@ -77,6 +77,7 @@ class TraceDataset:
         self._tokenizer = tokenizer
         self._number = number
         self._expected: tuple[float | None] | None = None
+        self._has_text = any(entry.own is not None and _has_text(entry.own) for entry in trace.entries)
 
     def for_point(self, point: LoadPoint) -> TraceDataset:
         """The same trace, cut to what one load point sends.
@@ -116,7 +117,21 @@ class TraceDataset:
         """Identity and drop counts, with the cache hits that the trace itself implies."""
         if self._expected is None:
             self._expected = (self._expected_hit_share(),)
-        return msgspec.structs.replace(self._trace.info, expected_hit_share=self._expected[0])
+        return msgspec.structs.replace(
+            self._trace.info,
+            expected_hit_share=self._expected[0],
+            tokenizer=self._tokenizer.name,
+            tokenizer_exact=self._tokenizer.exact,
+            notes=[*self._trace.info.notes, *self._notes()],
+        )
+
+    def _notes(self) -> Iterator[str]:
+        if not self._tokenizer.exact:
+            yield f"prompt lengths are estimates of the {self._tokenizer.name} tokenizer"
+        if self._has_text:
+            yield "prompts of the file are sent as they are: a server that knows them may have them in its cache"
+        if self._spec.trace.trace_loop > 1:
+            yield f"replayed {self._spec.trace.trace_loop} times, with made prompts of their own each time"
 
     def requests(self, seed: int, salt: str) -> Iterator[Request]:
         """The requests; ``seed`` and ``salt`` decide the text of their blocks and nothing else.
@@ -133,7 +148,7 @@ class TraceDataset:
             entry = entries[place]
             own = entry.own
             made = None
-            if own is None or not (own.prompt or own.messages):
+            if own is None or not _has_text(own):
                 made = _prompt(entry, text, turn * blocks, _OWN_BLOCKS + index)
             yield Request(
                 row=entry.row,
@@ -155,8 +170,7 @@ class TraceDataset:
     def _expected_hit_share(self) -> float | None:
         """Of an endless cache, requests served in order; None when no blocks are named or text is the row's own."""
         entries = self._trace.entries
-        texts = any(entry.own is not None and (entry.own.prompt or entry.own.messages) for entry in entries)
-        if texts or not self._trace.blocks:
+        if self._has_text or not self._trace.blocks:
             return None
         number = len(entries) if self._number is None else self._number
         passes, rest = divmod(number, len(entries))
@@ -226,7 +240,6 @@ class _Reading:
             dropped=self._dropped,
             skipped=self._skipped,
             sha256=source.sha256,
-            tokenizer=self._spec.workload.tokenizer,
             notes=list(source.notes),
         )
         return Trace(info=info, entries=entries, span_ns=self._span_ns(entries), blocks=len(self._numbers))
@@ -267,7 +280,7 @@ class _Reading:
 
     def _scaled(self, number: int, at_ns: int, recorded: Recorded) -> Entry:
         trace = self._spec.trace
-        has_text = recorded.prompt is not None or recorded.messages is not None
+        has_text = _has_text(recorded)
         if has_text and trace.trace_input_scale != 1.0:
             raise BadRowError(
                 "text_not_scaled",
@@ -311,6 +324,10 @@ class _Reading:
             f"trace {path} has no usable row of {rows} (left out: {left_out}); it is {length_s:g} s long",
             "check --dataset and --trace-window",
         )
+
+
+def _has_text(recorded: Recorded) -> bool:
+    return recorded.prompt is not None or recorded.messages is not None
 
 
 def _scaled_blocks(tokens: int, size: int, scale: float) -> tuple[int, int]:

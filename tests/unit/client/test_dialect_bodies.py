@@ -104,6 +104,16 @@ def test_the_path_of_a_request(name: str, request_: Request, options: dict[str, 
         ("openai-embeddings", {"temperature": 0.0}, "takes no such options"),
         ("openai-embeddings", {"stream": True}, "--stream cannot be asked of --backend openai-embeddings"),
         ("nope", {}, "unknown backend 'nope'"),
+        (
+            "sglang",
+            {"extra_body": {"text": "x"}},
+            "--extra-body sets 'text', which the measurement depends on",
+        ),
+        (
+            "dashscope",
+            {"extra_body": {"parameters": {"incremental_output": False}}},
+            "sets 'parameters.incremental",
+        ),
     ],
 )
 def test_an_option_without_a_name_is_refused(backend: str, sampling: dict[str, Any], message: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from inferometer.cli.backends import EXAMPLE
 from inferometer.client.dialects import BodyOptions, Dialect, open_dialect
 from inferometer.client.dialects.asked import settle
 from inferometer.errors import UsageError
@@ -102,6 +103,12 @@ def test_sse_with_a_mark_at_the_end(tmp_path: Path) -> None:
 
 def _fields(recording_: Recording) -> dict[str, Any]:
     return {name: getattr(recording_, name) for name in recording_.__struct_fields__}
+
+
+def test_the_example_of_the_documents_is_one(tmp_path: Path) -> None:
+    dialect = opened(tmp_path, EXAMPLE)
+    body = json.loads(dialect.body(Request(text="hi"), BodyOptions(model="m", max_tokens=2, temperature=0.5)))
+    assert body == {"question": "hi", "limit": 2, "heat": 0.5}
 
 
 def test_a_whole_reply(tmp_path: Path) -> None:

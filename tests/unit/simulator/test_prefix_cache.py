@@ -11,6 +11,7 @@ from inferometer.simulator import SimSettings
 from inferometer.simulator.engine import Engine
 from inferometer.simulator.prefix_cache import PrefixCache
 from inferometer.simulator.prompt_view import PromptViewer
+from inferometer.simulator.serve import settings_from_flags
 from inferometer.workload.builtin import WORDS, BuiltinTokenizer
 
 BUILTIN = BuiltinTokenizer()
@@ -154,6 +155,11 @@ def test_each_adapter_has_blocks_of_its_own(world):
 def test_the_cache_can_be_turned_off(world, settings):
     here = world(**settings)
     assert [completed(here, PROMPT) for _ in range(2)] == [0, 0]
+
+
+def test_it_is_a_switch_on_the_command_line():
+    given = settings_from_flags({"prefix_cache": False, "block_size": "32", "prefix_cache_blocks": None})
+    assert (given.prefix_cache, given.block_size) == (False, 32)
 
 
 def test_counters_have_the_names_of_vllm(world):

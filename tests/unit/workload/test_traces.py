@@ -84,6 +84,17 @@ def test_with_the_model_s_own_tokenizer_lengths_are_exact(spec_of, replayed, bpe
         assert tokenizer.count(request.text) == request.input_tokens_target == request.input_tokens_counted
 
 
+def test_what_has_to_be_known_of_a_trace_is_told(spec_of, replayed, bpe_file):
+    info = open_dataset(spec_of(trace_loop=2), replayed, BUILTIN).info()
+    assert (info.name, info.rows_total, info.rows_usable, info.tokenizer_exact) == ("mooncake", 4, 4, False)
+    assert info.notes == [
+        "prompt lengths are estimates of the builtin tokenizer",
+        "replayed 2 times, with made prompts of their own each time",
+    ]
+    exact = open_dataset(spec_of(), replayed, load_tokenizer(str(bpe_file))).info()
+    assert (exact.tokenizer, exact.tokenizer_exact, exact.notes) == (str(bpe_file), True, [])
+
+
 def test_a_tokenizer_that_joins_words_is_refused(spec_of, replayed):
     class Joining(BuiltinTokenizer):
         name = "joining"

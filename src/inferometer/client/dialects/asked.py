@@ -9,11 +9,13 @@ import msgspec
 
 from inferometer.client.dialects import TEMPLATE, Dialect, open_dialect
 from inferometer.client.dialects.capability import OPTIONS, Capability
+from inferometer.client.dialects.reading import part
 from inferometer.client.target import Target
 from inferometer.spec import Endpoint, RunSpec, resolve_ignore_eos
 from inferometer.spec.problems import Problem, raise_problems
 
 _KEY = "authorization"
+_CHECKED = ("model", "stream", "messages", "prompt")  # by the rules of the spec, for every dialect
 
 
 class Settled(NamedTuple):
@@ -73,6 +75,9 @@ def _refused(spec: RunSpec, found: Capability) -> Iterator[Problem]:
             f"{_flag(name)} cannot be asked of --backend {found.name}, which takes {known}",
             f"drop {_flag(name)}, or send the server's own field with --extra-body JSON",
         )
+    for field in {*found.prompt.values(), *found.streamed} - {*_CHECKED, "stream_options"}:
+        if part(sampling.extra_body, *field.split(".")) is not None:
+            yield Problem(f"--extra-body sets {field!r}, which the measurement depends on", "leave it out")
     if spec.workload.text == "token-ids" and "token_ids" not in found.prompt and found.name != "openai-chat":
         yield Problem(
             f"--text token-ids cannot be sent by --backend {found.name}", "use --backend openai-completions"

@@ -88,7 +88,7 @@ class EmbeddingsDialect(JsonDialect):
             ChunkKind.CONTENT,
             "",
             None,
-            "stop",
+            None,
             Usage(input_tokens=number(part(value, "usage", "prompt_tokens"))),
         )
 
