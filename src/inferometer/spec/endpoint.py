@@ -101,13 +101,17 @@ def _backend(asked: Any, meant: str | None, speakers: tuple[str, ...]) -> Any:
     """
     if asked is None and meant is None:
         names = f"{', '.join(speakers[:-1])} or {speakers[-1]}" if speakers[1:] else speakers[0]
-        raise ValueError(f"the path in --url or --endpoint is that of several APIs; say which: --backend {names}")
+        raise ValueError(
+            f"the path in --url or --endpoint is that of several APIs; say which: --backend {names}"
+        )
     own = f"{asked}-generate"
     if own in speakers:  # vLLM and LMDeploy have an API of their own beside OpenAI's
         return own
     if asked in KNOWN_PATHS and asked not in speakers:
         which = meant or " or ".join(speakers)
-        raise ValueError(f"--backend {asked} does not speak the path in --url or --endpoint, which is {which}")
+        raise ValueError(
+            f"--backend {asked} does not speak the path in --url or --endpoint, which is {which}"
+        )
     return asked or meant
 
 

@@ -100,6 +100,8 @@ def _template(endpoint: Endpoint) -> Iterator[Problem]:
     if wanted and file is None:
         yield Problem("--backend template needs a file that describes the API", "give --template FILE.yaml")
     elif file is not None and not wanted:
-        yield Problem(f"--template {file!r} describes an API, but --backend is {endpoint.backend}", "drop one of them")
+        yield Problem(
+            f"--template {file!r} describes an API, but --backend is {endpoint.backend}", "drop one of them"
+        )
     elif file is not None and not Path(file).expanduser().is_file():
         yield Problem(f"--template {file!r} is not a file", f"check the path; it is read from {Path.cwd()}")

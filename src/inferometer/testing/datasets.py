@@ -48,9 +48,7 @@ def _take(dataset: Dataset, seed: int, salt: str, rows: int) -> list[Request]:
 
 
 def _check_request(request: Request) -> None:
-    payloads = [
-        p for p in (request.text, request.messages, request.token_ids, request.body) if p is not None
-    ]
+    payloads = [p for p in (request.text, request.messages, request.token_ids, request.body) if p is not None]
     assert len(payloads) == 1, f"{len(payloads)} payloads in one request: {request}"
     assert payloads[0], f"empty payload: {request}"
     for tokens in (request.input_tokens_target, request.output_tokens_target):

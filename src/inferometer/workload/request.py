@@ -42,7 +42,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         input_tokens_counted: tokens as the run's tokenizer counts them, where the data set has counted already.
         body: a whole request body as the user wrote it; its fields win over the spec's.
         later: the turns after this one, each of which waits for the answer to the one before it.
-        input_tokens_counted: tokens of the prompt by the run's tokenizer, where whoever made the prompt has counted them;
+        input_tokens_counted: tokens of the prompt by the run's tokenizer, where whoever made it has counted them:
             counting a long one takes longer than making it.
         at_ns: when it is due, in ns from the load point's epoch, where the data set recorded that.
         model: sent in place of the run's model (a LoRA adapter, say).

@@ -77,7 +77,10 @@ def test_seed_and_salt_decide_the_text():
 
 
 def test_info_says_what_is_estimated_and_when_prompts_repeat():
-    long, short = RandomDataset(BUILTIN, fixed_lengths(8, 1)).info(), RandomDataset(BUILTIN, fixed_lengths(1, 1)).info()
+    long, short = (
+        RandomDataset(BUILTIN, fixed_lengths(8, 1)).info(),
+        RandomDataset(BUILTIN, fixed_lengths(1, 1)).info(),
+    )
     assert (long.path, long.rows_total, long.tokenizer, long.tokenizer_exact) == (
         None,
         None,

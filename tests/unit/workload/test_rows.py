@@ -140,7 +140,9 @@ def pipe(monkeypatch):
     files._standard_input.cache_clear()
 
 
-@pytest.mark.parametrize("data", [LINES.encode(), json.dumps(THREE).encode(), gzip.compress(LINES.encode(), mtime=0)])
+@pytest.mark.parametrize(
+    "data", [LINES.encode(), json.dumps(THREE).encode(), gzip.compress(LINES.encode(), mtime=0)]
+)
 def test_standard_input_is_read_once_for_all_openings(pipe, data):
     pipe(data)
     assert values("-") == THREE
