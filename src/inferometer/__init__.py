@@ -11,21 +11,49 @@ from inferometer.version import __version__
 
 if TYPE_CHECKING:
     from inferometer.api import RunResult, demo, list_runs, recover, run
-    from inferometer.spec import Endpoint, Load, Measure, Output, RunSpec, Sampling, Workload
+    from inferometer.spec import (
+        Endpoint,
+        Images,
+        Load,
+        Measure,
+        Output,
+        Prefix,
+        RunSpec,
+        Sampling,
+        Sessions,
+        Trace,
+        Workload,
+    )
 
 _ROOMS = {
     "inferometer.api": ("RunResult", "demo", "list_runs", "recover", "run"),
-    "inferometer.spec": ("Endpoint", "Load", "Measure", "Output", "RunSpec", "Sampling", "Workload"),
+    "inferometer.spec": (
+        "Endpoint",
+        "Images",
+        "Load",
+        "Measure",
+        "Output",
+        "Prefix",
+        "RunSpec",
+        "Sampling",
+        "Sessions",
+        "Trace",
+        "Workload",
+    ),
 }
 
 __all__ = [
     "Endpoint",
+    "Images",
     "Load",
     "Measure",
     "Output",
+    "Prefix",
     "RunResult",
     "RunSpec",
     "Sampling",
+    "Sessions",
+    "Trace",
     "Workload",
     "__version__",
     "demo",

@@ -210,7 +210,7 @@ def _reach(spec: RunSpec, capability: Capability, stop: StopSignal) -> _Reached:
     clock, stopped = MonotonicClock(), lambda: stop.level > 0
     found = target_of(spec.endpoint, os.environ)
     asked = speaking(found.target, spec.endpoint, capability, spec.sampling.stream)
-    target, server = find_servers(asked, clock, stopped)
+    target, server = find_servers(asked, clock, stopped, capability.lists_models)
     model = _model(spec, capability, server, target)
     for one in target.servers if spec.prefix.flush_cache else ():
         with closing(Caller(one, clock, stopped)) as caller:

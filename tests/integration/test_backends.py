@@ -64,6 +64,35 @@ def test_an_api_that_nobody_knows_is_driven_by_a_file(tmp_path: Path) -> None:
     assert list(table.number("streamed")) == [1.0] * 6
 
 
+@pytest.mark.parametrize("first", ["unauthorised", "silent"])
+def test_what_the_list_of_models_answers_says_nothing_of_another_api(first: str, tmp_path: Path) -> None:
+    def script(request: Incoming) -> Script:
+        if request.method == "POST":
+            return ask(request)
+        return Script([], hang_s=20) if first == "silent" else plain(401, "Unauthorized", b"{}")
+
+    (tmp_path / "api.yaml").write_text(TEMPLATE, "utf-8")
+    with FaultServer(script) as server:
+        words = (
+            "--backend",
+            "template",
+            "--template",
+            str(tmp_path / "api.yaml"),
+            *LOAD,
+            "--read-timeout",
+            "1",
+        )
+        done = here("run", "--url", server.url, "--out", str(tmp_path / "runs"), "--quiet", *words)
+    check_succeeded(done, tmp_path / "runs")
+
+
+def test_a_key_in_the_header_of_another_api_is_known_to_be_given(tmp_path: Path) -> None:
+    with FaultServer(lambda _: plain(401, "Unauthorized", b"{}")) as server:
+        words = ("--backend", "anthropic", "--api-key", "planted-1", "--model", "m")
+        done = here("run", "--url", server.url, "--out", str(tmp_path), "-q", *words)
+    assert (done.code, "does not accept this key" in done.err) == (6, True), done
+
+
 def recorded(name: str) -> Any:
     """A server that answers every request as recorded, and knows no models."""
     recording = next(one for one in read_recordings(STREAMS / name) if one.expected.status == "ok")
@@ -112,6 +141,7 @@ def test_an_option_without_a_name_is_refused_before_anything_is_sent(tmp_path: P
 def test_the_table_is_shown() -> None:
     listed, one = here("config", "backends"), here("config", "backends", "sglang")
     assert "template" in listed.out
+    assert "text_is: delta" in here("config", "backends", "template").out
     assert "sampling_params.max_new_tokens" in one.out
     refused = here("config", "backends", "sgland")
     assert (refused.code, "no table for backend 'sgland'" in refused.err) == (2, True)

@@ -16,6 +16,7 @@ from commands import Done, check_message, check_sound, check_succeeded, here, st
 from inferometer import api
 from inferometer.loadgen.progress import NullObserver, Progress
 from inferometer.loadgen.stop import StopSignal
+from inferometer.metrics.concurrency import holders
 from inferometer.record.tables import PointTable
 from inferometer.simulator import SimSettings, start_simulated_server
 from inferometer.spec import Endpoint, Load, Output, RunSpec, Sessions, Workload
@@ -163,6 +164,34 @@ def test_time_ends_sessions_between_their_turns(tmp_path: Path) -> None:
     assert table.point.dispatched == len(column(table, "index"))
     assert max(column(table, "planned_ns")) < 0.3e9
     check_sound(tmp_path)
+
+
+def test_a_user_who_thinks_when_time_is_up_still_holds_a_session(tmp_path: Path) -> None:
+    """Every other session would have gone on long after the end."""
+
+    def answer(request: Incoming) -> Script:
+        if request.method == "GET":
+            return models("test")
+        words = sse(delta("yes", role="assistant")) + sse(delta(finish="stop")) + sse(usage(5, 4))
+        return stream([(0.02, words + sse("[DONE]"))])
+
+    talks = tmp_path / "talks.jsonl"
+    rows = [{"messages": [{"role": "user", "content": f"question {row}"}]} for row in range(400)]
+    for row in rows[:4:2]:
+        row["messages"] += [{"role": "assistant", "content": "a"}, {"role": "user", "content": "and then?"}]
+    talks.write_text("\n".join(map(json.dumps, rows)))
+    out = tmp_path / "runs"
+    with FaultServer(answer) as server:
+        here(
+            "run", "--url", server.url, "--out", str(out), "--quiet", "--dataset", "custom", "--dataset-path",
+            str(talks), "--multi-turn", "--max-concurrency", "4", "--duration", "1s", "--think-time", "9s",
+            "--warmup", "0", "--grace", "1s",
+        )  # fmt: skip
+    table = measured(out)
+    waiting = table.number("turns_left") > 0
+    assert 0 < waiting.sum() < 4
+    _, end, _ = holders(table)
+    assert (end == np.nanmax(table.number("end_ns"))).sum() >= waiting.sum()
 
 
 class Interrupting(NullObserver):

@@ -27,6 +27,7 @@ OTHERS = [ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 A_STORED_RUN = "20261121-005153-sim-llama-8b-490d"  # the one that the documents speak of
+NAMES_A_FILE = ("--dataset-path", "--api-key-file", "--ca-file", "--client-cert", "--client-key")
 NOT_OURS = re.compile("INFEROMETER_|OPENAI_API_KEY")
 
 
@@ -62,6 +63,7 @@ def commands_of_verbs(*verbs: str) -> list[str]:
 
 LOAD = commands_of_verbs("run", "perf", "bench")
 SERVE = commands_of_verbs("serve-sim")
+DATA = commands_of_verbs("data")
 PYTHON = [path for path in ENGLISH if any(language == "python" for language, _ in blocks(path))]
 CHECK = commands_of_verbs("check")
 LOOK = commands_of_verbs("report", "runs", "metrics", "config", "--version")
@@ -99,17 +101,18 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "examples", place / "examples")
     words = [word for command in LOAD for word in shlex.split(command)]
     for flag, file in pairwise(words):
-        if flag == "--dataset-path":
+        if flag in NAMES_A_FILE:
             (place / file).touch()
+    (template,) = (code for language, code in blocks(ROOT / "docs/en/servers.md") if language == "yaml")
+    (place / "ask.yaml").write_text(template, "utf-8")
     return place
 
 
 def test_the_documents_show_commands_of_every_kind() -> None:
     shown = {command.split()[0] for path in ENGLISH for command in commands(path)}
-    assert {"demo", "run", "perf", "serve-sim", "report", "runs", "metrics", "config"} <= shown
-    assert len(LOAD) + len(SERVE) + len(CHECK) + len(LOOK) + len(commands_of_verbs("demo")) == len(
-        {command for path in ENGLISH for command in commands(path)}
-    )
+    assert {"demo", "run", "perf", "data", "serve-sim", "report", "runs", "metrics", "config"} <= shown
+    tested = [*LOAD, *SERVE, *DATA, *CHECK, *LOOK, *commands_of_verbs("demo")]
+    assert len(tested) == len({command for path in ENGLISH for command in commands(path)})
 
 
 @pytest.mark.parametrize("command", LOAD)
@@ -145,6 +148,14 @@ def test_a_simulated_server_starts(command: str) -> None:
         finally:
             process.terminate()
         assert process.wait(5) == 0
+
+
+def test_the_data_commands_work_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in DATA:
+        assert cli.main(shlex.split(command)) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", LOOK)

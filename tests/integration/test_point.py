@@ -13,12 +13,22 @@ import pytest
 
 from inferometer.client import reactor as transport
 from inferometer.client.decode import DecodeOptions
-from inferometer.client.dialects import DIALECTS
+from inferometer.client.dialects import DIALECTS, BodyOptions
 from inferometer.client.reactor import Reactor
 from inferometer.client.target import resolve
 from inferometer.clock import MonotonicClock
 from inferometer.loadgen import backlog, worker
-from inferometer.loadgen.messages import FromWorker, Need, Ready, Setup, StartPoint, Status, WireRequest
+from inferometer.loadgen.messages import (
+    Conversation,
+    FromWorker,
+    Later,
+    Need,
+    Ready,
+    Setup,
+    StartPoint,
+    Status,
+    WireRequest,
+)
 from inferometer.loadgen.plan import point_record
 from inferometer.loadgen.point import PointRun
 from inferometer.loadgen.progress import Progress
@@ -28,6 +38,7 @@ from inferometer.schedule import make_schedule
 from inferometer.spec import LoadPoint
 from inferometer.testing.fault_server import FaultServer
 from inferometer.testing.streams import answering, delta, sse, stream
+from inferometer.workload import Turn
 
 ANSWER = stream([(0.0, sse(delta("x", finish="stop")) + sse("[DONE]"))])
 
@@ -57,18 +68,23 @@ class Bench:
         self.path = home / "a.seg"
         self.journal = JournalWriter(self.path)
         self.said: list[FromWorker] = []
+        self.hears: Callable[[FromWorker], None] = lambda message: None
 
-    def run(self, point: LoadPoint, requests: int) -> PointRecord:
+    def run(self, point: LoadPoint, requests: int, turns: int = 1) -> PointRecord:
+        later = Later([], [Turn(content="go on")] * (turns - 1)) if turns > 1 else None
         start = StartPoint(
             point=point_record(point),
             load={name: getattr(point, name) for name in LoadPoint.__slots__},
             path="/v1/chat/completions",
             stream=True,
             grace_s=5.0,
-            requests=[WireRequest(b"{}") for _ in range(requests)],
+            requests=[
+                WireRequest(b"{}", index=turns * n if later else None, later=later) for n in range(requests)
+            ],
             complete=True,
             points_total=1,
             title="",
+            conversation=Conversation(BodyOptions(model="m", default_max_tokens=1)) if later else None,
         )
         setup = Setup(self.reactor.target, str(self.path), 0, "openai-chat", "builtin", False)
         decoding = DecodeOptions(DIALECTS.get("openai-chat"), True, [])
@@ -76,6 +92,7 @@ class Bench:
 
         def say(message: FromWorker) -> None:
             self.said.append(message)
+            self.hears(message)
             if isinstance(message, Ready):
                 self.ready(run)
 
@@ -115,6 +132,22 @@ def test_a_closed_loop_that_time_ends_sends_nothing_after_it(tmp_path: Path) -> 
     assert {record.status for record in records} == {"ok"}
     assert done.epoch_ns is not None
     assert max(record.planned_ns for record in records) < done.epoch_ns + 200_000_000
+
+
+def test_no_turn_of_a_session_is_due_after_the_time_limit(tmp_path: Path) -> None:
+    """The worker stands still until all first answers are there: some of them wait while others have been read."""
+    answer = stream([(0.2, sse(delta("x", finish="stop")) + sse("[DONE]"))])
+    still = [0.3]
+    with FaultServer(answering(answer)) as server:
+        bench = Bench(server.url, tmp_path, lambda run: run.go(run.clock.now_ns() - 100_000_000))
+        bench.hears = lambda message: (
+            time.sleep(still.pop()) if still and isinstance(message, Status) else None
+        )
+        done = bench.run(load(max_concurrency=16, num_prompts=16, duration_s=0.2), 16, turns=50)
+        bench.close()
+    assert done.stop_reason == "duration"
+    found = sorted((record.index, record.turns_left) for record in bench.records())
+    assert found == [(50 * n, 49) for n in range(16)]
 
 
 def test_connections_that_grew_old_between_points_are_replaced_before_the_load(

@@ -101,6 +101,25 @@ def test_what_would_be_done_is_shown_without_them(verb: list[str]) -> None:
     assert [secret for secret in SECRETS if secret in done.out + done.err] == []
 
 
+def test_a_key_in_a_template_leaves_no_trace(tmp_path: Path) -> None:
+    def script(request: Incoming) -> Script:
+        said = f"who is {request.headers['x-api-key']}?"
+        return plain(404 if request.method == "GET" else 200, "OK", json.dumps({"problem": said}).encode())
+
+    body = "'{\"q\": {{ prompt | tojson }}}'"
+    file = tmp_path / "api.yaml"
+    file.write_text(f"path: /ask\nheaders: {{X-Api-Key: {KEY}}}\nbody: {body}\ntext: say\nerror: problem\n")
+    with FaultServer(script) as server:
+        words = ("--backend", "template", "--template", str(file), "--num-prompts", "4", "--warmup", "0")
+        done = here(
+            "run", "--url", server.url, "--out", str(tmp_path / "runs"), "--max-concurrency", "1", *words
+        )
+    (folder,) = folders(tmp_path / "runs")
+    text = everything(folder)
+    assert "who is ***" in text
+    assert [secret for secret in SECRETS if secret in text + done.out + done.err] == []
+
+
 def test_a_key_in_a_file_leaves_no_trace(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text(f"{KEY}\n")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 from typing import Literal
 
+from inferometer.client.dialects import TEMPLATE
 from inferometer.client.dialects.capabilities import CAPABILITIES
 from inferometer.client.dialects.capability import COUNTS, OPTIONS, Capability
 from inferometer.errors import UsageError
@@ -24,8 +26,10 @@ def render_backends(name: str | None) -> str:
         lines += [f"{one.name:<20}{one.path:<52}{one.title}" for one in CAPABILITIES.values()]
         lines.append(f"{'template':<20}{'as its file says':<52}any other API of JSON: --template FILE.yaml")
         return "\n".join([*lines, "", "inferometer config backends NAME tells more"])
+    if name == TEMPLATE:
+        return f"{_TEXTS['en']['template text'].replace('`', '')}\n\n{EXAMPLE}\n\n{_keys()}"
     if name not in CAPABILITIES:
-        raise UsageError(f"no table for backend {name!r}", f"known: {', '.join(CAPABILITIES)}")
+        raise UsageError(f"no table for backend {name!r}", f"known: {', '.join([*CAPABILITIES, TEMPLATE])}")
     found = CAPABILITIES[name]
     rows = [("API", found.title), ("path", _paths(found)), ("stream", _stream(found))]
     rows += [
@@ -37,6 +41,11 @@ def render_backends(name: str | None) -> str:
     rows += [("key", f"{found.key[0]}: {found.key[1]}KEY"), ("count tokens", found.tokenize or _NONE)]
     rows += [("empty cache", found.flush_cache or _NONE), ("source", found.source)]
     return "\n".join(f"{key:<24}{value}" for key, value in rows)
+
+
+def _keys() -> str:
+    """What the keys of a template mean, as lines of a terminal."""
+    return "\n".join(wrap(_TEXTS["en"]["template keys"].replace("`", ""), 100))
 
 
 def _paths(found: Capability) -> str:
@@ -94,11 +103,13 @@ _TEXTS: dict[Language, dict[str, str]] = {
         "template text": "`--backend template --template FILE.yaml` drives an API of JSON over POST "
         "that a file describes:",
         "template keys": "`body` is a Jinja template (sandboxed) that may use `prompt`, `messages`, `token_ids`, "
-        "`model`, `stream` and the options, which are `none` when they were not asked for; an option that it does "
-        "not use is refused. "
-        "`framing` is sse, ndjson, nul, json-array or json (no stream); `text_is` delta or cumulative; "
-        "`done` the data of the "
-        "last event, a field, or `field=value`.",
+        "`model`, `stream` and the options (`max_tokens`, `min_tokens`, `temperature`, `top_p`, `top_k`, `stop`, "
+        "`ignore_eos`), which are `none` when they were not asked for; an option that it does not use is refused. "
+        "Write `| tojson` after each text. `path`, `body` and `text` are needed; `--url` is the address before "
+        "`path`. `text`, `reasoning`, `finish_reason`, `error`, `id` and the counts of `usage` (`input`, `output`, "
+        "`reasoning`, `cached`, `accepted_draft`) are paths to fields of an event, as `choices[0].text`. "
+        "`framing` is sse (the default), ndjson, nul, json-array or json (no stream); `text_is` delta (the default) "
+        "or cumulative; `done` the data of the last event, a field that is true there, or `field=value`.",
         "none": "none: whole answers",
         "http": "that of the HTTP message",
     },
@@ -129,9 +140,13 @@ _TEXTS: dict[Language, dict[str, str]] = {
         "template text": "`--backend template --template FILE.yaml` 可以驱动用文件描述的、以 POST 传 JSON 的 API：",
         "template keys": "`body` 是 Jinja 模板（沙箱），可以使用 `prompt`、`messages`、`token_ids`、`model`、`stream` "
         "和各选项，"
-        "没有要求的选项为 `none`；模板没有用到的选项会被拒绝。"
-        "`framing` 是 sse、ndjson、nul、json-array 或 json（不流式）；"
-        "`text_is` 是 delta 或 cumulative；`done` 是最后一个事件的数据、一个字段，或 `字段=值`。",
+        "（`max_tokens`、`min_tokens`、`temperature`、`top_p`、`top_k`、`stop`、`ignore_eos`），"
+        "没有要求的选项为 `none`；模板没有用到的选项会被拒绝。每个文本后面写 `| tojson`。"
+        "`path`、`body`、`text` 必须给出；`--url` 是 `path` 之前的地址。"
+        "`text`、`reasoning`、`finish_reason`、`error`、`id` 与 `usage` 的各计数"
+        "（`input`、`output`、`reasoning`、`cached`、`accepted_draft`）是事件里字段的路径，如 `choices[0].text`。"
+        "`framing` 是 sse（默认）、ndjson、nul、json-array 或 json（不流式）；"
+        "`text_is` 是 delta（默认）或 cumulative；`done` 是最后一个事件的数据、一个为真的字段，或 `字段=值`。",
         "none": "无：整体回答",
         "http": "HTTP 消息的结束",
     },

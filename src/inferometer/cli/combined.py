@@ -63,7 +63,7 @@ def _prefix(done: Translation) -> None:
             "write --prefix-len N and, for the whole prompt, --input-len N or --input-dist DIST",
         )
     numbers = [word for value in lengths.values for word in value.replace(",", " ").split()]
-    if len(group.values) != 1 or not all(word.isdigit() for word in (*group.values, *numbers)):
+    if len(group.values) != 1 or not all(word.isdecimal() for word in (*group.values, *numbers)):
         raise UsageError(f"{name} {' '.join(group.values)}: it takes one whole number", f"write {name} N")
     lengths.values = [str(int(number) + int(group.values[0])) for number in numbers]
     done.hints.append(
@@ -77,12 +77,13 @@ def _per_group(done: Translation) -> None:
     counts, groups = _group(done, "--num-prompts"), _group(done, "--prefix-groups")
     if done.spelled.get("--num-prompts") != _PER_GROUP or counts is None:
         return
-    if groups is None or not (counts.values + groups.values)[0].isdigit() or not groups.values[0].isdigit():
+    numbers = [*counts.values[:1], *(groups.values[:1] if groups else ())]
+    if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
         raise UsageError(
             f"{_PER_GROUP} needs --gsp-num-groups N to say how many requests there are",
             "write --num-prompts N",
         )
-    counts.values = [str(int(counts.values[0]) * int(groups.values[0]))]
+    counts.values = [str(int(numbers[0]) * int(numbers[1]))]
     done.hints.append(f"{_PER_GROUP} is --num-prompts {counts.values[0]} here: all groups together")
 
 

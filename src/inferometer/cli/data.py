@@ -46,6 +46,7 @@ _OURS = tuple(f"workload.{name}" for name in (*_LENGTHS, "text", "tokenizer"))
 _PREFIX = tuple(f"prefix.prefix_{name}" for name in ("len", "groups", "popularity", "zipf", "share"))
 _ALWAYS = Layer({"endpoint.url": "http://localhost", "load.max_concurrency": 1}, {})
 _RECOUNTED = 200
+_REQUESTS = 1000
 
 
 def main(argv: list[str]) -> int:
@@ -68,8 +69,9 @@ def _parser() -> Parser:
     parser = Parser("data make", _MAKE, epilog=_MAKE_MORE, argument_default=argparse.SUPPRESS)
     parser.add_argument("--dataset", "--output", "-o", dest="out", metavar="FILE", help="file to write")
     parser.add_argument(
-        "--num-requests", "--num-prompts", "-n", dest="count", default=1000, metavar="N", type=int
-    )
+        "--num-requests", "--num-prompts", "-n", dest="count", metavar="N", type=int,
+        help="default: as the file of --lengths says, else 1000",
+    )  # fmt: skip
     parser.add_argument("--seed", dest="load.seed", metavar="N")
     parser.add_argument("--dataset-type", dest="type", choices=("random", "fixed"), default="random")
     parser.add_argument(
@@ -104,10 +106,11 @@ def _make(argv: list[str]) -> int:
         raise UsageError(
             "--text token-ids makes no text that a file of prompts could hold", "choose another text"
         )
-    if found["count"] < 1:
+    if found.get("count", 1) < 1:
         raise UsageError(f"--num-requests {found['count']} is below 1", "give 1 or more")
     refuse_existing(out)
     plan = _plan(spec, found)
+    found.setdefault("count", plan.requests or _REQUESTS)
     made, summary = _write(spec, plan, found, out)
     if not found["quiet"]:
         print("\n".join(summary))

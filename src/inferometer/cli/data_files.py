@@ -25,6 +25,7 @@ _UNFILTERED = {
     f"workload.sharegpt_{name}": 0 for name in ("min_input", "min_output", "max_input", "max_total")
 }
 _STEP = 100
+_NOT_WRITTEN = (".csv", ".tsv", ".parquet", ".gz", ".zst", ".zstd")
 
 
 class Progress:
@@ -55,11 +56,15 @@ def quiet_flags(parser: Parser) -> None:
 
 
 def refuse_existing(out: Path) -> None:
-    """A directory that is missing, or a name that is one.
+    """A directory that is missing, a name that is one, or one whose ending promises what is not written.
 
     Raises:
         UsageError: see above.
     """
+    if out.suffix.lower() in _NOT_WRITTEN:
+        raise UsageError(
+            f"--output {out}: files are written as JSON, not as {out.suffix}", "name a .json or .jsonl file"
+        )
     if out.is_dir() or not out.parent.is_dir():
         what = "is a directory" if out.is_dir() else f"cannot be written: {out.parent} is no directory"
         raise UsageError(f"--output {out} {what}", "name a file in a directory that exists")

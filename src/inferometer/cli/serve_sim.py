@@ -9,6 +9,30 @@ from inferometer.cli.parse import Parser
 
 _TEXT = "Serves a simulated engine with an OpenAI-compatible API until Ctrl-C. Its times are made up, not measured."
 
+# What each field of SimSettings is, as --help says it.
+_MEANINGS = {
+    "model": "name of the model",
+    "adapters": "further model names, as of LoRA adapters: a,b",
+    "base_s": "seconds of a step, whatever is in it",
+    "per_token_s": "seconds more for each token of a step",
+    "per_seq_s": "seconds more for each sequence in it",
+    "per_kv_token_s": "seconds more for each KV token that is read",
+    "max_num_seqs": "most sequences in a step",
+    "max_num_batched_tokens": "most tokens in a step",
+    "block_size": "tokens of a KV block",
+    "num_blocks": "KV blocks",
+    "prefix_cache": "compute full blocks of prompts once",
+    "prefix_cache_blocks": "blocks that the prefix cache keeps",
+    "max_model_len": "most tokens of prompt and answer",
+    "stream_interval": "tokens of a chunk, after the first",
+    "chat_overhead_tokens": "what a chat template would add to each message",
+    "answer_tokens_median": "median length of answers that end by themselves",
+    "answer_tokens_sigma": "their spread (log-normal)",
+    "seed": "seed of texts and lengths",
+    "api_key": "key that requests must give",
+    "fault": "a fault, as JSON; see the page on the simulated server",
+}
+
 
 def main(argv: list[str]) -> int:
     """Serve until SIGINT or SIGTERM."""
@@ -21,12 +45,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--port", type=int, default=8000, help="port; 0 takes a free one (default 8000)")
     for field in msgspec.structs.fields(SimSettings):
         default = "none" if field.default in (None, ()) else field.default
-        flag = f"--{field.name.replace('_', '-')}"
+        flag, means = f"--{field.name.replace('_', '-')}", _MEANINGS[field.name]
         if isinstance(default, bool):
-            text = f"default {'on' if default else 'off'}"
+            text = f"{means} (default {'on' if default else 'off'})"
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:
-            parser.add_argument(flag, metavar="VALUE", help=f"default {default}")
+            parser.add_argument(flag, metavar="VALUE", help=f"{means} (default {default})")
     given = vars(parser.parse(argv))
     host, port = given.pop("host"), given.pop("port")
 

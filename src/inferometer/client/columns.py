@@ -6,6 +6,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 
 from inferometer.client.dialects import Delta, Deltas
+from inferometer.client.dialects.reading import MOST_TOKENS
 from inferometer.client.exchange import Exchange
 from inferometer.record.types import OUTPUT_KINDS, ChunkColumns, ChunkKind
 
@@ -96,7 +97,7 @@ class Chunks:
         if not _OUTPUT[delta.kind]:
             return -1
         before, total = self._running, delta.usage and delta.usage.output_tokens
-        if total is None or before is None or total < before:
+        if total is None or before is None or not before <= total < MOST_TOKENS:
             self._running = None
             return -1
         self._running = total

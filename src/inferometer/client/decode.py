@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from inferometer.client.columns import Chunks
 from inferometer.client.dialects import Delta, Dialect, Usage, understand
+from inferometer.client.dialects.reading import number as count_of
 from inferometer.client.exchange import Exchange
 from inferometer.client.framing import events_of
 from inferometer.client.http1 import Head
@@ -63,10 +64,15 @@ class _Outcome:
             self.usage = _merged(self.usage, delta.usage)
         if delta.finish_reason is not None:
             self.finish_reason = delta.finish_reason
-        if delta.kind is ChunkKind.DONE:
+        if delta.kind is ChunkKind.DONE or delta.last:
             self.done_seen = True
         elif delta.kind is ChunkKind.ERROR:
             self.fail("stream_error", delta.error or "error event")
+
+
+def _believable(usage: Usage) -> Usage:
+    """The counts, without those that no answer can have."""
+    return Usage(*map(count_of, usage))
 
 
 def _merged(old: Usage, new: Usage) -> Usage:
@@ -89,6 +95,7 @@ def decode_steps(
     head = exchange.framer.head
     if head is not None:
         yield from _decode_body(exchange, head, chunks, outcome, options)
+    outcome.usage = _believable(outcome.usage)
     _judge(outcome, head, options)
     return _record(exchange, chunks, outcome, options), chunks.columns(outcome.usage.output_tokens)
 
@@ -105,7 +112,7 @@ def _decode_body(
         outcome.fail(
             "stream_error", f"the server compressed its answer ({head.headers['content-encoding']}) unasked"
         )
-    elif _streams(content_type, options):
+    elif _streams(content_type, exchange.body, options):
         outcome.streamed = True
         yield from _decode_events(exchange, chunks, outcome, options)
     elif head.status >= 300:
@@ -114,10 +121,15 @@ def _decode_body(
         _decode_reply(exchange, content_type, outcome, options)
 
 
-def _streams(content_type: str, options: DecodeOptions) -> bool:
-    """Whether an answer is a stream: by its type, or where streams have no type of their own, as asked."""
+def _streams(content_type: str, body: bytearray, options: DecodeOptions) -> bool:
+    """Whether an answer is a stream: by its type, or where streams have no type of their own, as asked.
+
+    One that was asked for and begins as an event does is a stream under any type: some servers give none.
+    """
     framing = options.dialect.capability.framing
-    return "text/event-stream" in content_type if framing in ("sse", "json") else options.stream
+    if framing not in ("sse", "json"):
+        return options.stream
+    return "text/event-stream" in content_type or (options.stream and body.startswith((b"data:", b"event:")))
 
 
 def _excerpt(exchange: Exchange, options: DecodeOptions) -> str:
@@ -176,7 +188,10 @@ def _judge(outcome: _Outcome, head: Head | None, options: DecodeOptions) -> None
         if not marked and not options.dialect.capability.end_unmarked:
             outcome.fail("truncated", "the stream ended without a finish_reason and without [DONE]")
         elif outcome.last_token_ns is None:
-            outcome.fail("empty", "the stream carried no output")
+            at = options.dialect.capability.text_at
+            outcome.fail(
+                "empty", "the stream carried no output" + (f": no event has a text at {at}" if at else "")
+            )
     elif outcome.status == "ok" and outcome.last_token_ns is None:
         outcome.fail("empty", "the answer carries no output")
     if outcome.error is not None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from inferometer.client.dialects.reading import UNREADABLE
 from inferometer.client.probe import Caller, Reply, address
 from inferometer.errors import EndpointError
 
@@ -70,5 +71,5 @@ def _is_busy(reply: Reply) -> bool:
         return reply.head.status == _BUSY
     try:
         return not msgspec.json.decode(reply.body, type=_Said).success
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return False

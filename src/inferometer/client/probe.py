@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from inferometer.client.dialects.reading import UNREADABLE, number
 from inferometer.client.exchange import Exchange
 from inferometer.client.http1 import Head
 from inferometer.client.reactor import Reactor
@@ -133,6 +134,7 @@ def address(target: Target) -> str:
     return f"{'https' if target.tls else 'http'}://{target.host_header}{target.base_path}{through}"
 
 
+_KEY_HEADERS = ("authorization", "x-api-key", "api-key", "x-apig-appcode", "cookie")
 WIDEN_PORTS = 'sudo sysctl -w net.ipv4.ip_local_port_range="1024 65535"'
 _PROXY_KEY = "give the proxy's user name and password: --proxy http://USER:PASSWORD@HOST:PORT"
 _OWN_CERTIFICATE = "--client-cert FILE --client-key FILE"
@@ -179,12 +181,19 @@ def next_step_for_wire(text: str) -> str:
 
 
 def find_server(
-    target: Target, clock: Clock, stopped: Callable[[], bool] = _never
+    target: Target, clock: Clock, stopped: Callable[[], bool] = _never, lists_models: bool = True
 ) -> tuple[Target, ServerInfo]:
     """Ask ``/v1/models`` at each address of the target until one accepts a connection.
 
     A name often has several: ``localhost`` is ::1 first on many machines, and most servers listen on 127.0.0.1
     only. A server without that path is fine, its model must then be named.
+
+    Args:
+        target: the server.
+        clock: for the time limit.
+        stopped: as in ``Caller``.
+        lists_models: whether that path belongs to the server's API. Where it does not, a refusal or silence says
+            nothing of the API itself.
 
     Returns:
         The target with the address that answered, and what the server says of itself.
@@ -197,21 +206,28 @@ def find_server(
     for address_ in target.addresses:
         one = msgspec.structs.replace(target, addresses=[address_])
         try:
-            return one, _ask(one, fetch(one, "/v1/models", clock, stopped))
+            return one, _ask(one, fetch(one, "/v1/models", clock, stopped), lists_models)
         except NoConnectionError as error:
             refused.append(error)
+        except EndpointError as error:
+            if lists_models:
+                raise
+            return one, ServerInfo(refusal=error.message)
     raise refused[0]
 
 
 def find_servers(
-    target: Target, clock: Clock, stopped: Callable[[], bool] = _never
+    target: Target, clock: Clock, stopped: Callable[[], bool] = _never, lists_models: bool = True
 ) -> tuple[Target, ServerInfo]:
     """``find_server`` for each of the servers that take turns; all of them have to answer.
 
     Raises:
         EndpointError, InterruptedEarlyError: as ``find_server``.
     """
-    found = [find_server(msgspec.structs.replace(one, others=[]), clock, stopped) for one in target.servers]
+    found = [
+        find_server(msgspec.structs.replace(one, others=[]), clock, stopped, lists_models)
+        for one in target.servers
+    ]
     (first, info), others = found[0], found[1:]
     return (
         msgspec.structs.replace(first, others=[other for other, _ in others]),
@@ -219,11 +235,11 @@ def find_servers(
     )
 
 
-def _ask(target: Target, reply: Reply) -> ServerInfo:
+def _ask(target: Target, reply: Reply, lists_models: bool) -> ServerInfo:
     status, server = reply.head.status, reply.head.headers.get("server")
     said = error_text(f"{status} {reply.head.reason}: ".encode() + reply.body, target.secrets())
-    if status in (401, 403):
-        given = any(name.lower() == "authorization" for name, _ in target.headers)
+    if status in (401, 403) and lists_models:
+        given = any(name.lower() in _KEY_HEADERS for name, _ in target.headers)
         raise EndpointError(
             f"{address(target)}/v1/models answers {said}",
             "the server does not accept this key: check --api-key, OPENAI_API_KEY and --header"
@@ -235,10 +251,10 @@ def _ask(target: Target, reply: Reply) -> ServerInfo:
     simulated = server is not None and server.startswith(SIMULATOR)
     try:
         entries = msgspec.json.decode(reply.body, type=_Models).data if status == 200 else []
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         entries = []
     names = [str(entry["id"]) for entry in entries if "id" in entry]
-    lengths = [entry["max_model_len"] for entry in entries if isinstance(entry.get("max_model_len"), int)]
+    lengths = [found for entry in entries if (found := number(entry.get("max_model_len")))]
     return ServerInfo(
         models=names,
         server=server,
@@ -261,7 +277,7 @@ def choose_model(endpoint: Endpoint, info: ServerInfo, target: Target) -> str:
     model = endpoint.model or (info.models[0] if info.models else "")
     if not model:
         raise EndpointError(
-            f"{address(target)}/v1/models names no model, it answers {info.refusal}",
+            f"{address(target)} names no model at /v1/models, it answers {info.refusal}",
             "check host, port and path of --url; if they are right, name the model with --model NAME",
         )
     name = endpoint.served_model_name or model

@@ -36,6 +36,7 @@ HEARTBEAT_NS = 5_000_000
 USER_HEARTBEAT_NS = 1_000_000  # where our own reads are the receive times, and must be in time for that
 IDLE_WAIT_NS = 1_000_000_000
 CHECKED_PER_TURN = 128
+MOST_HEADS = 4096
 # Where data comes so densely that several answers get some within this time, the loop sleeps so long after each
 # turn: one wake-up for several reads costs less, and the kernel's receive times do not mind. It stays below what
 # makes a turn late, and the sleep ends so much before the next deadline as sleeps are late themselves.
@@ -103,6 +104,8 @@ class Reactor:
         key = index % len(self.servers), path, body_bytes
         head = self._heads.get(key)
         if head is None:
+            if len(self._heads) >= MOST_HEADS:  # later turns and pictures hardly ever have the same length
+                self._heads.clear()
             head = self._heads[key] = self.servers[key[0]].request_head("POST", path, body_bytes)
         return head
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from inferometer.client.dialects.reading import UNREADABLE
 from inferometer.client.probe import Caller, Reply, address
 from inferometer.errors import EndpointError
 from inferometer.spec.endpoint_rules import SERVER_TOKENIZER
@@ -146,7 +147,7 @@ def _ids(reply: Reply, key: str) -> list[int] | None:
         if key:
             return msgspec.convert(_json(reply).get(key), list[int])
         return [token.id for token in msgspec.json.decode(reply.body, type=list[_Token])]
-    except (msgspec.DecodeError, msgspec.ValidationError):
+    except UNREADABLE:
         return None
 
 
@@ -158,5 +159,5 @@ def _json(reply: Reply) -> dict[str, Any]:
     """A JSON object; empty when the answer is none."""
     try:
         return msgspec.json.decode(reply.body, type=dict[str, Any]) if reply.head.status == 200 else {}
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return {}

@@ -71,15 +71,14 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
             body_bytes: length of the body that follows; 0 for GET.
         """
         whole = f"http://{self.host_header}" if self.proxy is not None and not self.tls else ""
-        lines = [
-            f"{method} {whole}{self.base_path}{path} HTTP/1.1",
-            f"Host: {self.host_header}",
-            "Accept-Encoding: identity",
-            "User-Agent: inferometer",
-        ]
+        ours = {"Host": self.host_header, "Accept-Encoding": "identity", "User-Agent": "inferometer"}
         if method == "POST":
-            lines += ["Content-Type: application/json", f"Content-Length: {body_bytes}"]
-        lines += [f"{name}: {value}" for name, value in (*self.headers, *self.spoken)]
+            ours |= {"Content-Type": "application/json", "Content-Length": str(body_bytes)}
+        more = (*self.headers, *self.spoken)
+        given = {name.lower() for name, _ in more}  # which replace ours: a second Host is refused by servers
+        lines = [f"{method} {whole}{self.base_path}{path} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in ours.items() if name.lower() not in given]
+        lines += [f"{name}: {value}" for name, value in more]
         if whole and self.proxy is not None and self.proxy.authorization is not None:
             lines.append(f"Proxy-Authorization: {self.proxy.authorization}")
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

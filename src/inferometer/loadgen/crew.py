@@ -182,15 +182,15 @@ class _Watch:
         """What a worker has before the start: what it must have, and as much more as takes little time and memory."""
         until_ns = self._clock.now_ns() + PREPARE_NS // len(self._shares)
         batch, complete = self._dealer.batch(worker, self._dealer.first)
-        room = BATCH_BYTES - sum(len(request.body) for request in batch)
+        room = BATCH_BYTES - sum(request.weight for request in batch)
         most = WAITING_BYTES // len(self._shares) - BATCH_BYTES
         while not complete and len(batch) < self._dealer.round and room > -most:  # large pictures
             more, complete = self._dealer.batch(worker, BATCH)
-            room -= sum(len(request.body) for request in more)
+            room -= sum(request.weight for request in more)
             batch += more
         while not complete and len(batch) < PREPARED and room > 0 and self._clock.now_ns() < until_ns:
             more, complete = self._dealer.batch(worker, BATCH)
-            room -= sum(len(request.body) for request in more)
+            room -= sum(request.weight for request in more)
             batch += more
         return batch, complete
 

@@ -17,6 +17,7 @@ from inferometer.record.types import PointRecord
 from inferometer.workload import Turn
 
 _LENGTH = struct.Struct("<I")
+_TURN_BYTES = 200  # of a later turn, without its text
 
 
 class Setup(msgspec.Struct, frozen=True, tag="setup"):
@@ -72,6 +73,22 @@ class WireRequest(msgspec.Struct, frozen=True, array_like=True):
     image_bytes: int = 0
     path: str | None = None
     echoed: int = 0
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes up, what is to follow it included."""
+        if self.later is None:
+            return len(self.body)
+        return 2 * len(self.body) + sum(
+            _TURN_BYTES + _characters((turn.content, turn.reply)) for turn in self.later.turns
+        )
+
+
+def _characters(value: object) -> int:
+    if isinstance(value, str):
+        return len(value)
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return sum(map(_characters, parts))
 
 
 class Conversation(msgspec.Struct, frozen=True):

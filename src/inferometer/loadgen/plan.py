@@ -81,7 +81,7 @@ def wire_requests(
             body=dialect.body(request, for_model(options, request.model)),
             row=request.row,
             session=request.session if follow is None else request.session or f"session-{index}",
-            turn=request.turn,
+            turn=request.turn if follow is None else 0,
             input_tokens_target=request.input_tokens_target,
             input_tokens_client=_counted(request, text, tokenizer),
             output_tokens_target=options.answer_tokens(request),

@@ -70,7 +70,7 @@ class PointRun:
         self.say = say
         self.control = control
         self.requests: deque[WireRequest] = deque()
-        self.waiting_bytes = 0  # bodies of ``requests``
+        self.waiting_bytes = 0  # of ``requests``
         self.more(start.requests, start.complete)
         self.flying: dict[int, WireRequest] = {}
         self.sessions = Sessions(start.conversation, self.decoding.dialect)
@@ -80,6 +80,7 @@ class PointRun:
         # All permits of a closed loop may come free together, when answers of equal length end.
         self.low_water = max(LOW_WATER, 2 * self._connections_wanted())
         self.epoch_ns = 0
+        self.until_ns: int | None = None  # nothing that is due then, or later, is sent
         self.stop_level = 0
         self.give_up_ns: int | None = None
         self.done = self.failed = self.output_tokens = 0
@@ -124,10 +125,11 @@ class PointRun:
         elif not (backlog.overdue(now_ns) or backlog.full or backlog.pressing):
             return
         backlog.step(now_ns)
-        while backlog and (backlog.full or backlog.bare or self.clock.now_ns() < until_ns):
+        # A session that goes on is not delayed by the rest of the backlog.
+        while backlog and not self.sessions.due(until_ns):
+            if not (backlog.full or backlog.bare or self.clock.now_ns() < until_ns):
+                return
             backlog.step(now_ns)
-            if self.sessions.due(until_ns):
-                return  # a session goes on, which the rest of the backlog may not delay
 
     def _decoding_of(self, exchange: Exchange) -> DecodeOptions:
         """What is repeated in the next turn of a session is kept until then."""
@@ -138,7 +140,7 @@ class PointRun:
     def more(self, requests: list[WireRequest], complete: bool) -> None:
         """Take a further batch."""
         self.requests.extend(requests)
-        self.waiting_bytes += sum(len(request.body) for request in requests)
+        self.waiting_bytes += sum(request.weight for request in requests)
         self.complete = complete
         self.asked_for_more = False
 
@@ -153,6 +155,8 @@ class PointRun:
     def go(self, epoch_ns: int) -> None:
         """All workers are ready; the point begins at ``epoch_ns``."""
         self.epoch_ns = epoch_ns
+        limit_s = self.start.load["duration_s"]
+        self.until_ns = None if limit_s is None else epoch_ns + round(limit_s * 1e9)
 
     def _connect(self) -> None:
         """Open the connections gradually before the epoch, so that connecting is no part of the load."""
@@ -212,6 +216,8 @@ class PointRun:
     def _dispatch(self, now_ns: int) -> None:
         if self.stop_level:
             return
+        if self.until_ns is not None and now_ns >= self.until_ns:
+            now_ns = self.until_ns - 1  # what was due before is sent, however late
         if self.sessions.ready:
             self._dispatch_turns(now_ns)
         for _ in range(SENDS_PER_TURN):
@@ -224,7 +230,7 @@ class PointRun:
                 return
             planned = self.schedule.take()
             request = self.requests.popleft()
-            self.waiting_bytes -= len(request.body)
+            self.waiting_bytes -= request.weight
             if request.later is not None:
                 self.sessions.begin()
             index = planned.request if request.index is None else request.index
@@ -299,6 +305,7 @@ class PointRun:
             row=request.row,
             session=request.session,
             turn=request.turn,
+            turns_left=0 if request.later is None else len(request.later.turns),
             input_tokens_target=request.input_tokens_target,
             input_tokens_client=request.input_tokens_client,
             output_tokens_target=request.output_tokens_target,
@@ -375,14 +382,13 @@ class PointRun:
             self.control()
 
     def _time_is_up(self, now_ns: int) -> bool:
-        limit_s = self.start.load["duration_s"]
-        if limit_s is None or self.stop_level or now_ns < self.epoch_ns + limit_s * 1e9:
+        if self.until_ns is None or self.stop_level or now_ns < self.until_ns:
             return False
         # What was due inside the limit is sent, however close to its end.
-        if self.backlog.pressing or self.sessions.due(self.epoch_ns + round(limit_s * 1e9) - 1):
+        if self.backlog.pressing or self.sessions.due(self.until_ns - 1):
             return False
         due = self.schedule.wake_ns()
-        return due is None or due >= limit_s * 1e9
+        return due is None or self.epoch_ns + due >= self.until_ns
 
     def _progress(self, now_ns: int) -> Progress:
         return Progress(
@@ -403,7 +409,7 @@ class PointRun:
     def _finish(self) -> PointRecord:
         now_ns = self.clock.now_ns()
         point = self.point
-        point.stop_reason = point.stop_reason or "complete"
+        point.stop_reason = point.stop_reason or ("complete" if self.schedule.exhausted() else "data")
         if point.epoch_ns is None:
             return point
         point.end_ns = now_ns

@@ -168,6 +168,7 @@ def never_sent(request: WireRequest, record: RequestRecord) -> Iterator[RequestR
             server=record.server,
             session=record.session,
             turn=record.turn + step,
+            turns_left=len(request.later.turns) - step,
             row=record.row,
             model=record.model,
             status="cancelled",

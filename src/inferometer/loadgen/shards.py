@@ -84,7 +84,7 @@ class Dealer:
     def batch(self, worker: int, count: int, most_bytes: int | None = None) -> tuple[list[WireRequest], bool]:
         """The next requests of ``worker``, and whether there will be none after them.
 
-        At most ``count``, and none beyond ``most_bytes`` of bodies, 32 MiB when absent, but the one that reaches it.
+        At most ``count``, and none beyond ``most_bytes`` of texts, 32 MiB when absent, but the one that reaches it.
         """
         most_bytes = BATCH_BYTES if most_bytes is None else most_bytes
         waiting = self._waiting[worker]
@@ -93,8 +93,8 @@ class Dealer:
         while len(batch) < count and size < most_bytes and (waiting or self._draw(worker)):
             request = waiting.popleft()
             batch.append(request)
-            size += len(request.body)
-            self._waiting_bytes -= len(request.body)
+            size += request.weight
+            self._waiting_bytes -= request.weight
         return batch, self._ended and not waiting
 
     def _draw(self, worker: int) -> bool:
@@ -102,7 +102,7 @@ class Dealer:
         for index, request in () if self._ended else self._source:
             owner = self._owner(index)
             self._waiting[owner].append(request)
-            self._waiting_bytes += len(request.body)
+            self._waiting_bytes += request.weight
             if owner == worker:
                 return True
             if self._waiting_bytes > self._most_bytes:
@@ -113,7 +113,7 @@ class Dealer:
 
     def _give_up(self, worker: int) -> None:
         """Hand out nothing more: none of what waits was sent, and the workers end as they run out."""
-        bodies = [sum(len(request.body) for request in waiting) for waiting in self._waiting]
+        bodies = [sum(request.weight for request in waiting) for waiting in self._waiting]
         slowest = max(range(len(bodies)), key=bodies.__getitem__)
         self.trouble = (
             f"worker {slowest} was so much slower than worker {worker} that {bodies[slowest] >> 20} MiB of prompts "

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from inferometer.metrics import generator
-from inferometer.metrics.concurrency import plateau_concurrency
+from inferometer.metrics.concurrency import has_sessions, plateau_concurrency
 from inferometer.metrics.evidence import Evidence
 from inferometer.metrics.latency import NS_PER_MS
 from inferometer.metrics.percentiles import highest_percentile, percentile_name
@@ -95,7 +95,9 @@ def load_reached(e: Evidence) -> Condition | None:
     """
     load = e.table.point.load
     if load.get("trace"):
-        return _rate_reached(e, load_title(load), None)
+        planned_ns = e.table.number("planned_ns")
+        together = len(planned_ns) > 1 and planned_ns.min() == planned_ns.max()
+        return None if together else _rate_reached(e, load_title(load), None)
     rate, limit = load.get("request_rate"), load.get("max_concurrency")
     if rate is not None and rate != "inf" and math.isfinite(float(rate)):
         return _rate_reached(e, f"{float(rate):g} {_arrivals_per_s(e)}", limit)
@@ -307,7 +309,7 @@ def _arrivals_unsent(e: Evidence) -> int:
 
 def _concurrency_reached(e: Evidence, asked: int) -> Condition:
     held = plateau_concurrency(e.table, asked)
-    sessions = bool((e.table.number("turn") > 0).any())
+    sessions = has_sessions(e.table)
     limit = _CONCURRENCY_SHARE * asked
     return Condition(
         name="concurrency",
@@ -315,9 +317,10 @@ def _concurrency_reached(e: Evidence, asked: int) -> Condition:
         asked=f"{asked} {'sessions at once' if sessions else 'in flight'}, 95 % of it held",
         measured=held,
         limit=limit,
-        unit="requests",
+        unit="sessions" if sessions else "requests",
         ok=None if held is None else held >= limit,
-        next_step=f"too few requests to hold {asked} in flight: --num-prompts {5 * asked} or more"
+        next_step=f"too few {'sessions' if sessions else 'requests'} to hold {asked} in flight: "
+        f"--num-prompts {5 * asked} or more"
         if held is None
         else "use a less busy or faster client machine: it was slow to send again",
     )

@@ -31,20 +31,28 @@ def spans(table: PointTable) -> tuple[Floats, Floats]:
     return start, np.where(np.isnan(end), known.max(), end)
 
 
+def has_sessions(table: PointTable) -> bool:
+    """Whether requests were turns of sessions, be it that no later turn was ever due."""
+    return bool(((table.number("turn") > 0) | (table.number("turns_left") > 0)).any())
+
+
 def holders(table: PointTable) -> tuple[Floats, Floats, Floats]:
     """Start, end and worker of what holds a permit: a request, or a session from its first send to its last end.
 
-    Records are in order of ``index``, in which the turns of a session follow one another.
+    A session that was to go on when the load point ended holds its permit until the last known moment: its user was
+    thinking. Records are in order of ``index``, in which the turns of a session follow one another.
     """
-    turn, worker = table.number("turn"), table.number("worker")
-    if not (turn > 0).any():
+    turn, turns_left, worker = (table.number(name) for name in ("turn", "turns_left", "worker"))
+    if not has_sessions(table):
         return *spans(table), worker[~np.isnan(table.number("sent_ns"))]
     firsts = np.flatnonzero(~(turn > 0))
     start = np.fmin.reduceat(table.number("sent_ns"), firsts)
     end = np.fmax.reduceat(table.number("end_ns"), firsts)
     known = ~np.isnan(start)
-    last = np.fmax.reduce(end, initial=0.0)
-    return start[known], np.where(np.isnan(end), last, end)[known], worker[firsts][known]
+    lasts = np.append(firsts[1:], len(turn)) - 1
+    goes_on = (turns_left[lasts] > 0) & (table.text("status")[lasts] == "ok")
+    moment = np.fmax.reduce(np.concatenate((start, end)), initial=0.0)
+    return start[known], np.where(np.isnan(end) | goes_on, moment, end)[known], worker[firsts][known]
 
 
 def mean_in_flight(start: Floats, end: Floats, window: Window) -> float | None:

@@ -78,15 +78,16 @@ def count_requests(table: PointTable) -> Counts:
     by_status = {str(name): int(number) for name, number in zip(names, numbers, strict=True)}
     stopped = _stopped(table)
     ok = by_status.get("ok", 0)
-    cut_off = int(cut_off_rows(table).sum())
+    cut_off = cut_off_rows(table)
+    failed = np.asarray(status != "ok", dtype=bool) & ~cut_off
     return Counts(
         planned=_expected(table, stopped),
         records=len(status),
         ok=ok,
-        failed=len(status) - ok - cut_off,
-        cut_off=cut_off,
+        failed=int(failed.sum()),
+        cut_off=int(cut_off.sum()),
         by_status=by_status,
-        errors=_error_groups(table, {"ok", "cancelled"} if stopped else {"ok"}),
+        errors=_error_groups(table, failed),
     )
 
 
@@ -132,12 +133,12 @@ def _difference(data: PointData, side: str) -> float | None:
     return total(difference[~np.isnan(difference)])
 
 
-def _error_groups(table: PointTable, harmless: set[str]) -> list[ErrorGroup]:
+def _error_groups(table: PointTable, failed: Bools) -> list[ErrorGroup]:
     status, error = table.text("status"), table.text("error")
     http_status, index = table.number("http_status"), table.number("index")
     first: dict[tuple[str, int | None, str | None], int] = {}
     counted: dict[tuple[str, int | None, str | None], int] = {}
-    for row in np.flatnonzero(~np.isin(status.astype(str), list(harmless))).tolist():
+    for row in np.flatnonzero(failed).tolist():
         code = None if np.isnan(http_status[row]) else int(http_status[row])
         text = None if error[row] is None else _VARIABLE_PARTS.sub("#", error[row])
         key = (str(status[row]), code, text)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from inferometer.metrics.latency import Floats, PointData
+from inferometer.metrics.counts import cut_off_rows
+from inferometer.metrics.latency import Bools, PointData
 from inferometer.metrics.percentiles import Stat, stat
 
 
@@ -17,7 +18,7 @@ class ServerSummary(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         server: its number; 0 is that of ``--url``.
         url: its address.
-        requests: how many were sent to it.
+        requests: how many were sent to it, or should have been and found no connection.
         failed: how many of them failed.
         stats: latencies of the successful ones, by key (``ttft_ms``); one without a value is not in it.
     """
@@ -39,8 +40,11 @@ def by_server(data: PointData, urls: Sequence[str], percentiles: Sequence[float]
     """
     if len(urls) < 2:
         return []
-    server = data.table.number("server")
-    failed = np.isin(data.table.text("status").astype(str), ("ok", "cancelled"), invert=True)
+    table = data.table
+    # A later turn whose session had ended was not even tried.
+    tried = ~(np.isnan(table.number("sent_ns")) & np.isnan(table.number("connect_start_ns")))
+    server = np.where(tried, table.number("server"), np.nan)
+    failed = ~data.ok & ~cut_off_rows(table)
     return [
         ServerSummary(
             server=number,
@@ -53,7 +57,7 @@ def by_server(data: PointData, urls: Sequence[str], percentiles: Sequence[float]
     ]
 
 
-def _stats(data: PointData, mine: Floats, percentiles: Sequence[float]) -> dict[str, Stat]:
+def _stats(data: PointData, mine: Bools, percentiles: Sequence[float]) -> dict[str, Stat]:
     found = {}
     for key in ("ttft_ms", "tpot_ms", "e2el_ms"):
         summary = stat(getattr(data, key)[mine], percentiles)

@@ -47,6 +47,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     response_id: str | None = None  # the server's own name for the answer, to find it in the server's log
     session: str | None = None
     turn: int = 0
+    turns_left: int = 0  # of its session: those that were to come after this one
     row: int | None = None
     model: str | None = None  # whom it asked, where that differs from request to request
 

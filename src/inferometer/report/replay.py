@@ -30,5 +30,7 @@ def _cached(point: PointSummary) -> str:
     if expected is None and not got:
         return ""
     reported = "the server does not report" if got is None else f"{percent(got)}, as the server reports"
-    told = "" if expected is None else f"; {percent(expected)} expected of an endless cache"
+    # Later turns repeat the earlier ones, which no data set can tell of beforehand.
+    what = " for first turns" if "turn" in point.groups else ""
+    told = "" if expected is None else f"; {percent(expected)} expected of an endless cache{what}"
     return f"prompt tokens from the prefix cache: {reported}{told}"

@@ -7,6 +7,7 @@ from typing import Literal
 from inferometer.spec.fields import option
 from inferometer.spec.kinds import Count, Ints, Part, PositiveInt, PositiveNumber, Share, Texts
 
+SIDE = 512  # pixels of generated pictures, where no size is asked for
 TRACES = ("mooncake", "bailian", "burstgpt", "azure", "trace")  # data sets with recorded arrivals
 
 
@@ -142,8 +143,8 @@ class Images(Part):
     image_count: Count | None = option(
         None, "pictures per request (default: 1 when another picture option is given, else 0)", metavar="N"
     )
-    image_width: PositiveInt | None = option(None, "pixels (default 512)", metavar="N")
-    image_height: PositiveInt | None = option(None, "pixels (default 512)", metavar="N")
+    image_width: PositiveInt | None = option(None, f"pixels (default {SIDE})", metavar="N")
+    image_height: PositiveInt | None = option(None, f"pixels (default {SIDE})", metavar="N")
     image_format: Literal["png", "jpeg"] | None = option(
         None, "of generated pictures (default png; jpeg: inferometer[vision])", advanced=True
     )

@@ -45,7 +45,12 @@ class Endpoint(Part):
     more_url: Texts = option(
         (), "further servers of the same kind, taken in turn with --url", metavar="URL", advanced=True
     )
-    template: str | None = option(None, "YAML file of --backend template", metavar="FILE", advanced=True)
+    template: str | None = option(
+        None,
+        "YAML file of --backend template; config backends template shows one",
+        metavar="FILE",
+        advanced=True,
+    )
     proxy: ProxyAddress | None = option(
         None,
         "HTTP proxy, http://[USER:PASSWORD@]HOST:PORT; env = as HTTPS_PROXY, HTTP_PROXY and NO_PROXY say",

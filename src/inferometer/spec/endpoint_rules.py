@@ -10,6 +10,7 @@ from inferometer.spec.endpoint import Endpoint
 from inferometer.spec.model import RunSpec
 from inferometer.spec.problems import Problem
 
+FRAMING_HEADERS = ("content-length", "transfer-encoding")  # they follow from the body
 SERVER_TOKENIZER = "server"  # --tokenizer: the server's own, asked over HTTP
 
 
@@ -36,7 +37,9 @@ def endpoint_problems(endpoint: Endpoint) -> Iterator[Problem]:
         ("--client-cert", endpoint.client_cert),
         ("--client-key", endpoint.client_key),
     ):
-        if name is not None and not Path(name).expanduser().is_file():
+        path = None if name is None else Path(name).expanduser()
+        # A key may come out of another program: --api-key-file <(pass show key)
+        if path is not None and not (path.is_file() or (flag == "--api-key-file" and path.is_fifo())):
             yield Problem(f"{flag} {name!r} is not a file", _MEANT[flag])
 
 
@@ -51,6 +54,8 @@ _MEANT = {
 def _credentials(endpoint: Endpoint) -> Iterator[Problem]:
     """A credential that is said twice: a server would take either, and nobody would know which."""
     headers = {text.partition(":")[0].strip().lower() for text in endpoint.header}
+    for name in headers & set(FRAMING_HEADERS):
+        yield Problem(f"--header '{name}: ...' follows from each body", "leave it out")
     said = {
         "--api-key": endpoint.api_key is not None,
         "--api-key-file": endpoint.api_key_file is not None,
@@ -100,8 +105,10 @@ def _template(endpoint: Endpoint) -> Iterator[Problem]:
     if wanted and file is None:
         yield Problem("--backend template needs a file that describes the API", "give --template FILE.yaml")
     elif file is not None and not wanted:
+        given = "backend" in endpoint.model_fields_set
         yield Problem(
-            f"--template {file!r} describes an API, but --backend is {endpoint.backend}", "drop one of them"
+            f"--template {file!r} describes an API, but --backend is {endpoint.backend}",
+            "drop one of them" if given else "give --backend template, too",
         )
     elif file is not None and not Path(file).expanduser().is_file():
         yield Problem(f"--template {file!r} is not a file", f"check the path; it is read from {Path.cwd()}")

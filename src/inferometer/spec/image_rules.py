@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from inferometer.spec.data import Images
+from inferometer.spec.data import SIDE, Images
 from inferometer.spec.model import RunSpec
 from inferometer.spec.problems import Problem
 from inferometer.spec.session_rules import WITHOUT_MESSAGES
 
+MOST_PIXELS = 1 << 26  # of one request; making them takes some 25 bytes each
 # Backends whose messages hold pictures, but written otherwise.
 OTHER_PARTS = ("anthropic", "openai-responses", "dashscope")
 
@@ -19,6 +20,7 @@ def image_problems(spec: RunSpec) -> Iterator[Problem]:
     images = spec.images
     yield from _useless(images)
     yield from _own(images)
+    yield from _large(images)
     if not images.wanted:
         return
     backend = spec.endpoint.backend
@@ -52,6 +54,18 @@ def _useless(images: Images) -> Iterator[Problem]:
         yield Problem(
             f"{flag} is for pictures that are made, and --image-path gives others",
             f"drop {flag}, or drop --image-path",
+        )
+
+
+def _large(images: Images) -> Iterator[Problem]:
+    """Pictures that would fill the memory."""
+    width, height = images.image_width or SIDE, images.image_height or SIDE
+    pixels = (images.pictures + images.video_frames) * width * height
+    if images.image_path is None and pixels > MOST_PIXELS:
+        yield Problem(
+            f"{images.pictures + images.video_frames} x {width} x {height} are {pixels:,} pixels a request, and "
+            f"{MOST_PIXELS:,} can be made",
+            "lower --image-width, --image-height, --image-count or --video-frames",
         )
 
 

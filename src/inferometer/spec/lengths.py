@@ -287,11 +287,18 @@ def _part(text: str, value: str) -> int:
         raise UsageError(f"--lengths {text!r}: {error}", _SCENARIOS) from None
 
 
+def _deviation(text: str, value: str) -> float:
+    try:
+        return _real("a deviation", value)
+    except ValueError as error:
+        raise UsageError(f"--lengths {text!r}: {error}", _SCENARIOS) from None
+
+
 def _scenario(text: str, kind: str, values: Sequence[str]) -> Dist:
     """Genai-bench's ``N(mean,std)`` and ``U(min,max)``."""
     first, second = values
     if kind == "N":
-        return Normal(_part(text, first), int(second))
+        return Normal(_part(text, first), _deviation(text, second))
     low, high = _part(text, first), _part(text, second)
     if low > high:
         raise UsageError(f"--lengths {text!r}: {low} is above {high}", "write the smaller one first")
@@ -301,8 +308,8 @@ def _scenario(text: str, kind: str, values: Sequence[str]) -> Dist:
 def _csv_pairs(path: Path, content: str) -> LengthPlan:
     """Two columns, tokens of prompt and answer; a first line of words is taken for a heading."""
     pairs: list[tuple[int, int]] = []
-    for line, row in enumerate(csv.reader(content.splitlines()), start=1):
-        cells = [cell.strip() for cell in row]
+    for line, text in enumerate(content.splitlines(), start=1):
+        cells = [cell.strip() for cell in _cells(path, line, text)]
         heading = line == 1 and not any(re.search("[0-9]", cell) for cell in cells)
         if heading or not any(cells):
             continue
@@ -317,11 +324,18 @@ def _csv_pairs(path: Path, content: str) -> LengthPlan:
     return LengthPlan(pairs=tuple(pairs))
 
 
+def _cells(path: Path, line: int, text: str) -> list[str]:
+    try:
+        return next(csv.reader([text]), [])
+    except csv.Error as error:
+        raise DataError(f"{path}, line {line}: {error}", "write two whole numbers: prompt,answer") from None
+
+
 def _synthetic(path: Path, content: str) -> LengthPlan:
     """MindIE's configuration of synthetic data, by its own rules (see ``_method``)."""
     try:
         found = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(
             f"{path} is not JSON: {error}", "compare it with MindIE's synthetic_config.json"
         ) from None

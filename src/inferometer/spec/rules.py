@@ -13,7 +13,7 @@ from inferometer.spec.endpoint import Endpoint
 from inferometer.spec.endpoint_rules import endpoint_problems, server_problems
 from inferometer.spec.model import RunSpec
 from inferometer.spec.problems import Problem, raise_problems
-from inferometer.spec.url import without_credentials
+from inferometer.spec.url import shown_url, without_credentials
 
 MAX_WORKERS = 64  # each is a whole interpreter; one of them carries a thousand streams
 _OURS_IN_BODY = {
@@ -65,20 +65,21 @@ def _url(url: str, flag: str) -> Iterator[Problem]:
             "put it into --header 'Authorization: Basic ...'",
         )
         return
+    shown = shown_url(url)
     if parts.scheme not in ("http", "https"):
         if "://" not in url:
-            step = f"did you mean {flag} http://{url}?"
-        yield Problem(f"{flag} {url!r} does not begin with http:// or https://", step)
+            step = f"did you mean {flag} http://{shown.rpartition('@')[2]}?"
+        yield Problem(f"{flag} {shown!r} does not begin with http:// or https://", step)
         return
     try:
         port_ok = parts.port != 0
     except ValueError:
         port_ok = False
     if not parts.hostname or not port_ok or re.search(r"\s", url):
-        yield Problem(f"{flag} {url!r} has no usable host and port", step)
+        yield Problem(f"{flag} {shown!r} has no usable host and port", step)
     elif not url.isascii():
         yield Problem(
-            f"{flag} {url!r} holds signs that are not ASCII",
+            f"{flag} {shown!r} holds signs that are not ASCII",
             "percent-encode the path, and write the host name as xn--... or as IP address",
         )
 

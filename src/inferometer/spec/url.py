@@ -10,6 +10,9 @@ CREDENTIAL_IN_QUERY = re.compile(
     r"(?i)([?&](?:[\w-]*key|[\w-]*token|[\w-]*secret|password|sig|signature|code)=)([^&\s\"'#]+)"
 )
 
+_NO_PORT = re.compile(r":(?!//|\d*/?$).*$", re.DOTALL)
+_USER = re.compile(r"(?<=/)[^/]*@|^[^/]*@")  # of an address, however it is mistyped
+
 # Endings of paths, with the usual path and the dialects that go there: the first is meant where none is named, and
 # where the usual path is empty, one has to be named.
 _CHAT = ("openai-chat", "vllm-chat", "lmdeploy-chat")
@@ -43,6 +46,11 @@ class SplitUrl(NamedTuple):
 def without_credentials(path: str) -> str:
     """``path`` with the values of query fields that name a credential (``?key=``) replaced by ``***``."""
     return CREDENTIAL_IN_QUERY.sub(r"\1***", path)
+
+
+def shown_url(url: str) -> str:
+    """An address as a message may repeat it, without credentials, even one that is no address."""
+    return without_credentials(_USER.sub("***@", url))
 
 
 def credentials_in(path: str) -> list[str]:
@@ -80,7 +88,7 @@ def split_url(url: str) -> SplitUrl:
     try:
         parts = urlsplit(url.strip())
     except ValueError as error:
-        raise ValueError(f"--url {url!r}: {error}; write --url http://HOST:PORT") from None
+        raise ValueError(f"--url {shown_url(url)!r}: {error}; write --url http://HOST:PORT") from None
     origin = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
     path = parts.path.rstrip("/")
     usual, speakers = _of_path(path)
@@ -119,7 +127,7 @@ def split_proxy(text: str) -> SplitResult:
 
 
 def proxy_without_user(text: str) -> str:
-    """The address of a proxy with user name and password replaced by ``***``."""
+    """The address of a proxy with user name and password replaced by ``***``, even where its host was forgotten."""
     before, at, host = text.rpartition("@")
     scheme, mark, _ = before.rpartition("://")
-    return f"{scheme}{mark}***@{host}" if at else text
+    return f"{scheme}{mark}***@{host}" if at else _NO_PORT.sub(":***", text)

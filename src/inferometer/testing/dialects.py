@@ -18,12 +18,13 @@ from inferometer.client.decode import DecodeOptions, decode_steps
 from inferometer.client.dialects import BodyOptions, Dialect, path_of
 from inferometer.client.dialects.capability import OPTIONS, Payload
 from inferometer.client.exchange import Exchange
-from inferometer.client.framing import events_of
+from inferometer.client.framing import Framing, events_of
 from inferometer.record.types import OUTPUT_KINDS, ChunkColumns, RequestRecord
 from inferometer.workload.request import Request
 
 _STEP_NS = 1_000_000
 _CUTS = 24  # places at which each answer is cut, beside the ends of its events
+_STRANGE = ("null", "[]", '{"x": 1}', '"x"', "5", "-1", "1" + "0" * 30)  # values that stand for others
 _ASKED: dict[str, Any] = {
     "max_tokens": 17,
     "min_tokens": 3,
@@ -111,7 +112,7 @@ def check_dialect(dialect: Dialect, recordings: Iterable[Recording]) -> None:
     Checked: bodies have the fields of the capability and nothing that was not asked for; the fields of a whole body
     win; each recording is asked for as recorded and understood as recorded, in one read, cut into two anywhere, and
     with each event in a read of its own; an answer that was cut short is never a success; nothing but output moves
-    a clock.
+    a clock; an answer with a strange value in any place is decoded to its end, with counts that can be stored.
 
     Raises:
         AssertionError: what was broken, with the value.
@@ -127,6 +128,7 @@ def check_dialect(dialect: Dialect, recordings: Iterable[Recording]) -> None:
         check_answer(dialect, recording, ends)
         check_clocks(dialect, recording)
         check_cut_short(dialect, recording)
+        check_strange(dialect, recording)
 
 
 def check_bodies(dialect: Dialect) -> None:
@@ -226,6 +228,67 @@ def check_cut_short(dialect: Dialect, recording: Recording) -> None:
     if not dialect.capability.end_unmarked:
         record, _ = decode(dialect, recording, body, [])
         assert record.status != "ok", f"{recording.name}: half of it is a success"
+
+
+def check_strange(dialect: Dialect, recording: Recording) -> None:
+    """Assert that whatever stands in place of a value, the answer is decoded: a worker must not end by it."""
+    events = {
+        event for block in events_of(_framing(dialect, recording))(recording.answer) for event in block.data
+    }
+    seen: set[tuple[str, ...]] = set()
+    for event in sorted(events - {b""}):
+        for place, strange in _with_strange_values(event):
+            if place not in seen:
+                check_decodes(dialect, recording, recording.answer.replace(event, strange))
+            seen.add(place)
+    for body in (b"[" * 100_000, b"\xff", b"null", b"5"):
+        check_decodes(dialect, recording, body)
+        check_decodes(dialect, recording, b"data: " + body + b"\n\n")
+
+
+def check_decodes(dialect: Dialect, recording: Recording, body: bytes) -> None:
+    """Assert that a body is decoded to a record that can be stored."""
+    record, _ = decode(dialect, recording, body, [])
+    counts = [record.input_tokens_server, record.output_tokens_server, record.reasoning_tokens]
+    for count in (*counts, record.cached_tokens, record.accepted_draft_tokens):
+        assert count is None or 0 <= count < 1 << 31, f"{recording.name}: {count} tokens in {body!r}"
+
+
+def _framing(dialect: Dialect, recording: Recording) -> Framing:
+    framing = dialect.capability.framing
+    return "json" if framing == "sse" and "event-stream" not in recording.content_type else framing
+
+
+def _with_strange_values(event: bytes) -> Iterator[tuple[tuple[str, ...], bytes]]:
+    """The event with each of its values replaced by each strange one; with the place and the value, as text."""
+    try:
+        whole = json.loads(event)
+    except ValueError:
+        return
+    for place in _places(whole):
+        for strange in _STRANGE:
+            yield (
+                (*map(str, place), strange),
+                json.dumps(_replaced(whole, place, json.loads(strange))).encode(),
+            )
+
+
+def _places(value: Any) -> Iterator[tuple[str | int, ...]]:
+    """The places of all values in nested JSON, as keys and positions."""
+    yield ()
+    inner = value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+    for key, one in inner:
+        for place in _places(one):
+            yield (key, *place)
+
+
+def _replaced(value: Any, place: tuple[str | int, ...], new: Any) -> Any:
+    if not place:
+        return new
+    key, *rest = place
+    whole: Any = value.copy()
+    whole[key] = _replaced(value[key], tuple(rest), new)
+    return whole
 
 
 def decode(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -46,6 +48,7 @@ _REQUEST_FIELDS = frozenset(
     }
 )  # fmt: skip
 _WHOLE = "a whole request"
+_LONG = 1 << 63
 
 
 def open_custom(spec: RunSpec, point: LoadPoint, tokenizer: Tokenizer) -> FileDataset:
@@ -259,7 +262,14 @@ def _filled(messages: list[Message]) -> list[Message]:
 
 
 def _body_entry(row: Row, body: dict[str, Any]) -> Entry:
-    """A whole request body."""
+    """A whole request body, in values that JSON has."""
+    try:
+        body = _in_json(body)
+    except RecursionError as error:
+        raise BadRowError("broken_json", "brackets are nested too deep") from error
+    messages = body.get("messages")
+    if messages and not (isinstance(messages, list) and all(isinstance(each, dict) for each in messages)):
+        raise BadRowError("no_messages", "the messages of a request are a list of objects")
     if not body.get("messages") and not body.get("prompt"):
         raise BadRowError(
             "no_prompt",
@@ -268,6 +278,20 @@ def _body_entry(row: Row, body: dict[str, Any]) -> Entry:
         )
     tokens = next((body[k] for k in ("max_tokens", "max_completion_tokens") if body.get(k) is not None), None)
     return Entry(row=row.number, place=row.known_place, body=body, answer_tokens=_tokens(tokens))
+
+
+def _in_json(value: Any) -> Any:
+    """A value of a table as JSON has it; BadRowError where it has no such value."""
+    if isinstance(value, dict):
+        return {str(name): _in_json(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_in_json(inner) for inner in value]
+    if isinstance(value, Decimal):
+        whole = value == value.to_integral_value() and abs(value) < _LONG
+        return int(value) if whole else float(value)
+    if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise BadRowError("wrong_type", f"a request is JSON, which has no {type(value).__name__} {value!r:.40}")
 
 
 def _json(text: str) -> Any:

@@ -111,6 +111,7 @@ class Plan:
         output_len: tokens per answer when the user fixed it; else the row's own.
         max_tokens: limit of all answers, as it is sent.
         max_model_len: prompt + answer above this is a bad row; 0 = not checked.
+        prefix_tokens: what is put before the prompt later on, and takes its part of ``max_model_len``.
         skip: bad rows are counted instead of told.
         notes: where the file is from, if not from this machine.
     """
@@ -119,6 +120,7 @@ class Plan:
     output_len: int | None = None
     max_tokens: int | None = None
     max_model_len: int = 0
+    prefix_tokens: int = 0
     skip: bool = False
     notes: tuple[str, ...] = ()
 
@@ -143,6 +145,7 @@ def plan_of(spec: RunSpec, point: LoadPoint) -> Plan:
         output_len=point.output_len,
         max_tokens=spec.sampling.max_tokens,
         max_model_len=data.max_model_len,
+        prefix_tokens=spec.prefix.prefix_len,
         skip=data.on_bad_row == "skip",
         notes=() if path == asked else (f"fetched as {asked}",),
     )
@@ -317,7 +320,7 @@ class FileDataset:
             return True
         asked = [(lengths.input_tokens, lengths.output_tokens)]
         asked += [(turn.input_tokens_target or 0, turn.output_tokens_target) for turn in self._later(entry)]
-        prompts = sum(tokens for tokens, _ in asked)
+        prompts = plan.prefix_tokens + sum(tokens for tokens, _ in asked)
         own = (entry.body or {}).get("max_tokens")
         limit = own if isinstance(own, int) else plan.max_tokens
         answers = sum(limit or tokens or OPEN_ANSWER_TOKENS for _, tokens in asked)
@@ -325,9 +328,10 @@ class FileDataset:
             return True
         if plan.skip:
             return False
+        with_prefix = f" ({plan.prefix_tokens} of them the shared prefix)" if plan.prefix_tokens else ""
         raise DataError(
-            f"{entry.place}: prompt of {prompts} tokens + answer of {answers} is {prompts + answers}, above "
-            f"--max-model-len {plan.max_model_len}",
+            f"{entry.place}: prompt of {prompts} tokens{with_prefix} + answer of {answers} is {prompts + answers}, "
+            f"above --max-model-len {plan.max_model_len}",
             "shorten answers with --max-tokens N, drop long prompts with --max-prompt-length N, or leave such rows "
             "out: --on-bad-row skip",
         )

@@ -85,7 +85,9 @@ class RowFeed:
             return _prepend(first, rows)
         taken = list(islice(rows, point.num_prompts))
         usable = len(taken) - self.repeated
-        if len(taken) < point.num_prompts or (self.repeated and not self._oversample):
+        # What a warm-up repeats is in no number.
+        may_repeat = self._oversample or point.kind == "warmup"
+        if len(taken) < point.num_prompts or (self.repeated and not may_repeat):
             raise self._too_few(dataset, usable, point.num_prompts)
         self.turns = sum(1 + len(request.later) for request in taken)
         return iter(taken)

@@ -203,12 +203,17 @@ def _read_bytes(path: Path) -> bytes:
     if path.is_dir():
         raise DataError(f"data set path {path} is a directory", "name the file in it")
     try:
-        return path.read_bytes()
+        return _read_pipe(path) if path.is_fifo() else path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"data set file {path} does not exist", "check --dataset-path") from None
     except (OSError, ValueError) as error:  # ValueError: a path that holds a null byte
         why = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"data set file {path} cannot be read: {why}", "check --dataset-path") from error
+
+
+@cache  # like standard input; the shell makes one of <(COMMAND)
+def _read_pipe(path: Path) -> bytes:
+    return path.read_bytes()
 
 
 def _unpacked(path: str, stored: bytes) -> bytes:

@@ -123,7 +123,8 @@ def clipped_normal(name: str, mean: float, std: float, low: int, high: int) -> N
         high: largest length.
 
     Raises:
-        UsageError: limits that are exchanged, a mean outside of them, or a deviation that they do not allow.
+        UsageError: limits that are exchanged, a mean outside of them, or a deviation that they do not allow or that is
+            none.
     """
     if low > high:
         raise UsageError(f"--min-{name} {low} is above --max-{name} {high}", "exchange them")
@@ -131,6 +132,8 @@ def clipped_normal(name: str, mean: float, std: float, low: int, high: int) -> N
         raise UsageError(
             f"--avg-{name} {mean:g} is outside --min-{name} {low} to --max-{name} {high}", "move one of them"
         )
+    if not std >= 0:
+        raise UsageError(f"--std-{name} {std:g} is no deviation", "give 0 or more")
     most = math.sqrt((mean - low) * (high - mean))
     if std > _TIGHT * most:
         raise UsageError(

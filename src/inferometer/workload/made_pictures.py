@@ -13,13 +13,12 @@ import numpy as np
 
 from inferometer.errors import UsageError
 from inferometer.spec import derive_seed
-from inferometer.spec.data import Images
+from inferometer.spec.data import SIDE, Images
 from inferometer.workload import scenes
 from inferometer.workload.picture_parts import Parts, data_part
 from inferometer.workload.png import Lower, Pixels, incompressible_png, join_parts, lower_part
 from inferometer.workload.request import PicturesInfo
 
-SIDE = 512  # pixels, where no size is asked for
 JPEG_QUALITY = 85
 _SCENES = 16
 _SCENE_BYTES = 64 << 20  # pixels of all scenes together

@@ -10,7 +10,7 @@ import numpy as np
 
 from inferometer.errors import UsageError
 from inferometer.spec import RunSpec, derive_seed
-from inferometer.spec.lengths import Dist, LengthPlan
+from inferometer.spec.lengths import MOST_TOKENS, Dist, LengthPlan
 from inferometer.workload.exact import make_maker
 from inferometer.workload.lengths import clipped_normal, draw_pairs, spread_evenly
 from inferometer.workload.prefix import Prefixes
@@ -43,10 +43,13 @@ def plan_by_moments(inputs: Moments, outputs: Moments) -> LengthPlan:
 
 
 def _side(name: str, asked: Moments) -> Dist:
-    low, high = int(asked.least), int(asked.most)
-    if low < 1:
-        raise UsageError(f"--min-{name} {low} is below 1", f"give --min-{name} 1 or more")
-    return clipped_normal(name, asked.mean, asked.std, low, high)
+    for word, length in (("min", asked.least), ("max", asked.most)):
+        if not 1 <= length <= MOST_TOKENS or length != int(length):
+            raise UsageError(
+                f"--{word}-{name} {length:g} is no whole number of tokens from 1 to {MOST_TOKENS}",
+                "correct it",
+            )
+    return clipped_normal(name, asked.mean, asked.std, int(asked.least), int(asked.most))
 
 
 def settled(plan: LengthPlan, count: int, seed: int) -> LengthPlan:

@@ -113,7 +113,8 @@ class PrefixedDataset:
             yield request if group is None else self._with(request, group, str(leads[group]))
 
     def _with(self, request: Request, group: int, lead: str) -> Request:
-        changes: dict[str, Any] = {"group": group}
+        # What was counted is the prompt without its prefix: the whole is counted anew when it is sent.
+        changes: dict[str, Any] = {"group": group, "input_tokens_counted": None}
         if request.input_tokens_target is not None:
             changes["input_tokens_target"] = request.input_tokens_target + self._prefixes.tokens
         messages = _led(request.messages, lead)

@@ -12,12 +12,15 @@ from inferometer.workload.rows import BadRowError, open_rows
 
 # Fields that only one format has, the most telling first.
 _TELLING = (
+    ("bailian", {"chat_id", "timestamp", "input_length", "output_length"}),
     ("mooncake", {"timestamp", "input_length", "output_length", "hash_ids"}),
     ("trace", {"output_tokens", "input_tokens"}),
     ("sharegpt", {"conversations"}),
     ("specbench", {"turns", "category"}),
     ("humaneval", {"task_id", "prompt"}),
     ("alpaca", {"instruction", "output"}),
+    ("burstgpt", {"Timestamp", "Request tokens", "Response tokens"}),
+    ("azure", {"TIMESTAMP", "ContextTokens", "GeneratedTokens"}),
 )
 _WRITTEN = {"input", "output", "instruction"}  # by generate_dataset.py, with an instruction that says nothing
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -83,7 +86,12 @@ class Row:
         """``FILE, line 3`` or ``FILE, row 3``; in a JSON array the line is searched for."""
         if self.line or not isinstance(self.raw, msgspec.Raw):
             return self.known_place
-        line = self.file.data.count(b"\n", 0, max(self.file.data.find(self._bytes), 0)) + 1
+        start = end = 0
+        # Elements may be equal, or stand inside of others: only those before this one say where it begins.
+        for element in islice(json_array(self.file), self.index):
+            start = self.file.data.find(bytes(element), end)
+            end = start + len(bytes(element))
+        line = self.file.data.count(b"\n", 0, start) + 1
         return f"{self.file.path}, line {line}"
 
     @property
@@ -112,7 +120,7 @@ class Row:
             raise self.raw
         try:
             if isinstance(self.raw, dict):
-                return msgspec.convert(self.raw, decoder.type)
+                return msgspec.convert(self.raw, decoder.type, strict=decoder.strict)
             return decoder.decode(self.raw)
         except msgspec.ValidationError as error:
             raise BadRowError("wrong_type", str(error)) from error
@@ -187,7 +195,7 @@ def _open(path: str, suffixes: tuple[str, ...], read: Callable[[RawFile], _Part]
         return Source(path, part.file.sha256, part.file.notes, _numbered(iter([part])))
     digest = hashlib.sha256()
     for name in paths:
-        digest.update(f"{read_raw(name).sha256}  {name[len(path) :].lstrip('/')}\n".encode())
+        digest.update(f"{read_raw(name).sha256}  {Path(name).name}\n".encode())
     note = f"{len(paths)} files of the directory, by name"
     return Source(path, digest.hexdigest(), (note,), _numbered(read(read_raw(name)) for name in paths))
 
@@ -240,8 +248,8 @@ def _table(file: TextFile, delimiter: str) -> _Part:
         reader = csv.reader(text, delimiter=delimiter, strict=True)
         line = 1
         try:
-            header = next(reader)
-            _check_header(file, header)
+            header = next(cells for cells in reader if cells)
+            _check_header(file, header, reader.line_num)
             line = reader.line_num + 1
             for cells in reader:
                 if cells:
@@ -252,11 +260,11 @@ def _table(file: TextFile, delimiter: str) -> _Part:
     return _Part(file, iter(rows))
 
 
-def _check_header(file: TextFile, header: list[str]) -> None:
-    twice = [name for name in header if header.count(name) > 1]
+def _check_header(file: TextFile, header: list[str], line: int) -> None:
+    twice = [name for name, times in Counter(header).items() if times > 1]
     if twice:
         raise DataError(
-            f"{file.path}, line 1: column {twice[0]!r} is there twice",
+            f"{file.path}, line {line}: column {twice[0]!r} is there twice",
             "the first line names the columns: rename one",
         )
 

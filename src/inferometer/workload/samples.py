@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from inferometer.errors import DataError
+from inferometer.workload.conversation import text_of
 from inferometer.workload.exact import TextMaker
 from inferometer.workload.prefix import generator
 from inferometer.workload.request import Request, Tokenizer
@@ -37,8 +38,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
         """All text of it, without a chat template."""
         if self.text is not None:
             return self.text
-        contents = (message.get("content") for message in self.messages or [])
-        return "\n".join(content for content in contents if isinstance(content, str))
+        return "\n".join(text_of(message.get("content")) for message in self.messages or [])
 
 
 def samples(requests: Iterable[Request], tokenizer: Tokenizer) -> Iterator[Sample]:

@@ -55,7 +55,7 @@ def _paint(pixels: Pixels, rng: np.random.Generator, *, ellipse: bool, textured:
 def number_strip(width: int, rows: int, number: int) -> Pixels:
     """``number`` in digits, white on dark, above bars whose colours follow from it.
 
-    The bars tell pictures apart that are too narrow for 16 digits.
+    Pictures that are too small for 16 digits have the bars alone, which tell them apart.
     """
     bars = np.random.default_rng(number).integers(0, 256, (-(-width // _BAR), 3), np.uint8)
     strip = np.repeat(np.repeat(bars, _BAR, axis=0)[None, :width], rows, axis=0)
@@ -65,8 +65,10 @@ def number_strip(width: int, rows: int, number: int) -> Pixels:
         for row in range(_GLYPH_HEIGHT)
     ]
     dots = np.pad(np.array(glyphs, np.uint8), ((1, 1), (0, 1)))
-    scale = max(1, min(rows // dots.shape[0], width // dots.shape[1]))
-    ink = np.kron(dots, np.ones((scale, scale), np.uint8))[:rows, :width]
+    scale = min(rows // dots.shape[0], width // dots.shape[1])
+    if not scale:
+        return strip
+    ink = np.kron(dots, np.ones((scale, scale), np.uint8))
     strip[: ink.shape[0], : ink.shape[1]] = np.where(ink, _INK, _PAPER)[..., None]
     return strip
 

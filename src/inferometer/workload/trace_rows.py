@@ -90,7 +90,7 @@ class _Own(msgspec.Struct):
 
 _MOONCAKE = msgspec.json.Decoder(_Mooncake)
 _BAILIAN = msgspec.json.Decoder(_Bailian)
-_OWN = msgspec.json.Decoder(_Own)
+_OWN = msgspec.json.Decoder(_Own, strict=False)  # the fields of a table are texts
 
 
 def _mooncake(row: Row) -> Recorded:

@@ -61,7 +61,8 @@ def test_a_line_of_vllm_with_repeated_prefixes():
 
 
 def test_requests_by_group_need_the_groups():
-    assert "--gsp-num-groups" in refusal("--gsp-prompts-per-group 16")
+    for words in ("16", "16 --gsp-num-groups", "--gsp-num-groups 4", "² --gsp-num-groups 4"):
+        assert "--gsp-num-groups" in refusal(f"--gsp-prompts-per-group {words}")
 
 
 def test_a_range_is_taken_when_its_meaning_is_said():

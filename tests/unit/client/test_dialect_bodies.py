@@ -99,6 +99,7 @@ def test_the_path_of_a_request(name: str, request_: Request, options: dict[str, 
 @pytest.mark.parametrize(
     ("backend", "sampling", "message"),
     [
+        ("triton", {"stop": ("END",)}, "--stop cannot be asked of --backend triton"),
         ("tgi", {"ignore_eos": True}, "--ignore-eos cannot be asked of --backend tgi"),
         ("anthropic", {"min_tokens": 3}, "--min-tokens cannot be asked of --backend anthropic"),
         ("openai-embeddings", {"temperature": 0.0}, "takes no such options"),
@@ -119,6 +120,16 @@ def test_the_path_of_a_request(name: str, request_: Request, options: dict[str, 
 def test_an_option_without_a_name_is_refused(backend: str, sampling: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         settle(spec(backend, **sampling))
+
+
+@pytest.mark.parametrize("lengths", [{"output_len": (5,)}, {"output_dist": "uniform:min=1,max=9"}])
+def test_a_length_that_cannot_be_asked_for_is_refused(lengths: dict[str, Any]) -> None:
+    endpoint, data = (
+        Endpoint(url="http://h", backend="openai-embeddings"),
+        Workload(dataset="random", **lengths),
+    )
+    with pytest.raises(UsageError, match=f"--output-{next(iter(lengths))[7:]} cannot be asked of"):
+        settle(RunSpec(endpoint=endpoint, workload=data))
 
 
 def test_token_ids_go_where_they_can() -> None:

@@ -94,3 +94,13 @@ def test_several_servers_share_the_credentials() -> None:
     assert [one.host_header for one in target.servers] == ["192.0.2.1:8000", "192.0.2.2:8000", "192.0.2.3"]
     assert [one.tls for one in target.servers] == [False, False, True]
     assert {one.headers[0] for one in target.servers} == {("Authorization", "Bearer sesame")}
+
+
+def test_a_header_replaces_ours() -> None:
+    target = target_of(
+        Endpoint(url=URL, header=("Host: service", "content-type: application/json; v=1")), {}
+    ).target
+    head = target.request_head("POST", "/x", 2).decode().lower()
+    assert head.count("host: ") == head.count("content-type: ") == 1
+    assert "host: service\r\n" in head
+    assert "content-length: 2\r\n" in head

@@ -127,3 +127,8 @@ def test_a_target_with_proxy_and_others_travels_to_a_worker() -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(target), type=Target) == target
     assert target.servers == (target, second)
     assert "p@ss-word" in target.secrets()
+
+
+def test_a_proxy_whose_host_was_forgotten_shows_no_password() -> None:
+    with pytest.raises(UsageError, match=r"http://me:\*\*\*: it is no address"):
+        parse_proxy("http://me:planted")

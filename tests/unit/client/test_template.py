@@ -13,7 +13,7 @@ from inferometer.client.dialects import BodyOptions, Dialect, open_dialect
 from inferometer.client.dialects.asked import settle
 from inferometer.errors import UsageError
 from inferometer.spec import Endpoint, RunSpec, Sampling, check_spec
-from inferometer.testing.dialects import Expected, Recording, check_dialect
+from inferometer.testing.dialects import Expected, Recording, check_dialect, decode
 from inferometer.workload.request import Request
 
 FILE = """\
@@ -169,3 +169,88 @@ def test_a_wrong_file_is_refused_with_its_line(tmp_path: Path, old: str, new: st
 def test_file_and_backend_belong_together(endpoint: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         check_spec(RunSpec(endpoint=Endpoint(url="http://h", **endpoint)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("path: /api/{model}/ask", "path: 2024-99-99", "line 1: not YAML: month must be"),
+        ("path: /api/{model}/ask", "path: !!int x", "line 1: not YAML: invalid literal"),
+        ("path: /api/{model}/ask", "path: " + "[" * 3000, "line 1: not YAML: maximum recursion depth"),
+        ("path: /api/{model}/ask", "path: /a\npath: /b", "line 2: path: it stands in line 1 already"),
+        ("{model}", "{name}", "line 1: path: '/api/{name}/ask' holds blanks, braces other than {model}"),
+        ("/ask", "/问", "line 1: path: .* or signs that are not ASCII"),
+        ("/ask", "/a b", "line 1: path: .* holds blanks"),
+        ("X-Client: inferometer", "Host: [planted-1]", "line 2: headers.Host: it is no text of one line"),
+        ("X-Client: inferometer", "X-Key: planted-钥", "line 2: headers.X-Key: a header is written"),
+        ("X-Client: inferometer", "'X Y: Z': planted-1", "line 2: headers.X Y: Z: a header is written"),
+        ("X-Client: inferometer", "'X:Y': planted-1", "line 2: headers.X:Y: it is no name of a header"),
+        ("X-Client: inferometer", "Content-Length: 5", "line 2: headers.Content-Length: it follows from the"),
+        ("{X-Client: inferometer}", "[planted-1]", "line 2: headers: it holds no keys"),
+        ("{{ prompt | tojson }}", '"{{ prompt }}"', "line 4: body: it does not make JSON"),
+        ("{{ max_tokens }}", "{{ 1 / 0 }}", "line 4: body: division by zero"),
+        ("{{ max_tokens }}", "{{ range(10 ** 9) | list | tojson }}", "line 4: body: Range too big"),
+        ("{{ prompt | tojson }}", "{{ prompt.encode('x-y') }}", "line 4: body: unknown encoding"),
+        (
+            "{{ max_tokens }}",
+            "{% for i in range(9999) %}[{% endfor %}",
+            "line 4: body: it does not make JSON",
+        ),
+        ("text: result.all", f"text: a[{'9' * 5000}]", "line 7: text: .* is no path of fields"),
+    ],
+)
+def test_a_strange_file_is_refused_and_nothing_of_a_header_is_said(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert old in FILE
+    with pytest.raises(UsageError, match=message) as error:
+        opened(tmp_path, FILE.replace(old, new, 1))
+    assert "planted" not in str(error.value)
+
+
+SSE = "path: /x\nbody: '{\"p\": {{ prompt | tojson }}}'\ntext: say\nerror: problem\n"
+
+
+@pytest.mark.parametrize("done", ["last", "FIN", "state=END"])
+def test_an_end_of_each_kind_ends_a_stream_with_comments(tmp_path: Path, done: str) -> None:
+    dialect = opened(tmp_path, f"{SSE}done: {done}\n")
+    end = {"last": b'{"last": true}', "FIN": b"FIN", "state=END": b'{"state": "END"}'}[done]
+    answer = b': still here\n\ndata: {"say": "a"}\n\n: still here\n\ndata: {"say": "b"}\n\ndata: ' + end
+    asked = sse_recording(answer + b"\n\n", Expected(text="ab", chunks=2))
+    record, _ = decode(dialect, asked, asked.answer, [])
+    assert (record.status, record.finish_reason) == ("ok", None)
+    check_dialect(dialect, [asked])
+
+
+def test_an_event_of_type_error_is_one(tmp_path: Path) -> None:
+    answer = b'data: {"say": "a"}\n\nevent: error\ndata: {"what": "out of ink"}\n\n'
+    expected = Expected(status="stream_error", text="a", error="out of ink")
+    check_dialect(opened(tmp_path, SSE), [sse_recording(answer, expected)])
+
+
+def test_an_answer_without_a_text_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    asked = sse_recording(b'data: {"said": "a"}\n\n', Expected())
+    record, _ = decode(opened(tmp_path, SSE), asked, asked.answer, [])
+    assert (record.status, record.error) == (
+        "empty",
+        "the stream carried no output: no event has a text at say",
+    )
+
+
+def sse_recording(answer: bytes, expected: Expected) -> Recording:
+    fields = {**_fields(recording(answer)), "path": "/x", "content_type": "text/event-stream"}
+    return Recording(**{**fields, "sent": {"p": 'say "é"'}, "expected": expected})
+
+
+def test_a_model_in_the_body_has_to_be_named(tmp_path: Path) -> None:
+    assert not opened(tmp_path, SSE).capability.names_model
+    assert opened(tmp_path, SSE.replace('{"p"', '{"m": {{ model | tojson }}, "p"')).capability.names_model
+
+
+def test_an_address_that_ends_with_the_path_is_refused(tmp_path: Path) -> None:
+    opened(tmp_path, SSE)
+    endpoint = Endpoint(url="http://h/api/x", backend="template", template=str(tmp_path / "api.yaml"))
+    with pytest.raises(
+        UsageError, match=r"ends with /x, which .*api.yaml adds to it \(write --url http://h/api\)"
+    ):
+        settle(RunSpec(endpoint=endpoint))

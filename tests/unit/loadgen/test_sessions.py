@@ -105,9 +105,9 @@ def test_reasoning_is_not_repeated() -> None:
 def test_a_failed_turn_leaves_a_cancelled_record_for_each_one_after_it() -> None:
     failed = record(index=4, turn=1, session="a", status="http_error", worker=1)
     rest = list(never_sent(asked(Turn(content="x"), Turn(content="y", output_tokens_target=3)), failed))
-    assert [(r.index, r.turn, r.status, r.sent_ns) for r in rest] == [
-        (5, 2, "cancelled", None),
-        (6, 3, "cancelled", None),
+    assert [(r.index, r.turn, r.turns_left, r.status, r.sent_ns) for r in rest] == [
+        (5, 2, 1, "cancelled", None),
+        (6, 3, 0, "cancelled", None),
     ]
     assert {(r.session, r.worker, r.planned_ns) for r in rest} == {("a", 1, 1000)}
     assert rest[0].error == "not sent: turn 2 of its session ended as http_error"
@@ -116,12 +116,13 @@ def test_a_failed_turn_leaves_a_cancelled_record_for_each_one_after_it() -> None
 def test_numbers_count_turns_and_sessions_have_names() -> None:
     requests = [
         Request(text="a", later=[Turn(content="b"), Turn(content="c")]),
-        Request(messages=[{"role": "user", "content": "d"}], session="own"),
+        Request(messages=[{"role": "user", "content": "d"}], session="own", turn=4),
         Request(text="e", row=7, later=[Turn(content="f")]),
     ]
     wire = list(wire_requests(iter(requests), CHAT, OPTIONS, load_tokenizer("builtin"), False, keep_own))
     assert [(w.index, w.session) for w in wire] == [(0, "session-0"), (3, "own"), (4, "session-4")]
     assert [w.later and len(w.later.turns) for w in wire] == [2, None, 1]
+    assert [w.turn for w in wire] == [0, 0, 0]  # whoever begins one ends it
     assert Inbox(ToWorker).feed(pack(MoreRequests(wire, True))) == [MoreRequests(wire, True)]
 
 

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from inferometer.loadgen import plan, shards
 from inferometer.loadgen.affinity import core_of
-from inferometer.loadgen.messages import WireRequest
+from inferometer.loadgen.messages import Later, WireRequest
 from inferometer.loadgen.plan import plan_arrivals, point_record
 from inferometer.loadgen.progress import Progress, add_up
 from inferometer.loadgen.shards import BATCH_BYTES, Dealer, resolve_workers
 from inferometer.schedule import owner_of, planned_offsets_ns
 from inferometer.spec import LoadPoint
+from inferometer.workload import Turn
 
 
 def point(**changes: Any) -> LoadPoint:
@@ -118,6 +119,15 @@ def test_a_batch_ends_with_the_request_that_makes_it_too_large() -> None:
         ([0, 1], False),
         ([2, 3], True),
     ]
+
+
+def test_what_is_to_follow_a_request_counts_for_the_size_of_a_batch() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "x" * (BATCH_BYTES // 2)}}
+    turns = [Turn(content="y" * (BATCH_BYTES // 4)), Turn(content=[picture], reply="y" * (BATCH_BYTES // 4))]
+    sessions = [WireRequest(body=b"", row=row, later=Later([], turns)) for row in range(2)]
+    assert sessions[0].weight > BATCH_BYTES
+    dealer = Dealer(iter(sessions), lambda index: 0, 1)
+    assert [len(dealer.batch(0, 9)[0]) for _ in range(3)] == [1, 1, 0]
 
 
 def test_a_huge_prompt_is_a_batch_of_its_own() -> None:

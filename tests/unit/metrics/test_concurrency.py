@@ -8,9 +8,11 @@ from inferometer.metrics.concurrency import (
     Window,
     concurrency_mean,
     concurrency_peak,
+    holders,
     mean_in_flight,
     peak_in_flight,
     plateau,
+    plateau_concurrency,
 )
 
 span = st.tuples(st.integers(0, 50), st.integers(1, 50)).map(lambda pair: (pair[0], pair[0] + pair[1]))
@@ -64,3 +66,20 @@ def test_there_is_no_plateau_while_a_worker_is_missing() -> None:
 def test_more_workers_than_permits_have_no_part_in_the_plateau() -> None:
     table = point([request(i, sent=i, end=i + 1) for i in range(4)], workers=3)
     assert plateau(table, 1) == Window(0, 3e6)
+
+
+def test_a_session_that_was_to_go_on_when_the_point_ended_is_under_way_until_then() -> None:
+    """Two permits; the second session has not said its last word when time is up, and the fourth has failed."""
+    turns = [
+        request(0, sent=0, end=2, turns_left=1),
+        request(1, sent=5, end=8, turn=1),
+        request(2, sent=1, end=3, turns_left=3),
+        request(6, sent=8, end=9, turns_left=1),
+        request(7, sent=10, end=12, turn=1),
+        request(8, sent=12, end=14, turns_left=1, status="http_error"),
+        request(10, sent=14, end=20),
+    ]
+    start, end, _ = holders(point(turns))
+    assert start.tolist() == [0, 1e6, 8e6, 12e6, 14e6]
+    assert end.tolist() == [8e6, 20e6, 12e6, 14e6, 20e6]
+    assert plateau_concurrency(point(turns), 2) == 2.0

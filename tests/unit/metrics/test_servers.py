@@ -35,3 +35,16 @@ def test_a_single_server_needs_no_rows() -> None:
 def test_a_server_that_got_nothing_is_listed() -> None:
     rows = by_server(PointData(point([request(0, sent=0.0, end=5.0)])), URLS, (50.0,))
     assert [(row.requests, row.failed) for row in rows] == [(1, 0), (0, 0)]
+
+
+def test_a_turn_that_was_never_sent_is_none_of_a_server_and_a_refused_connection_is() -> None:
+    records = [
+        request(0, sent=0.0, end=5.0, status="http_error", http_status=503, turns_left=1),
+        request(1, end=None, status="cancelled", turn=1),
+        request(2, server=1, connect_start=0.0, end=1.0, status="connect_error"),
+        request(3, server=1, sent=0.0, end=9.0, status="cancelled"),
+    ]
+    rows = by_server(PointData(point(records)), URLS, (50.0,))
+    assert [(row.requests, row.failed) for row in rows] == [(1, 1), (2, 2)]
+    rows = by_server(PointData(point(records, stop_reason="duration")), URLS, (50.0,))
+    assert [(row.requests, row.failed) for row in rows] == [(1, 1), (2, 1)]

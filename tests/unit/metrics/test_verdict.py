@@ -59,8 +59,19 @@ def test_a_missing_record_is_a_hard_failure_but_not_after_a_time_limit() -> None
     assert judged(requests, chunks, planned_requests=31)["records"].ok is False
     ended = judged(requests, chunks, planned_requests=31, stop_reason="data")["records"]
     assert (ended.ok, "--oversample" in ended.next_step) == (False, True)
+    early = judged(requests, chunks, planned_requests=None, dispatched=30, stop_reason="data")["records"]
+    assert (early.ok, early.limit, early.asked) == (False, None, "requests until the time is up")
     after_limit = judged(requests, chunks, planned_requests=31, dispatched=30, stop_reason="duration")
     assert after_limit["records"].ok is True
+
+
+def test_a_trace_has_its_own_rate_and_none_where_all_of_it_is_due_at_once() -> None:
+    requests, chunks = steady_requests(30)
+    load = {"trace": True, "trace_speed": 2.0, "max_concurrency": None, "request_rate": None}
+    reached = judged(requests, chunks, load=load)["achieved rate"]
+    assert (reached.ok, reached.asked) == (True, "trace x2, within 1 % of the schedule's own rate")
+    burst = [request(i, planned=0, sent=0.1 * i, end=9) for i in range(30)]
+    assert "achieved rate" not in judged(burst, [], load=load)
 
 
 def test_failures_above_the_limit_are_a_hard_failure() -> None:
@@ -78,6 +89,17 @@ def test_a_request_cut_off_by_the_time_limit_is_no_failure_but_a_warning() -> No
     stopped = judged(requests, chunks, stop_reason="duration")
     assert (stopped["errors"].ok, stopped["cut off"].ok) == (True, False)
     assert judged(requests, chunks)["errors"].ok is False, "nobody asked for that cancellation"
+
+
+def test_a_turn_that_an_error_left_unsent_is_told_even_after_a_time_limit() -> None:
+    """Beside it: one that was cut off, which nobody has to look into."""
+    requests, chunks = steady_requests(50)
+    requests.append(request(50, sent=5000, end=5001, status="http_error", error="no", turns_left=1))
+    requests.append(request(51, turn=1, status="cancelled", error="not sent"))
+    requests.append(request(52, sent=5000, end=5010, status="cancelled", error="the run ended"))
+    counts = summarize_point(point(requests, chunks, stop_reason="duration"), Measure(), FIXED).counts
+    assert (counts.ok, counts.failed, counts.cut_off) == (50, 2, 1)
+    assert [(group.example, group.count) for group in counts.errors] == [("no", 1), ("not sent", 1)]
 
 
 def test_late_sends_fail_but_not_the_wait_for_a_permit_nor_the_time_to_connect() -> None:

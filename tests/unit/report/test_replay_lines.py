@@ -1,5 +1,6 @@
 """What a replayed trace adds to a report, and how the verdict judges it."""
 
+import msgspec
 from run_builder import point, request, steady_requests
 
 from inferometer.metrics.summary import PointSummary, summarize_point
@@ -93,3 +94,9 @@ def test_arrivals_that_fall_behind_break_the_rate_of_the_trace() -> None:
     assert broken.asked == "trace x20, within 1 % of the schedule's own rate"
     assert "--trace-speed" in broken.next_step
     assert lines(late)[0].endswith("2,000.00 / 2,000.00 ms")
+
+
+def test_of_sessions_only_first_turns_have_an_expectation() -> None:
+    summary = judged(cached=2, dataset={"expected_hit_share": 0.5})
+    with_turns = msgspec.structs.replace(summary, groups={"turn": []})
+    assert lines(with_turns)[1].endswith("; 50.0 % expected of an endless cache for first turns")

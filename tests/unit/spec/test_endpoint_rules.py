@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ HTTP, HTTPS = "http://h:8000", "https://h"
         ({"more_url": [HTTP + "/v1"]}, "http://h:8000 is given 2 times"),
         ({"more_url": ["h2:8000"]}, "--more-url 'h2:8000' does not begin with http"),
         ({"more_url": ["http://me:pw@h2"]}, "--more-url holds a user name or password"),
+        ({"header": "content-length: 5"}, "--header 'content-length: ...' follows from each body"),
     ],
 )
 def test_contradictions_are_refused(given: dict[str, Any], words: str) -> None:
@@ -99,3 +101,30 @@ def test_prompts_that_the_server_counts_are_numbered() -> None:
     with pytest.raises(UsageError, match="--tokenizer server counts all prompts before the load"):
         check_spec(build({**given, "load": {"duration_s": "5s"}}))
     check_spec(build({**given, "load": {"duration_s": "5s", "num_prompts": 10}}))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:planted@[h",
+        "me:planted@h:80",
+        "http:/me:planted@h",
+        "http://h:0/x?api_key=planted",
+        "h?key=planted",
+    ],
+)
+def test_an_address_that_is_none_is_repeated_without_credentials(url: str) -> None:
+    for given in ({"url": url}, {"url": HTTP, "more_url": [url]}):
+        with pytest.raises(UsageError) as caught:
+            check_spec(build({"endpoint": given}))
+        assert "planted" not in str(caught.value)
+
+
+def test_a_key_may_come_out_of_another_program(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "key")
+    check_spec(RunSpec(endpoint=Endpoint(url=HTTP, api_key_file=str(tmp_path / "key"))))
+
+
+def test_a_template_alone_is_told_the_backend() -> None:
+    with pytest.raises(UsageError, match="give --backend template, too"):
+        check_spec(RunSpec(endpoint=Endpoint(url=HTTP, template=__file__)))

@@ -81,3 +81,12 @@ def test_options_that_would_do_nothing_are_refused(images, message):
 def test_a_prompt_of_token_ids_has_no_place_for_a_picture():
     with pytest.raises(UsageError, match="--text token-ids sends a prompt of token ids"):
         check(workload=Workload(text="token-ids"), image_count=1)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [{"image_width": 10_000, "image_height": 10_000}, {"image_count": 1000}, {"video_frames": 1000}],
+)
+def test_pictures_that_would_fill_the_memory_are_refused(images):
+    with pytest.raises(UsageError, match="pixels a request"):
+        check(**images)

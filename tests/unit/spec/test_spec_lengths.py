@@ -231,3 +231,21 @@ def test_every_trouble_of_a_distribution_is_one_of_ours():
     for text in ("", ":", "normal:mean=nan,std=1", "zipf:alpha=inf,max=3", "uniform:min=1e3,max=2"):
         with pytest.raises(InferometerError):
             parse_dist("--input-dist", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("long.csv", "5,6\n1," + "2" * 200_000, "long.csv, line 2: field larger than field limit"),
+        ("deep.json", '{"Input": ' + "[" * 100_000, "deep.json is not JSON"),
+    ],
+)
+def test_files_of_lengths_that_no_reader_takes(tmp_path, name, content, told):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=told):
+        parse_lengths(str(tmp_path / name))
+
+
+def test_a_scenario_whose_deviation_is_no_number_a_computer_has():
+    with pytest.raises(UsageError, match="no number from 0 on"):
+        parse_lengths(f"N(5,{'9' * 400})/(3,4)")

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,3 +64,27 @@ def test_a_recording_that_is_none_names_its_file(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text('{"source": "x"}')
     with pytest.raises(ValueError, match=r"bad\.json"):
         read_recordings(tmp_path)
+
+
+def test_a_dialect_that_falls_over_a_strange_value_is_found() -> None:
+    class Trusting(type(DIALECTS.get("anthropic"))):  # type: ignore[misc]
+        def meaning(self, value: Any) -> Any:
+            {value.get("delta", {}).get("type") if isinstance(value, dict) else None}
+            return super().meaning(value)
+
+    with pytest.raises((AttributeError, TypeError)):
+        check_dialect(Trusting("anthropic"), recordings("anthropic"))
+
+
+def test_a_stream_is_one_under_any_type() -> None:
+    recording = next(one for one in recordings("sglang") if one.name == "stream")
+    untyped = msgspec.structs.replace(recording, content_type="text/plain")
+    record, _ = dialects.decode(DIALECTS.get("sglang"), untyped, untyped.answer, [])
+    assert (record.status, record.streamed) == ("ok", True)
+
+
+def test_an_end_without_a_reason_has_none() -> None:
+    recording = next(one for one in recordings("tgi") if one.name == "stream")
+    answer = b'data: {"token": {"id": 1, "text": "a"}, "generated_text": "a", "details": null}\n\n'
+    record, _ = dialects.decode(DIALECTS.get("tgi"), recording, answer, [])
+    assert (record.status, record.finish_reason) == ("ok", None)

@@ -174,3 +174,26 @@ def test_an_object_that_is_no_request_is_no_line(write, opened):
         DataError, match=r"line 1: a JSON object without 'messages' or 'prompt'.*--dataset custom"
     ):
         opened(write("p.txt", '{"question": "why"}\n'), "line")
+
+
+def test_a_request_in_a_table_is_sent_in_numbers_of_json(tmp_path, opened):
+    path = tmp_path / "rows.parquet"
+    select = "SELECT 'hi' AS prompt, 1.50::DECIMAL(4,2) AS temperature, 7::DECIMAL(4,0) AS max_tokens"
+    duckdb.connect().execute(f"COPY ({select}) TO '{path}' (FORMAT parquet)")
+    (request,) = requests(opened(path))
+    assert request.body == {"prompt": "hi", "temperature": 1.5, "max_tokens": 7}
+
+
+@pytest.mark.parametrize("cell", ["'nan'::DOUBLE", "'a'::BLOB", "DATE '2026-01-01'"])
+def test_a_request_in_a_table_with_values_that_json_has_not_is_a_bad_row(tmp_path, opened, cell):
+    path = tmp_path / "rows.parquet"
+    duckdb.connect().execute(f"COPY (SELECT 'hi' AS prompt, {cell} AS seed) TO '{path}' (FORMAT parquet)")
+    with pytest.raises(DataError, match="row 1: a request is JSON, which has no"):
+        opened(path)
+
+
+@pytest.mark.parametrize("dataset", ["custom", "line"])
+@pytest.mark.parametrize("messages", [["hi"], {"role": "user"}, "hi"])
+def test_messages_of_a_request_are_objects(write, opened, dataset, messages):
+    with pytest.raises(DataError, match="line 1: the messages of a request are a list of objects"):
+        opened(write("q.jsonl", lines({"messages": messages, "temperature": 0})), dataset)

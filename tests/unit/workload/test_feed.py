@@ -134,3 +134,11 @@ def test_another_seed_still_gives_fresh_rows(make_point, write):
     feed = RowFeed(lambda point: open_dataset(RunSpec(workload=workload), point, BUILTIN))
     taken = [r for seed in range(4) for r in feed.take(make_point(num_prompts=5, seed=seed), "")]
     assert sorted(rows(taken)) == list(range(20))
+
+
+def test_a_warm_up_may_repeat_the_rows_of_a_short_file(make_point):
+    feed = feed_of(2)
+    assert rows(feed.take(make_point(kind="warmup", num_prompts=5), "0")) == [0, 1, 0, 1, 0]
+    assert rows(feed.take(make_point(num_prompts=2), "1")) == [0, 1]
+    with pytest.raises(DataError, match="2 usable rows"):
+        feed.take(make_point(num_prompts=3), "2")

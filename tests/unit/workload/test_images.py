@@ -3,7 +3,6 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from pictures import data_of, jpeg, mp4, read_png
 
 from inferometer.errors import DataError, UsageError
 from inferometer.spec import Images, RunSpec, Workload
@@ -14,6 +13,7 @@ from inferometer.workload.images import IllustratedDataset
 from inferometer.workload.picture_parts import carried, link_part, with_parts
 from inferometer.workload.png import incompressible_png
 from inferometer.workload.request import Request, Turn
+from pictures import data_of, jpeg, mp4, read_png
 
 BUILTIN = BuiltinTokenizer()
 
@@ -249,3 +249,9 @@ def test_a_jpeg_file_is_sent_as_it_is(point, write, monkeypatch):
     dataset = open_it(point, image_path=str(write("x", jpeg(30, 20))))
     assert parts_of(drawn(dataset, 1)[0])[0]["image_url"]["url"].startswith("data:image/jpeg;base64,")
     assert np.array_equal([dataset.info().pictures.width, dataset.info().pictures.height], [30, 20])
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 3), (32, 32), (28, 4), (64, 64)])
+def test_pictures_too_small_for_their_number_still_differ(point, width, height):
+    dataset = open_it(point, image_width=width, image_height=height)
+    assert len({str(parts_of(request)) for request in drawn(dataset, 100)}) == 100

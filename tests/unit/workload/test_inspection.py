@@ -69,6 +69,13 @@ def test_a_small_data_set():
             {"timestamp": 1, "input_length": 1, "output_length": 1, "hash_ids": []},
             ("mooncake", ()),
         ),
+        (
+            "a.jsonl",
+            {"chat_id": 1, "timestamp": 1, "input_length": 1, "output_length": 1, "hash_ids": []},
+            ("bailian", ()),
+        ),
+        ("a.csv", "Timestamp,Model,Request tokens,Response tokens\n1,x,2,3\n", ("burstgpt", ())),
+        ("a.csv", "TIMESTAMP,ContextTokens,GeneratedTokens\n1,2,3\n", ("azure", ())),
         ("a.jsonl", {"prompt": "x"}, ("custom", ())),
         ("a.csv", "prompt,answer\nx,y\n", ("custom", ())),
     ],

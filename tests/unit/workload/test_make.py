@@ -1,3 +1,5 @@
+import math
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -50,5 +52,23 @@ def test_a_prefix_longer_than_the_shortest_prompt_is_refused():
 
 
 def test_a_length_of_nothing_is_refused():
-    with pytest.raises(UsageError, match="--min-input 0 is below 1"):
+    with pytest.raises(UsageError, match="--min-input 0 is no whole number of tokens from 1"):
         plan_by_moments(Moments(50, 10, 0, 90), GUIDE_OUTPUT)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("least", math.nan, "--min-input nan is no whole number"),
+        ("least", 0, "--min-input 0 is no whole number"),
+        ("least", 1.5, "--min-input 1.5 is no whole number"),
+        ("most", math.inf, "--max-input inf is no whole number"),
+        ("mean", math.nan, "--avg-input nan is outside"),
+        ("std", math.nan, "--std-input nan is no deviation"),
+        ("std", -5, "--std-input -5 is no deviation"),
+        ("std", math.inf, "--std-input inf is impossible"),
+    ],
+)
+def test_moments_that_are_none_are_refused(field, value, told):
+    with pytest.raises(UsageError, match=told):
+        plan_by_moments(replace(GUIDE_INPUT, **{field: value}), GUIDE_OUTPUT)

@@ -150,3 +150,24 @@ def test_a_request_without_text_cannot_have_a_prefix():
     dataset = PrefixedDataset(Rows(Request(token_ids=[1], row=3)), prefixes(prefix_len=9), BUILTIN)
     with pytest.raises(DataError, match="data set rows, row 3: --prefix-len puts text"):
         next(dataset.requests(0, "a"))
+
+
+def test_a_count_without_the_prefix_is_not_kept():
+    rows = Rows(Request(text="be brief", input_tokens_target=2, input_tokens_counted=2))
+    (found,) = PrefixedDataset(rows, prefixes(prefix_len=9), BUILTIN).requests(0, "a")
+    assert (found.input_tokens_target, found.input_tokens_counted) == (11, None)
+
+
+def test_a_shared_prefix_takes_its_part_of_the_models_length(write, make_point):
+    path = write("q.jsonl", '{"prompt": "one two three"}\n')
+
+    def first(limit):
+        workload = Workload(dataset="custom", dataset_path=str(path), max_model_len=limit)
+        spec = RunSpec(workload=workload, prefix=Prefix(prefix_len=9))
+        return next(open_dataset(spec, make_point(output_len=4), BUILTIN).requests(0, "a"))
+
+    assert first(16).input_tokens_target == 12
+    with pytest.raises(
+        DataError, match=r"prompt of 12 tokens \(9 of them the shared prefix\) \+ answer of 4 is 16"
+    ):
+        first(15)

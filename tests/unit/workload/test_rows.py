@@ -1,7 +1,9 @@
 import gzip
 import io
 import json
+import os
 import sys
+import threading
 from types import SimpleNamespace
 
 import duckdb
@@ -209,3 +211,31 @@ def test_a_field_of_the_wrong_type_is_named(write):
 def test_lines_are_not_decoded(write):
     rows = list(open_lines(str(write("p.txt", "one\n\n [two] \n")), (".txt",)).rows)
     assert [(row.raw, row.line) for row in rows] == [(b"one", 1), (b" [two] ", 3)]
+
+
+def test_the_line_of_an_element_is_its_own_and_not_that_of_an_equal_text_before(write):
+    path = write("rows.json", '[{"q": "1"},\n{"q": 1},\n{"q": 1},\n1]')
+    assert places(path) == [", line 1", ", line 2", ", line 3", ", line 4"]
+
+
+def test_the_header_of_a_table_may_stand_below_blank_lines(write):
+    path = write("rows.csv", "\n\nq,n\na,1\n")
+    assert values(path) == [{"q": "a", "n": "1"}]
+    assert places(path) == [", line 4"]
+
+
+def test_the_hash_of_a_directory_does_not_depend_on_how_its_path_is_written(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_text(LINES)
+    monkeypatch.chdir(tmp_path)
+    assert len({open_rows(path).sha256 for path in ("in", "in/", "./in", f"{tmp_path}//in")}) == 1
+
+
+def test_a_pipe_is_read_once_for_all_who_open_it(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(LINES,))
+    writer.start()
+    assert values(pipe) == THREE
+    writer.join()
+    assert values(pipe) == THREE

@@ -79,3 +79,10 @@ def test_files_are_json(rows):
     assert json.loads(b"".join(encoded(rows, array=True))) == rows
     lines = b"".join(encoded(rows, array=False)).splitlines()
     assert [json.loads(line) for line in lines] == rows
+
+
+def test_the_parts_of_a_message_are_text_too():
+    content = [{"type": "text", "text": "one two three"}, {"type": "image_url", "image_url": {"url": "x"}}]
+    sample = one(messages=[{"role": "user", "content": content}], input_tokens_target=3)
+    assert sample.prompt == "one two three"
+    assert len(trace_row(sample, Blocks(BUILTIN, 2))["hash_ids"]) == 2

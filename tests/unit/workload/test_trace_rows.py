@@ -180,3 +180,8 @@ def test_a_row_that_goes_back_in_time_does_not_set_the_clock_back(opened):
     dataset = opened("mooncake", text, on_bad_row="skip")
     assert [fact[0] for fact in facts(dataset)] == [0, 0.1, 0.12]
     assert dataset.info().skipped == {"back_in_time": 2}
+
+
+def test_a_table_of_ones_own_is_read_like_json(opened):
+    dataset = opened("trace", "timestamp_s,input_tokens,output_tokens\n0,10,5\n1.5,20,6\n", "own.csv")
+    assert facts(dataset) == [(0.0, 10, 10, 5), (1.5, 20, 20, 6)]

@@ -19,8 +19,8 @@ Piece = Callable[[bytes], tuple[ChunkKind, str] | None]
 MIN_EVENTS = 12  # of fewer events, finding out what they share costs more than it saves
 _MAX_OTHERS = 5  # events of another form before or after the run: a role, a finish, a usage, [DONE]
 
-# msgspec lets UnicodeDecodeError through for text that is not UTF-8.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
+# Of those, msgspec lets UnicodeDecodeError through for text that is not UTF-8, RecursionError for a thousand brackets.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode_text = msgspec.json.Decoder(str).decode
 _decode_texts = msgspec.json.Decoder(list[str]).decode
 

@@ -37,7 +37,7 @@ class AnthropicDialect(JsonDialect):
         """What one event says."""
         kind = part(value, "type")
         if kind == "content_block_delta":
-            found, name = _OUTPUT.get(part(value, "delta", "type"), (ChunkKind.OTHER, ""))
+            found, name = _OUTPUT.get(text_of(part(value, "delta", "type")), (ChunkKind.OTHER, ""))
             text = text_of(part(value, "delta", name)) if name else ""
             return Delta(found, text) if text else NOTHING
         if kind == "message_start":

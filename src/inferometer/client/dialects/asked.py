@@ -13,8 +13,10 @@ from inferometer.client.dialects.reading import part
 from inferometer.client.target import Target
 from inferometer.spec import Endpoint, RunSpec, resolve_ignore_eos
 from inferometer.spec.problems import Problem, raise_problems
+from inferometer.spec.url import shown_url
 
 _KEY = "authorization"
+_LENGTHS = ("output_len", "output_dist")  # of answers, which max_tokens asks for
 _CHECKED = ("model", "stream", "messages", "prompt")  # by the rules of the spec, for every dialect
 
 
@@ -67,8 +69,10 @@ def speaking(target: Target, endpoint: Endpoint, found: Capability, stream: bool
 def _refused(spec: RunSpec, found: Capability) -> Iterator[Problem]:
     sampling = spec.sampling
     given: dict[str, Any] = {name: getattr(sampling, name) for name in OPTIONS}
+    given |= {name: getattr(spec.workload, name) for name in _LENGTHS}
     for name, value in given.items():
-        if name in found.asks or value is None or value is False or value == ():
+        asked_by = "max_tokens" if name in _LENGTHS else name
+        if asked_by in found.asks or value is None or value is False or value == ():
             continue
         known = ", ".join(_flag(each) for each in OPTIONS if each in found.asks) or "no such options"
         yield Problem(
@@ -78,6 +82,8 @@ def _refused(spec: RunSpec, found: Capability) -> Iterator[Problem]:
     for field in {*found.prompt.values(), *found.streamed} - {*_CHECKED, "stream_options"}:
         if part(sampling.extra_body, *field.split(".")) is not None:
             yield Problem(f"--extra-body sets {field!r}, which the measurement depends on", "leave it out")
+    if found.name == TEMPLATE:
+        yield from _repeated_path(spec.endpoint, found)
     if spec.workload.text == "token-ids" and "token_ids" not in found.prompt and found.name != "openai-chat":
         yield Problem(
             f"--text token-ids cannot be sent by --backend {found.name}", "use --backend openai-completions"
@@ -91,11 +97,22 @@ def _refused(spec: RunSpec, found: Capability) -> Iterator[Problem]:
             f"sessions of several turns need chat messages, which --backend {found.name} does not send",
             "use --backend openai-chat, or drop --turns and --multi-turn",
         )
-    if spec.workload.model_mix and not found.model and "{model}" not in found.path:
+    if spec.workload.model_mix and not found.names_model:
         yield Problem(
             f"--model-mix names models, and --backend {found.name} does not tell the server of any",
             "use --backend openai-chat, or drop --model-mix",
         )
+
+
+def _repeated_path(endpoint: Endpoint, found: Capability) -> Iterator[Problem]:
+    """The path of a template in the address, which it would follow once more."""
+    for url in (endpoint.url, *endpoint.more_url):
+        base = url.rstrip("/").removesuffix(found.path)
+        if base != url.rstrip("/"):
+            yield Problem(
+                f"--url {shown_url(url)} ends with {found.path}, which {found.source} adds to it",
+                f"write --url {shown_url(base)}",
+            )
 
 
 def _flag(name: str) -> str:

@@ -133,10 +133,9 @@ class JsonDialect:
     def reply(self, body: bytes) -> Delta:
         """What a whole reply carried: one event that says it all."""
         try:
-            value = msgspec.json.decode(body)
+            return self.whole(msgspec.json.decode(body))
         except UNREADABLE as error:
             raise ValueError(f"reply is not JSON: {error}") from None
-        return self.whole(value)
 
     def whole(self, value: Any) -> Delta:
         """What the JSON value of a whole reply says."""
@@ -155,8 +154,7 @@ def read_json(data: bytes, dialect: JsonDialect) -> Delta:
     if plain == b"[DONE]":
         return DONE
     try:
-        value = msgspec.json.decode(data)
-        return dialect.meaning(value)
+        return dialect.meaning(msgspec.json.decode(data))
     except (*UNREADABLE, ValueError) as error:
         return unreadable(data, error)
 

@@ -246,11 +246,13 @@ _ROWS = (
         fixed={"parameters.exclude_input_in_output": True},
         streamed={"parameters.stream": True},
         whole={"parameters.stream": False},
-        asks=_inside("parameters", **_OPENAI_ASKS),
+        # Parameters are numbers, booleans and strings; a list, as of stop strings, is refused.
+        asks=_inside("parameters", **{name: field for name, field in _OPENAI_ASKS.items() if name != "stop"}),
         model="",
         end="",
         end_unmarked=True,
-        source="docs.nvidia.com Triton: protocol/extension_generate; vllm_backend samples/client.py",
+        source="docs.nvidia.com Triton: protocol/extension_generate; vllm_backend samples/client.py; "
+        "triton-inference-server/server issue 6508",
     ),
     Capability(
         name="trtllm",

@@ -44,6 +44,8 @@ class Capability(msgspec.Struct, frozen=True, kw_only=True):
         key: header and scheme of the key.
         tokenize: path that counts tokens, if there is one.
         flush_cache: path that empties the prefix cache, if there is one.
+        text_at: the field of an event that holds its text, where a person said which.
+        model_in_body: whether the body names the model in a place that only it knows.
         source: where these facts are from.
     """
 
@@ -68,12 +70,19 @@ class Capability(msgspec.Struct, frozen=True, kw_only=True):
     key: tuple[str, str] = ("Authorization", "Bearer ")
     tokenize: str = ""
     flush_cache: str = ""
+    text_at: str = ""
+    model_in_body: bool = False
     source: str
 
     @property
     def names_model(self) -> bool:
         """Whether requests say which model they are for."""
-        return bool(self.model) or "{model}" in self.path
+        return bool(self.model) or "{model}" in self.path or self.model_in_body
+
+    @property
+    def lists_models(self) -> bool:
+        """Whether the server's list of models, ``/v1/models``, belongs to the same API."""
+        return self.path.startswith("/v1/")
 
     @property
     def streams(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from inferometer.client.dialects.base import JsonDialect
 from inferometer.client.dialects.dialect import Delta, Usage
-from inferometer.client.dialects.reading import ROLE, ended, failed, number, part, read_id, text_of
+from inferometer.client.dialects.reading import ROLE, ended, failed, number, part, read_id, text_of, texts_of
 from inferometer.record.types import ChunkKind
 
 
@@ -30,11 +30,7 @@ class DashScopeDialect(JsonDialect):
             raise ValueError("reply is JSON, but has no 'output'")
         choice = part(output, "choices", 0)
         content = part(choice, "message", "content") if choice is not None else part(output, "text")
-        text = (
-            content
-            if isinstance(content, str)
-            else "".join(text_of(part(one, "text")) for one in content or [])
-        )
+        text = text_of(content) or texts_of(content)
         reasoning = text_of(part(choice, "message", "reasoning_content"))
         reason = part(output if choice is None else choice, "finish_reason")
         finish = ended(reason)

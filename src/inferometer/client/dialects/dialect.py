@@ -52,6 +52,7 @@ class Delta(NamedTuple):
     finish_reason: str | None = None
     usage: Usage | None = None
     error: str | None = None
+    last: bool = False  # the answer is complete, where the API says so without a reason
 
 
 class Deltas(NamedTuple):

@@ -10,8 +10,9 @@ import msgspec
 from inferometer.client.dialects.dialect import Delta, Usage
 from inferometer.record.types import ChunkKind
 
-# msgspec lets UnicodeDecodeError through for text that is not UTF-8, as of a server that cuts a character in two.
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
+# msgspec lets UnicodeDecodeError through for text that is not UTF-8, as of a server that cuts a character in two, and
+# RecursionError for a thousand brackets.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 DONE, NOTHING, ROLE = Delta(ChunkKind.DONE), Delta(ChunkKind.OTHER), Delta(ChunkKind.ROLE)
 _EXCERPT_BYTES = 1600  # well above what is kept, so that a secret is redacted whole before the text is cut
 _WORDS = {
@@ -22,6 +23,7 @@ _WORDS = {
     "eos_token": "stop",
     "tool_use": "tool_calls",
 }
+MOST_TOKENS = 1 << 31  # no answer has as many
 _UNFINISHED = "\ufffd"  # what decoders put where bytes of a character are still missing
 
 
@@ -37,10 +39,11 @@ def failed(value: Any) -> Delta:
 
 
 def _said(value: Any) -> str:
-    if isinstance(value, dict):
-        for name in ("message", "error", "detail", "code", "type"):
-            if value.get(name):
-                return _said(value[name])
+    while isinstance(value, dict):
+        inner = next(filter(None, map(value.get, ("message", "error", "detail", "code", "type"))), None)
+        if inner is None:
+            break
+        value = inner
     return value if isinstance(value, str) else msgspec.json.encode(value).decode("utf-8", "replace")
 
 
@@ -68,6 +71,11 @@ def text_of(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def texts_of(parts: Any) -> str:
+    """The texts of the parts of a content, one after the other; none where it is no list."""
+    return "".join(text_of(part(one, "text")) for one in parts) if isinstance(parts, list) else ""
+
+
 def ended(reason: Any) -> str | None:
     """Why an answer ended, in OpenAI's words, which the verdict and other tools know; other words stay as they are."""
     word = text_of(reason)
@@ -75,8 +83,8 @@ def ended(reason: Any) -> str | None:
 
 
 def number(value: Any) -> int | None:
-    """A count of tokens; None for what is no whole number."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """A count of tokens; None for what is no whole number, or one that no count can be."""
+    return value if type(value) is int and 0 <= value < MOST_TOKENS else None
 
 
 def piece(

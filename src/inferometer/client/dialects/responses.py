@@ -6,7 +6,17 @@ from typing import Any
 
 from inferometer.client.dialects.base import JsonDialect
 from inferometer.client.dialects.dialect import Delta, Usage
-from inferometer.client.dialects.reading import NOTHING, ROLE, ended, failed, number, part, read_id, text_of
+from inferometer.client.dialects.reading import (
+    NOTHING,
+    ROLE,
+    ended,
+    failed,
+    number,
+    part,
+    read_id,
+    text_of,
+    texts_of,
+)
 from inferometer.record.types import ChunkKind
 
 _OUTPUT = {
@@ -47,9 +57,7 @@ class ResponsesDialect(JsonDialect):
             return failed(part(value, "error") or value)
         if not isinstance(part(value, "output"), list):
             raise ValueError("reply is JSON, but has no 'output'")
-        texts = [
-            text_of(part(one, "text")) for item in value["output"] for one in part(item, "content") or []
-        ]
+        texts = [texts_of(part(item, "content")) for item in value["output"]]
         texts += [text_of(part(item, "arguments")) for item in value["output"]]
         reason = part(value, "incomplete_details", "reason")
         finish = ended(reason) or "stop"

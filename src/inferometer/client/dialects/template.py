@@ -6,13 +6,25 @@ import re
 from typing import Any
 
 import msgspec
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta
+from jinja2 import StrictUndefined, TemplateSyntaxError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from inferometer.client.dialects.base import JsonDialect, read_json
+from inferometer.client.dialects.base import JsonDialect
 from inferometer.client.dialects.capability import OPTIONS, Capability, Payload
 from inferometer.client.dialects.dialect import BodyOptions, Delta, Reader, Usage
-from inferometer.client.dialects.reading import DONE, Growing, ended, failed, number, part, piece, text_of
+from inferometer.client.dialects.reading import (
+    DONE,
+    NOTHING,
+    UNREADABLE,
+    Growing,
+    ended,
+    failed,
+    number,
+    part,
+    piece,
+    text_of,
+    unreadable,
+)
 from inferometer.client.dialects.template_file import TemplateFile, read_template
 from inferometer.errors import UsageError
 from inferometer.record.types import ChunkKind
@@ -22,7 +34,7 @@ from inferometer.workload.request import Request
 _VARIABLES = ("prompt", "messages", "token_ids", "model", "stream")
 _REPORTS = {"input": "input_tokens", "output": "output_tokens", "reasoning": "reasoning_tokens"}
 _REPORTS |= {"cached": "cached_tokens", "accepted_draft": "accepted_draft_tokens"}
-_SAMPLE = Request(text="a prompt")
+_SAMPLE = Request(text='a "prompt"\n')  # with what only a text that is written as JSON survives
 # A name that the file uses has to exist; an option that was not asked for is none.
 _environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
 
@@ -105,11 +117,11 @@ class TemplateDialect(JsonDialect):
             self.prompt(request)  # says what cannot be sent
         try:
             text = self._template.render(known)
-        except (TemplateError, TypeError, ValueError) as error:
-            raise self._in_body(str(error)) from None
+        except Exception as error:  # noqa: BLE001 - a template is a program: what goes wrong in it is its own
+            raise self._in_body(str(error) or type(error).__name__) from None
         try:
             value = msgspec.json.decode(text)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             step = "end each value that is a text with | tojson, and leave out what is none: {% if top_p is not none %}"
             raise self._in_body(f"it does not make JSON: {error}: {text.strip()[:200]}", step=step) from None
         if not isinstance(value, dict):
@@ -150,30 +162,36 @@ class TemplateDialect(JsonDialect):
             return None
         try:
             found = part(msgspec.json.decode(data), *self._file.id)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return None
-        return str(found) if found else None
+        return str(found) if found and isinstance(found, (str, int)) else None
 
 
 class _TemplateReader:
     def __init__(self, dialect: TemplateDialect, file: TemplateFile) -> None:
         self._dialect, self._file = dialect, file
         self._growing = (Growing(), Growing())  # of answer and reasoning
+        self._marks = (b"[DONE]", file.done.data.encode())
 
     def event(self, data: bytes, name: bytes) -> Delta:
-        if self._file.done.data and data.strip() == self._file.done.data.encode():
+        plain = data.strip()
+        if not plain:
+            return NOTHING
+        if plain in self._marks:
             return DONE
-        delta = read_json(data, self._dialect)
+        try:
+            value = msgspec.json.decode(plain)
+            delta = failed(value) if name == b"error" else self._dialect.meaning(value)
+        except UNREADABLE as error:
+            return unreadable(data, error)
         if delta.error is not None:
             return delta
-        ends = self._file.done.field and self._dialect.ends(msgspec.json.decode(data))
+        ends = self._dialect.ends(value)
         last = ends or delta.finish_reason is not None
         if self._file.cumulative and delta.text:
             text = self._growing[delta.kind == ChunkKind.REASONING].add(delta.text, bool(last))
             delta = delta._replace(text=text, kind=delta.kind if text else ChunkKind.OTHER)
-        if ends and delta.finish_reason is None:
-            delta = delta._replace(finish_reason="stop") if delta.text else DONE._replace(usage=delta.usage)
-        return delta
+        return delta._replace(last=True) if ends else delta
 
 
 def _as_text(value: Any) -> str:
@@ -200,6 +218,8 @@ def _capability(file: TemplateFile, names: set[str]) -> Capability:
         reports={_REPORTS[name]: ".".join(map(str, chain)) for name, chain in file.usage.items()},
         model="",
         end=file.done.data,
+        text_at=".".join(map(str, file.text)),
+        model_in_body="model" in names,
         end_unmarked=not marked,
         headers=file.headers,
         source=file.name,

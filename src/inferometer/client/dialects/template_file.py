@@ -12,19 +12,22 @@ import yaml
 
 from inferometer.client.framing import Framing
 from inferometer.errors import UsageError
+from inferometer.spec.endpoint_rules import FRAMING_HEADERS
+from inferometer.spec.fields import as_header
 
 _TEXT_IS = ("delta", "cumulative")
 _COUNTS = ("input", "output", "reasoning", "cached", "accepted_draft")
 _TEXTS = ("path", "body", "framing", "text", "text_is", "reasoning", "finish_reason", "error", "done", "id")
 _KEYS = (*_TEXTS, "headers", "usage")
 _STEP = re.compile(r"([^.\[\]]+)|\[(-?\d+)\]")
-_WHOLE_PATH = re.compile(r"(?:[^.\[\]]+|\[-?\d+\])(?:\.[^.\[\]]+|\[-?\d+\])*")
+_WHOLE_PATH = re.compile(r"(?:[^.\[\]]+|\[-?\d{1,9}\])(?:\.[^.\[\]]+|\[-?\d{1,9}\])*")
+_URL_PATH = re.compile(r"/(?:[!-z|~]|\{model\})*")  # printable ASCII without blanks, and no other braces
 
 Chain = tuple[str | int, ...]
 
 
 class Done(NamedTuple):
-    """What marks the end of a stream: the whole data of an event, or a field (and its value, if one is given)."""
+    """What marks the end of a stream: the whole data of an event, or a field (with its value, if one is given)."""
 
     data: str = ""
     field: Chain = ()
@@ -68,22 +71,35 @@ def read_template(path: str) -> TemplateFile:
         raise UsageError(f"--template {path!r} is not UTF-8 text", "save it as UTF-8") from None
     try:
         node, values = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date or number that is none
         mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or "not YAML"
+        what = getattr(error, "problem", None) or f"not YAML: {str(error).splitlines()[0]}"
         raise _wrong(path, mark.line + 1 if mark else 1, str(what), "write one 'key: value' a line") from None
     if not isinstance(values, dict) or not isinstance(node, yaml.MappingNode):
         raise _wrong(path, 1, "the file holds no keys", f"give {', '.join(_KEYS[:4])}")
-    return _checked(path, values, _lines(node))
+    return _checked(path, values, _lines(path, node))
 
 
-def _lines(node: yaml.MappingNode) -> dict[str, int]:
+def _lines(path: str, node: yaml.MappingNode) -> dict[str, int]:
+    """The lines of the keys.
+
+    Raises:
+        UsageError: a key is given twice, of which YAML would silently take the last.
+    """
     found: dict[str, int] = {}
     for key, value in node.value:
-        found[str(key.value)] = key.start_mark.line + 1
+        line = key.start_mark.line + 1
+        if str(key.value) in found:
+            raise _wrong(
+                path,
+                line,
+                f"{key.value}: it stands in line {found[str(key.value)]} already",
+                "keep one of them",
+            )
+        found[str(key.value)] = line
         if isinstance(value, yaml.MappingNode):
-            found |= {f"{key.value}.{inner}": line for inner, line in _lines(value).items()}
-        elif value.style in ("|", ">"):
+            found |= {f"{key.value}.{inner}": line for inner, line in _lines(path, value).items()}
+        elif getattr(value, "style", None) in ("|", ">"):
             found[f"{key.value} text"] = key.start_mark.line + 2
     return found
 
@@ -113,8 +129,15 @@ class _Checks:
                 raise self.wrong(
                     key, f"{value!r} is no text", _MEANING.get(key, "put it into quotation marks")
                 )
-        if not self._values["path"].startswith("/"):
-            raise self.wrong("path", f"{self._values['path']!r} does not begin with /", _MEANING["path"])
+        path = self._values["path"]
+        if not path.startswith("/"):
+            raise self.wrong("path", f"{path!r} does not begin with /", _MEANING["path"])
+        if not _URL_PATH.fullmatch(path):
+            raise self.wrong(
+                "path",
+                f"{path!r} holds blanks, braces other than {{model}}, or signs that are not ASCII",
+                "percent-encode them (%20)",
+            )
 
     def word(self, key: str, known: tuple[str, ...]) -> Any:
         """One of some words, the first where none is given."""
@@ -124,16 +147,28 @@ class _Checks:
         return value
 
     def mapping(self, key: str) -> dict[str, str]:
-        """Names and values below a key."""
+        """Names and values below a key. No message repeats a value: that of a header may be a key."""
         found = self._values.get(key) or {}
         if not isinstance(found, dict):
-            raise self.wrong(key, f"{found!r} holds no keys", "write one 'name: value' a line below it")
+            raise self.wrong(key, "it holds no keys", "write one 'name: value' a line below it")
         for name, value in found.items():
             if not isinstance(value, (str, int, float)) or isinstance(value, bool) or "\n" in str(value):
-                raise self.wrong(
-                    f"{key}.{name}", f"{value!r} is no text of one line", "put it into quotation marks"
-                )
+                raise self.wrong(f"{key}.{name}", "it is no text of one line", "put it into quotation marks")
         return {str(name): str(value) for name, value in found.items()}
+
+    def headers(self) -> dict[str, str]:
+        """Headers that HTTP allows, but those that say how long a body is."""
+        found = self.mapping("headers")
+        for name, value in found.items():
+            if name.lower() in FRAMING_HEADERS:
+                raise self.wrong(f"headers.{name}", "it follows from the body", "leave it out")
+            try:
+                whole = as_header(f"{name}: {value}")
+            except ValueError as error:
+                raise self.wrong(f"headers.{name}", str(error), "percent-encode other signs") from None
+            if whole != f"{name}: {value}".strip():
+                raise self.wrong(f"headers.{name}", "it is no name of a header", "write 'name: value'")
+        return found
 
     def chain(self, key: str, field: str | None = None) -> Chain:
         """A path of fields, by default that of the key."""
@@ -155,12 +190,12 @@ class _Checks:
         return {name: self.chain(f"usage.{name}", field) for name, field in found.items()}
 
     def done(self) -> Done:
-        """``[DONE]`` (the data of an event), ``field`` (is true) or ``field=value``."""
+        """``field=value``; else the data of an event (``[DONE]``), or a field that is true there."""
         text = self._values.get("done") or ""
-        if not text or text.startswith("["):
-            return Done(data=text)
         field, equals, value = text.partition("=")
-        return Done(field=self.chain("done", field.strip()), value=value.strip() if equals else None)
+        if equals:
+            return Done(field=self.chain("done", field.strip()), value=value.strip())
+        return Done(data=text, field=self.chain("done") if _WHOLE_PATH.fullmatch(text) else ())
 
 
 def _checked(path: str, values: dict[str, Any], lines: dict[str, int]) -> TemplateFile:
@@ -180,7 +215,7 @@ def _checked(path: str, values: dict[str, Any], lines: dict[str, int]) -> Templa
         done=checks.done(),
         id=checks.chain("id"),
         usage=checks.usage(),
-        headers=checks.mapping("headers"),
+        headers=checks.headers(),
     )
 
 

@@ -9,7 +9,6 @@ import msgspec
 from inferometer.client.dialects.base import JsonDialect, read_json
 from inferometer.client.dialects.dialect import Delta, Reader, Usage
 from inferometer.client.dialects.reading import NOTHING, ended, failed, number, part, piece, text_of
-from inferometer.record.types import ChunkKind
 
 
 class TokenEventsDialect(JsonDialect):
@@ -28,8 +27,8 @@ class TokenEventsDialect(JsonDialect):
             return failed(value)
         token, details = part(value, "token"), part(value, "details")
         text = "" if part(token, "special") is True else text_of(part(token, "text"))
-        finish = _finish(details) or ("stop" if isinstance(part(value, "generated_text"), str) else None)
-        return piece(text, finish, _usage(details), _ids(token))
+        delta = piece(text, _finish(details), _usage(details), _ids(token))
+        return delta._replace(last=True) if isinstance(part(value, "generated_text"), str) else delta
 
     def whole(self, value: Any) -> Delta:
         """What a whole reply says; TGI's may be a list of one."""
@@ -40,7 +39,7 @@ class TokenEventsDialect(JsonDialect):
         if not isinstance(text, str):
             raise ValueError("reply is JSON, but has no 'generated_text'")
         details = part(value, "details")
-        return piece(text, _finish(details) or "stop", _usage(details))
+        return piece(text, _finish(details), _usage(details))
 
 
 class _TokenReader:
@@ -51,14 +50,14 @@ class _TokenReader:
     def event(self, data: bytes, name: bytes) -> Delta:
         delta = read_json(data, self._dialect)
         self._said += delta.text
-        if delta.finish_reason is None or delta.kind is ChunkKind.ERROR:
+        if not delta.last:
             return delta
         value = msgspec.json.decode(data)
         whole = text_of(part(value, "generated_text"))
         if not whole.startswith(self._said) or whole == self._said:
             return delta
         text = delta.text + whole[len(self._said) :]
-        return piece(text, delta.finish_reason, delta.usage, _ids(part(value, "token")))
+        return piece(text, delta.finish_reason, delta.usage, _ids(part(value, "token")))._replace(last=True)
 
 
 def _ids(token: Any) -> int | None:
@@ -105,7 +104,7 @@ class MindsporeDialect(JsonDialect):
         text = part(one, "generated_text")
         if not isinstance(text, str):
             raise ValueError("reply is JSON, but has no 'generated_text'")
-        return piece(text, _finish(part(one, "details")) or "stop", _usage(part(one, "details")))
+        return piece(text, _finish(part(one, "details")), _usage(part(one, "details")))
 
 
 TGI = TokenEventsDialect("tgi")
