@@ -30,6 +30,7 @@ TLS_ENDED = Ended(None, "the server closed the TLS connection")
 # Written before the sockets are looked at again; a long prompt goes out over several turns.
 _MOST_SENT_BYTES = 1 << 20
 _NOTHING = memoryview(b"")
+_MORE = getattr(socket, "MSG_MORE", 0)  # no segment of its own for what comes right before the rest; Linux
 
 
 class Connection:
@@ -50,6 +51,7 @@ class Connection:
         "_log",
         "_out",
         "_receive",
+        "_rest",
         "_tunnel",
         "_whom",
         "exchange",
@@ -78,7 +80,7 @@ class Connection:
         self.started_ns = now_ns
         self.idle_since_ns = now_ns
         self.moved_ns = 0  # when the peer last made room for more of a long request
-        self._out = _NOTHING
+        self._out = self._rest = _NOTHING  # the second is sent after the first
         self._log = bytearray(LOG_BYTES)
         self.sock = socket.socket(address[0], socket.SOCK_STREAM)
         self._receive = self.sock.recvmsg_into
@@ -171,9 +173,11 @@ class Connection:
         exchange.log = self._log
         exchange.sent_ns = now_ns
         if self.tls is None:
-            self._out = memoryview(exchange.wire)
+            self._out, self._rest = memoryview(exchange.wire), memoryview(exchange.rest)
         else:
             self.tls.encrypt(exchange.wire)
+            if exchange.rest:
+                self.tls.encrypt(exchange.rest)
         return self.flush()
 
     def flush(self) -> Ended | None:
@@ -185,15 +189,17 @@ class Connection:
         out, written = self._out, 0
         try:
             while out and written < _MOST_SENT_BYTES:
-                sent = self.sock.send(out)
+                sent = self.sock.send(out, _MORE if self._rest else 0)
                 out = out[sent:]
                 written += sent
+                if not out:
+                    out, self._rest = self._rest, _NOTHING
         except BlockingIOError:
             self._out = out
             return None
         except OSError as error:
             # The server may have answered (say with 413) before it closed; what it said is read first.
-            self._out = _NOTHING
+            self._out = self._rest = _NOTHING
             if error.errno not in (errno.EPIPE, errno.ECONNRESET):
                 return Ended("connect_error", f"send: {error.strerror or error}")
             return None

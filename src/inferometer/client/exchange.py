@@ -45,6 +45,8 @@ class Exchange:
         upto: length of ``body`` after each read.
         late: reads of a turn that came late, by number, and by how many ns at most. Several events that such a
             read brings may have arrived at any time in that span, for the kernel keeps the last segment's time.
+        wire: the request as it goes out; without its body where that is in ``rest``.
+        rest: a long body, which is not copied to stand behind its head.
         bytes_out: length of the request.
         bytes_in: bytes of the response on the wire, decrypted.
         reused: sent on a connection that had carried another exchange.
@@ -72,6 +74,7 @@ class Exchange:
         "logged",
         "planned_ns",
         "queued_ns",
+        "rest",
         "reused",
         "room",
         "sent_ns",
@@ -80,10 +83,13 @@ class Exchange:
         "wire",
     )
 
-    def __init__(self, index: int, wire: bytes, planned_ns: int, queued_ns: int | None = None) -> None:
+    def __init__(
+        self, index: int, wire: bytes, planned_ns: int, queued_ns: int | None = None, rest: bytes = b""
+    ) -> None:
         self.index = index
         self.wire = wire
-        self.bytes_out = len(wire)
+        self.rest = rest
+        self.bytes_out = len(wire) + len(rest)
         self.server = 0
         self.echoed = 0
         self.planned_ns = planned_ns
@@ -165,7 +171,7 @@ class Exchange:
         return self._take(self._kept()) if self.logged else None
 
     def _take(self, reads: list[Read]) -> int | None:
-        self.wire = b""  # the server has it, so it will not be sent again; a prompt may be large
+        self.wire = self.rest = b""  # the server has it, so it will not be sent again; a prompt may be large
         at_ns, lag_ns, data = zip(*reads, strict=True)
         self.at_ns.extend(at_ns)
         self.lag_ns.extend(lag_ns)

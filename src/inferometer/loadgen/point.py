@@ -34,6 +34,7 @@ LOW_WATER_BYTES = 32 << 20  # but not while so much of them waits: a single prom
 GONE_FAILURES = 1000
 GONE_NS = 5_000_000_000
 DECODE_NS = 200_000  # at most between two looks at the sockets
+LONG_BODY_BYTES = 1 << 14  # copying a longer one takes more time than a system call
 BIG_BODY_BYTES = 1 << 16  # a larger body is not kept once it has been handed to the transport
 
 
@@ -250,7 +251,10 @@ class PointRun:
     ) -> None:
         """Send one request; ``place`` in the order of sessions decides the server, which then has all of its turns."""
         head = self.reactor.post_head(place, request.path or self.start.path, len(request.body))
-        exchange = Exchange(index, head + request.body, planned_ns, queued_ns)
+        if len(request.body) < LONG_BODY_BYTES:
+            exchange = Exchange(index, head + request.body, planned_ns, queued_ns)
+        else:
+            exchange = Exchange(index, head, planned_ns, queued_ns, request.body)
         exchange.echoed = request.echoed
         if len(request.body) > BIG_BODY_BYTES:
             request = msgspec.structs.replace(request, body=b"")
