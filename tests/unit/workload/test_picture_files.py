@@ -2,12 +2,12 @@ import struct
 import zlib
 
 import pytest
-from pictures import gif, jpeg, mp4, webp
 
 from inferometer.errors import DataError
 from inferometer.workload import picture_files, scenes
 from inferometer.workload.picture_files import BrokenPictureError, look_at
 from inferometer.workload.png import incompressible_png
+from pictures import gif, jpeg, mp4, webp
 
 PNG = incompressible_png(scenes.noise(9, 4, 0))
 WHOLE = [

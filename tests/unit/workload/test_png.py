@@ -2,10 +2,10 @@ import zlib
 
 import numpy as np
 import pytest
-from pictures import read_png
 
 from inferometer.workload import scenes
 from inferometer.workload.png import adler_of_both, incompressible_png, join_parts, lower_part
+from pictures import read_png
 
 
 def test_what_was_joined_of_two_parts_is_one_picture():
