@@ -43,6 +43,11 @@ def data_problems(spec: RunSpec) -> Iterator[Problem]:
                 f"--dataset-path {data.dataset_path!r} is given, but --dataset random reads no file",
                 "name its format, as --dataset sharegpt, openqa or custom",
             )
+        if data.oversample:
+            yield Problem(
+                "--oversample uses the rows of a file again, but --dataset random makes as many as it needs",
+                "drop --oversample",
+            )
     elif data.dataset in (*FILE_DATASETS, *TRACES) and data.dataset_path is None:
         yield Problem(f"--dataset {data.dataset} needs a file", "give --dataset-path FILE")
     yield from _path(data)

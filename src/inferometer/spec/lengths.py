@@ -161,7 +161,7 @@ def parse_dist(flag: str, text: str) -> Dist:
     """
     name, _, rest = text.strip().partition(":")
     name = name.strip().lower()
-    if name.isdigit():
+    if name.isascii() and name.isdigit():
         name, rest = "fixed", name
     if name not in _DISTS:
         raise UsageError(

@@ -249,3 +249,8 @@ def test_files_of_lengths_that_no_reader_takes(tmp_path, name, content, told):
 def test_a_scenario_whose_deviation_is_no_number_a_computer_has():
     with pytest.raises(UsageError, match="no number from 0 on"):
         parse_lengths(f"N(5,{'9' * 400})/(3,4)")
+
+
+def test_a_number_of_another_script_is_no_length():
+    with pytest.raises(UsageError, match="no such distribution"):
+        parse_dist("--input-dist", "²")

@@ -42,6 +42,7 @@ def test_credentials_in_a_url_are_refused_and_not_shown():
         ({"load": Load(burstiness=0.5, request_rate="inf")}, "no finite --request-rate"),
         ({"load": Load(workers=65)}, "--workers 65 is above 64"),
         ({"workload": Workload(dataset_path=__file__)}, "--dataset random reads no file"),
+        ({"workload": Workload(oversample=True)}, "--oversample uses the rows of a file again"),
         ({"workload": Workload(dataset="sharegpt")}, "needs a file"),
         ({"workload": Workload(dataset="openqa", dataset_path="/none")}, "does not exist"),
         ({"workload": Workload(dataset="openqa", dataset_path=__file__, input_len=9)}, "--input-len is for"),
