@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 
+from inferometer.client.dialects.capabilities import CAPABILITIES
 from inferometer.client.dialects.reading import UNREADABLE
 from inferometer.client.probe import Caller, Reply, address
 from inferometer.errors import EndpointError
@@ -16,15 +15,9 @@ _BUSY_TRIES, _BUSY_WAIT_S = 20, 0.25
 _FLUSH_S = 60.0
 
 
-class Hook(NamedTuple):
-    """A path that empties the prefix cache when it is sent a POST."""
-
-    engine: str
-    path: str
-
-
-# vLLM: entrypoints, in development mode only. SGLang: always there.
-HOOKS = (Hook("vLLM", "/reset_prefix_cache"), Hook("SGLang", "/flush_cache"))
+# Of every engine in the table: the dialect in use does not say which engine speaks it. vLLM has its hook in development
+# mode only, SGLang always.
+HOOKS = tuple(dict.fromkeys(one.flush_cache for one in CAPABILITIES.values() if one.flush_cache))
 _NOT_THERE = (404, 405)
 
 
@@ -36,10 +29,10 @@ def flush_cache(caller: Caller) -> str:
     """
     refusals = []
     for hook in HOOKS:
-        reply = caller.call("POST", hook.path, limit_s=_FLUSH_S)
+        reply = caller.call("POST", hook, limit_s=_FLUSH_S)
         if reply.head.status not in _NOT_THERE:
             break
-        refusals.append(f"POST {hook.path} ({hook.engine}): {reply.head.status}")
+        refusals.append(f"POST {hook}: {reply.head.status}")
     else:
         raise EndpointError(
             f"{address(caller.target)} has no way to empty its prefix cache: {', '.join(refusals)}",
@@ -49,13 +42,13 @@ def flush_cache(caller: Caller) -> str:
         if not _is_busy(reply):
             break
         caller.pause(_BUSY_WAIT_S)
-        reply = caller.call("POST", hook.path, limit_s=_FLUSH_S)
+        reply = caller.call("POST", hook, limit_s=_FLUSH_S)
     if reply.head.status != 200 or _is_busy(reply):
         raise EndpointError(
-            f"{address(caller.target)}{hook.path} does not empty the prefix cache, it answers {caller.said(reply)}",
+            f"{address(caller.target)}{hook} does not empty the prefix cache, it answers {caller.said(reply)}",
             "see the server's log, or leave out --flush-cache",
         )
-    return f"POST {hook.path}: {reply.head.status}"
+    return f"POST {hook}: {reply.head.status}"
 
 
 class _Said(msgspec.Struct):

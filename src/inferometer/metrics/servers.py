@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from inferometer.metrics.counts import cut_off_rows
-from inferometer.metrics.latency import Bools, PointData
-from inferometer.metrics.percentiles import Stat, stat
+from inferometer.metrics.groups import grouped
+from inferometer.metrics.latency import PointData
+from inferometer.metrics.percentiles import Stat
 
 
 class ServerSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,23 +44,8 @@ def by_server(data: PointData, urls: Sequence[str], percentiles: Sequence[float]
     # A later turn whose session had ended was not even tried.
     tried = ~(np.isnan(table.number("sent_ns")) & np.isnan(table.number("connect_start_ns")))
     server = np.where(tried, table.number("server"), np.nan)
-    failed = ~data.ok & ~cut_off_rows(table)
+    groups = grouped(data, {str(number): server == number for number in range(len(urls))}, percentiles)
     return [
-        ServerSummary(
-            server=number,
-            url=url,
-            requests=int((server == number).sum()),
-            failed=int((failed & (server == number)).sum()),
-            stats=_stats(data, server[data.ok] == number, percentiles),
-        )
-        for number, url in enumerate(urls)
+        ServerSummary(server=number, url=url, requests=group.requests, failed=group.failed, stats=group.stats)
+        for number, (url, group) in enumerate(zip(urls, groups, strict=True))
     ]
-
-
-def _stats(data: PointData, mine: Bools, percentiles: Sequence[float]) -> dict[str, Stat]:
-    found = {}
-    for key in ("ttft_ms", "tpot_ms", "e2el_ms"):
-        summary = stat(getattr(data, key)[mine], percentiles)
-        if summary is not None:
-            found[key] = summary
-    return found

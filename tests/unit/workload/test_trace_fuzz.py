@@ -51,8 +51,8 @@ CELLS = NUMBERS.map(str) | st.sampled_from(
 SLOW = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
 
 
-def read(path, dataset, on_bad_row):
-    """Some of the requests, or the refusal."""
+def read(path, dataset, on_bad_row="fail"):
+    """The prompt lengths of all requests, or the refusal."""
     spec = RunSpec(
         endpoint=Endpoint(url="http://h:1"),
         workload=Workload(dataset=dataset, dataset_path=str(path), on_bad_row=on_bad_row, max_model_len=5000),
@@ -60,14 +60,44 @@ def read(path, dataset, on_bad_row):
     )
     try:
         opened = open_dataset(spec, POINT, BUILTIN)
-    except InferometerError:
-        return
+    except InferometerError as error:
+        return error
     offsets = list(opened.offsets_ns())
     assert offsets == sorted(offsets)
     requests = list(opened.requests(1, "s"))
-    assert len(requests) == len(offsets) > 0
+    assert [request.at_ns for request in requests] == offsets
     share = opened.info().expected_hit_share
     assert share is None or 0 <= share < 1
+    return [request.input_tokens_target for request in requests]
+
+
+def assert_read_or_refused(found, path):
+    """Either requests of a length that a model could have, or a refusal that names the file and a next step."""
+    if isinstance(found, InferometerError):
+        assert str(path) in found.message
+        assert found.next_step
+    else:
+        assert found
+        assert all(length is None or 0 < length < 5000 for length in found)
+
+
+GOOD = {
+    "mooncake": '{"timestamp": 0, "input_length": 513, "output_length": 3, "hash_ids": [7, 8]}\n',
+    "bailian": '{"timestamp": 0, "input_length": 17, "output_length": 3, "turn": 1, "hash_ids": [7, 8]}\n',
+    "trace": '{"timestamp_s": 0, "input_tokens": 30, "output_tokens": 3}\n',
+    "burstgpt": HEADS["burstgpt"] + "\n5,ChatGPT,472,18,490,Conversation log\n",
+    "azure": HEADS["azure"] + "\n2023-11-16 18:15:46.6805900,374,44\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "lengths"),
+    [("mooncake", [513]), ("bailian", [17]), ("trace", [30]), ("burstgpt", [472]), ("azure", [374])],
+)
+def test_a_good_file_is_read_and_not_refused(tmp_path, dataset, lengths):
+    path = tmp_path / ("t.csv" if dataset in HEADS else "t.jsonl")
+    path.write_text(GOOD[dataset])
+    assert read(path, dataset) == lengths
 
 
 @pytest.mark.parametrize("dataset", sorted(FIELDS))
@@ -82,7 +112,7 @@ def test_json_rows(tmp_path, dataset, data, on_bad_row):
     rows = data.draw(st.lists(row | likely, max_size=6))
     path = tmp_path / "t.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
-    read(path, dataset, on_bad_row)
+    assert_read_or_refused(read(path, dataset, on_bad_row), path)
 
 
 @pytest.mark.parametrize("dataset", sorted(HEADS))
@@ -93,7 +123,7 @@ def test_tables(tmp_path, dataset, data, on_bad_row):
     rows = data.draw(st.lists(st.lists(CELLS, min_size=width, max_size=width), max_size=6))
     path = tmp_path / "t.csv"
     path.write_text("\n".join([HEADS[dataset], *map(",".join, rows)]))
-    read(path, dataset, on_bad_row)
+    assert_read_or_refused(read(path, dataset, on_bad_row), path)
 
 
 @pytest.mark.parametrize("dataset", sorted(FIELDS) + sorted(HEADS))
@@ -102,4 +132,4 @@ def test_tables(tmp_path, dataset, data, on_bad_row):
 def test_any_bytes(tmp_path, dataset, content):
     path = tmp_path / ("t.csv" if dataset in HEADS else "t.jsonl")
     path.write_bytes(content)
-    read(path, dataset, "skip")
+    assert_read_or_refused(read(path, dataset, "skip"), path)
