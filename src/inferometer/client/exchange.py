@@ -9,8 +9,8 @@ from collections.abc import Callable
 from inferometer.client.http1 import Framer
 from inferometer.record.types import Status
 
-# Room for the reads of one answer that are taken apart together, some 15 of the usual size.
-LOG_BYTES = 4096
+# Room for the reads of one answer that are taken apart together, some eight of the usual size.
+LOG_BYTES = 2048
 _MARK = "qqi"  # receive time, lag, number of bytes, in front of the bytes of each read
 _unpack_mark, _MARK_BYTES = struct.Struct(_MARK).unpack_from, struct.calcsize(_MARK)
 # One socket read: receive time, our delay after the kernel's stamp (-1 = unknown), bytes.
