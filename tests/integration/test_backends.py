@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from commands import check_succeeded, folders, here
 
-from inferometer import api
+from inferometer.record.store import read_run
 from inferometer.testing.dialects import read_recordings
 from inferometer.testing.fault_server import FaultServer, Incoming, Script
 from inferometer.testing.streams import plain, stream
@@ -58,7 +58,7 @@ def test_an_api_that_nobody_knows_is_driven_by_a_file(tmp_path: Path) -> None:
         words = ("--backend", "template", "--template", str(tmp_path / "api.yaml"), *LOAD)
         done = here("run", "--url", server.url, "--out", str(tmp_path / "runs"), "--quiet", *words)
     check_succeeded(done, tmp_path / "runs")
-    (table,) = api.read_run(folders(tmp_path / "runs")[-1]).measured
+    (table,) = read_run(folders(tmp_path / "runs")[-1]).measured
     assert set(table.text("status")) == {"ok"}
     assert list(table.number("output_tokens_server")) == [3.0] * 6
     assert list(table.number("streamed")) == [1.0] * 6
@@ -124,7 +124,7 @@ def test_a_run_over_another_api(name: str, tmp_path: Path) -> None:
         )
         done = here("run", "--url", server.url, "--out", str(tmp_path), "--quiet", "--keep-text", *words)
     assert done.code in (0, 5), done
-    (table,) = api.read_run(folders(tmp_path)[-1]).measured
+    (table,) = read_run(folders(tmp_path)[-1]).measured
     assert set(table.text("status")) == {"ok"}, set(table.text("error"))
     assert set(table.number("streamed")) == {1.0}
     if name == "sglang":

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from commands import LIMIT_S, SHORT, Command, check_message, here, stored
 
-from inferometer import api
+from inferometer.api import measuring, preparing
 from inferometer.checks import calibration
 from inferometer.checks.envelope import FILE, Envelope, save_envelope
 from inferometer.checks.limits import SystemLimits
@@ -98,8 +98,9 @@ def test_doubts_before_and_warnings_during_a_run_are_kept_in_it(
         observer.on_point_end(PointRecord(index=1, kind="measure", load={}, health=[health]))
         return folder
 
-    monkeypatch.setattr(api, "system_limits", lambda: SystemLimits(None, None, (40_000, 40_009)))
-    monkeypatch.setattr(api, "execute", execute_without_keep_alive)
+    for module in (preparing, measuring):
+        monkeypatch.setattr(module, "system_limits", lambda: SystemLimits(None, None, (40_000, 40_009)))
+    monkeypatch.setattr(measuring, "execute", execute_without_keep_alive)
     argv = ["--request-rate", "inf", "--num-prompts", "20", "--input-len", "8", "--output-len", "8"]
     done = here("run", "--url", url, "--out", str(tmp_path), "--ui", "plain", *argv)
     doubt, warning = stored(tmp_path).meta.notes

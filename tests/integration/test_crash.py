@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from inferometer import api
+from inferometer.api import stored
 from inferometer.errors import RunFolderError
 from inferometer.loadgen.progress import Progress
 from inferometer.simulator import SimSettings, start_simulated_server
@@ -122,7 +123,7 @@ def test_a_killed_parent_takes_its_workers_along(url: str, tmp_path: Path) -> No
 def test_recover_leaves_a_run_alone_that_goes_on(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "KILLED_WORKER_S", 0.1)
+    monkeypatch.setattr(stored, "KILLED_WORKER_S", 0.1)
 
     class Recover:
         refused = 0

@@ -107,7 +107,6 @@ UNSPOKEN = frozenset(
 
 _STORED = "every run is stored, with one record per request"
 _NO_CODE = "no remote code is ever run"
-_REPEAT = "repeats are not in this version"
 _EXTRA = "it has no flag of its own"
 _ZERO = ("0", "0.0")
 
@@ -242,7 +241,7 @@ _ROWS: tuple[tuple[str, Alias], ...] = (
     ("--append-result", Needless("no run is ever overwritten", "vLLM")),
     ("--percentile-metrics", Needless("every metric is always computed", "vLLM")),
     ("--trust-remote-code --tokenizer-trust-remote-code", Needless(_NO_CODE, "vLLM SGLang AIPerf")),
-    ("--num-runs --num-profile-runs --repeat", Needless("a point is measured once", "vLLM AIPerf", ("1",))),
+    ("--num-runs --num-profile-runs", Rename("--repeat", "vLLM AIPerf")),
     ("--ready-check-timeout-sec", Needless("a server that is not ready is not waited for", "vLLM", ("0",))),
     # Refused
     (

@@ -72,20 +72,34 @@ class Crew:
     Life cycle: made -> ``run_point`` for each load point -> ``close``. Use as a context manager.
 
     Args:
-        setups: one a worker, in order.
+        setup: the first message to the worker of a number, of so many.
+        workers: how many to begin with.
         folder: the run folder, for the workers' logs.
         lock: descriptor of the run folder's lock.
         clock: the monotonic clock that the workers use too.
     """
 
-    def __init__(self, setups: Sequence[Setup], folder: Path, lock: int, clock: Clock) -> None:
+    def __init__(
+        self, setup: Callable[[int, int], Setup], workers: int, folder: Path, lock: int, clock: Clock
+    ) -> None:
+        self._setup = setup
+        self._folder = folder
+        self._lock = lock
         self._clock = clock
+        self._processes: list[WorkerProcess] = []
+        self._started = ExitStack()
         with ExitStack() as started:
-            self._processes = [
-                started.enter_context(WorkerProcess(setup, folder / f"worker-{setup.worker}.log", lock))
-                for setup in setups
-            ]
-            self._started = started.pop_all()
+            started.callback(self._started.close)
+            self._staff(workers)
+            started.pop_all()
+
+    def _staff(self, workers: int) -> None:
+        """Start what is missing of so many workers."""
+        for worker in range(len(self._processes), workers):
+            process = WorkerProcess(
+                self._setup(worker, workers), self._folder / f"worker-{worker}.log", self._lock
+            )
+            self._processes.append(self._started.enter_context(process))
 
     def __enter__(self) -> Crew:
         return self
@@ -113,6 +127,7 @@ class Crew:
         Raises:
             LoadgenError: a worker cannot go on (a full disk); what was finished is in the journals.
         """
+        self._staff(workers)
         with selectors.DefaultSelector() as selector:
             watch = _Watch(self._processes[:workers], selector, dealer, observer, self._clock)
             return watch.run(start, stop)

@@ -19,6 +19,7 @@ from inferometer.clock import MonotonicClock, utc_now
 from inferometer.errors import EndpointError, InferometerError, LoadgenError, RunFolderError
 from inferometer.loadgen.affinity import allowed_cores, core_of, usable_cores
 from inferometer.loadgen.before import all_made, make_ready, warming
+from inferometer.loadgen.conduct import Conduct, EndOfRun, Finished, in_order
 from inferometer.loadgen.crew import Crew, Outcome
 from inferometer.loadgen.messages import Conversation, Setup, StartPoint, WireRequest
 from inferometer.loadgen.plan import FollowTurns, body_options, planned_turns, point_record, wire_requests
@@ -29,7 +30,7 @@ from inferometer.loadgen.stop import StopSignal
 from inferometer.metrics.failures import NEXT_STEPS
 from inferometer.record.folder import JOURNAL, create_folder, point_latest, write_meta
 from inferometer.record.lock import writing
-from inferometer.record.store import close_journal, read_frames
+from inferometer.record.store import close_journal, read_frames, read_open_point
 from inferometer.record.types import PointRecord, RequestRecord, RunMeta
 from inferometer.schedule import owner_of, pack_offsets
 from inferometer.spec import LoadPoint, RunSpec, load_title, public_dict
@@ -45,17 +46,33 @@ class RunPlan:
     target: Target
     server: ServerInfo
     model: str
-    points: tuple[LoadPoint, ...]  # warm-up first, if any
+    points: tuple[LoadPoint, ...]  # those known beforehand, warm-up first, if any
     tokenizer: Tokenizer
     feed: RowFeed
     notes: tuple[str, ...] = ()  # what was known beforehand; kept in run.json
 
+    def points_after(self, point: LoadPoint) -> int:
+        """How many of the load points known beforehand come after ``point``."""
+        return sum(1 for each in self.points if each.index > point.index)
 
-def execute(plan: RunPlan, observer: Observer, stop: StopSignal) -> Path:
-    """Carry out all load points and close the run folder, whatever happens on the way.
+    @property
+    def measured(self) -> int:
+        """How many load points count."""
+        return sum(1 for point in self.points if point.kind == "measure")
+
+
+def execute(plan: RunPlan, observer: Observer, stop: StopSignal, conduct: Conduct | None = None) -> Path:
+    """Carry out load points and close the run folder, whatever happens on the way.
 
     A worker that dies while requests are sent ends the run, but is no error here: the run is closed with what was
     finished, its load point is "lost", and a note says how the worker ended.
+
+    Args:
+        plan: what was settled beforehand.
+        observer: told how far it is.
+        stop: asked for, it ends the run early.
+        conduct: which load points, in which order; None = those of the plan. It may carry out others, which follow
+            from what those before have shown.
 
     Raises:
         EndpointError: every warm-up request failed; the first error is in the message.
@@ -72,7 +89,8 @@ def execute(plan: RunPlan, observer: Observer, stop: StopSignal) -> Path:
     meta.state = "failed"  # until the run has come to its end
     point_latest(folder.parent, folder)
     with writing(folder) as lock, _Closing(folder, meta, clock):
-        if _points(plan, (folder, lock, clock), meta, observer, stop):
+        sitting = _Sitting(plan, meta, (folder, lock, clock), observer, stop)
+        if sitting.conducted(conduct or in_order(plan.points)):
             meta.state = "interrupted" if stop.level else "complete"
     return folder
 
@@ -123,16 +141,14 @@ def _meta(plan: RunPlan) -> RunMeta:
         spec=public_dict(plan.spec),
         environment=environment(),
         server=msgspec.to_builtins(plan.server),
-        points=[
-            point_record(
-                point,
-                resolve_workers(plan.spec.load.workers, point, usable_cores()),
-                pack_offsets(plan.feed.offsets_ns(point)),
-            )
-            for point in plan.points
-        ],
+        points=[_record_of(plan, point) for point in plan.points],
         notes=list(plan.notes),
     )
+
+
+def _record_of(plan: RunPlan, point: LoadPoint) -> PointRecord:
+    workers = resolve_workers(plan.spec.load.workers, point, usable_cores())
+    return point_record(point, workers, pack_offsets(plan.feed.offsets_ns(point)))
 
 
 def environment() -> dict[str, Any]:
@@ -147,61 +163,100 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _points(
-    plan: RunPlan,
-    where: tuple[Path, int, MonotonicClock],
-    meta: RunMeta,
-    observer: Observer,
-    stop: StopSignal,
-) -> bool:
-    """Carry out the load points; False when the rest was left out, because it would measure nothing."""
-    folder, lock, clock = where
-    setups = _setups(plan, folder, max(point.workers for point in meta.points))
-    with Crew(setups, folder, lock, clock) as crew:
-        for place, point in enumerate(plan.points):
-            if stop.level:
-                break
-            outcome = _point(plan, crew, (point, meta.points[place], folder.name), observer, stop)
-            if outcome.lost and not outcome.began and place == 0:
-                raise LoadgenError(
-                    outcome.lost[0], "if memory ran out, lower the load, else see the system's log"
-                )
-            done = meta.points[place] = outcome.point
-            observer.on_point_end(done)
-            if outcome.trouble is not None:
-                meta.notes.append(f"load point {done.index} ({load_title(done.load)}): {outcome.trouble}")
-            if done.kind == "warmup" and not stop.level and not outcome.lost:
-                _check_warmup(folder, done)
-            elif (reason := _hopeless(outcome, stop)) is not None:
-                rest = len(plan.points) - place - 1
-                left_out = f"; load points left out after it: {rest}" if rest else ""
-                meta.notes.append(f"load point {done.index} ({load_title(done.load)}): {reason}{left_out}")
-                return not (rest or outcome.lost)
-    return True
+class _Sitting:
+    """Load points carried out with one crew, one after the other."""
 
+    def __init__(
+        self,
+        plan: RunPlan,
+        meta: RunMeta,
+        where: tuple[Path, int, MonotonicClock],
+        observer: Observer,
+        stop: StopSignal,
+    ) -> None:
+        self._plan = plan
+        self._meta = meta
+        self._folder, self._lock, self._clock = where
+        self._observer = observer
+        self._stop = stop
+        self._crew: Crew
+        self._began = False
 
-def _setups(plan: RunPlan, folder: Path, workers: int) -> list[Setup]:
-    cores = allowed_cores()
-    return [
-        Setup(
-            target=plan.target,
-            journal=str(folder / JOURNAL / f"worker-{worker}.seg"),
-            worker=worker,
-            dialect=plan.spec.endpoint.backend,
-            template=plan.spec.endpoint.template,
-            tokenizer=plan.spec.workload.tokenizer,
-            keep_text=plan.spec.output.keep_text,
-            cpu=core_of(worker, workers, cores),
+    def conducted(self, conduct: Conduct) -> bool:
+        """Carry out what ``conduct`` asks for; False when the rest was left out, because it would measure nothing."""
+        most = max((point.workers for point in self._meta.points), default=1)
+        with Crew(
+            partial(_setup, self._plan, self._folder), most, self._folder, self._lock, self._clock
+        ) as crew:
+            self._crew = crew
+            try:
+                conduct(self._carry_out)
+            except EndOfRun as end:
+                rest = f"; load points left out after it: {end.left_out}" if end.left_out else ""
+                if end.reason is not None:
+                    self._meta.notes.append(end.reason + rest)
+                return end.whole
+        return True
+
+    def _carry_out(self, point: LoadPoint) -> Finished:
+        if self._stop.level:
+            raise EndOfRun(whole=True)
+        place = self._place(point)
+        outcome = _point(
+            self._plan,
+            self._crew,
+            (point, self._meta.points[place], self._folder.name),
+            self._observer,
+            self._stop,
         )
-        for worker in range(workers)
-    ]
+        if outcome.lost and not outcome.began and not self._began:
+            raise LoadgenError(
+                outcome.lost[0], "if memory ran out, lower the load, else see the system's log"
+            )
+        self._began = True
+        done = self._meta.points[place] = outcome.point
+        self._observer.on_point_end(done)
+        named = f"load point {done.index} ({load_title(done.load)})"
+        if outcome.trouble is not None:
+            self._meta.notes.append(f"{named}: {outcome.trouble}")
+        if outcome.lost:
+            raise EndOfRun(f"{named}: {'; '.join(outcome.lost)}", self._plan.points_after(point))
+        told = None
+        if done.kind == "warmup" and not self._stop.level:
+            _check_warmup(self._folder, done)
+        elif (reason := _hopeless(outcome, self._stop)) is not None:
+            told = f"{named}: {reason}"
+        return Finished(done, told, partial(read_open_point, self._folder, done.index))
+
+    def _place(self, point: LoadPoint) -> int:
+        """Where the record of ``point`` is; one that the plan does not have is added, so that it can be recovered."""
+        for place, known in enumerate(self._meta.points):
+            if known.index == point.index:
+                return place
+        self._meta.points.append(_record_of(self._plan, point))
+        state, self._meta.state = self._meta.state, "running"
+        write_meta(self._folder, self._meta)
+        self._meta.state = state
+        return len(self._meta.points) - 1
+
+
+def _setup(plan: RunPlan, folder: Path, worker: int, workers: int) -> Setup:
+    """What the worker of that number, of so many, is told first."""
+    return Setup(
+        target=plan.target,
+        journal=str(folder / JOURNAL / f"worker-{worker}.seg"),
+        worker=worker,
+        dialect=plan.spec.endpoint.backend,
+        template=plan.spec.endpoint.template,
+        tokenizer=plan.spec.workload.tokenizer,
+        keep_text=plan.spec.output.keep_text,
+        cpu=core_of(worker, workers, allowed_cores()),
+    )
 
 
 def _hopeless(outcome: Outcome, stop: StopSignal) -> str | None:
     """Why further load points would measure nothing; None when they might."""
     point, last = outcome.point, outcome.progress
-    if outcome.lost:
-        return "; ".join(outcome.lost)
     if stop.level:
         return None
     if point.stop_reason == "unreachable":
@@ -251,7 +306,7 @@ def _point(
             grace_s=plan.spec.load.grace_s,
             requests=first,
             complete=complete,
-            points_total=sum(1 for each in plan.points if each.kind == "measure"),
+            points_total=plan.measured,
             title=load_title(record.load),
             recorded=recorded,
             conversation=conversation,

@@ -12,6 +12,8 @@ from inferometer.record.types import PointRecord, StopReason
 _GRAVITY: tuple[StopReason, ...] = (
     "complete",
     "duration",
+    "errors",
+    "saturated",
     "data",
     "interrupted",
     "unreachable",

@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, get_args, get_type_hints
 
 import duckdb
@@ -189,6 +190,33 @@ def read_run(folder: Path) -> RunRecord:
     return RunRecord(folder, meta, tables, telemetry)
 
 
+def read_open_point(folder: Path, index: int) -> tuple[PointTable, Telemetry]:
+    """One load point that has ended, of a run that still goes on: its requests, and what was sampled beside them.
+
+    Raises:
+        RunFolderError: the point is not in the journal, or the tables cannot be made.
+    """
+    frames = read_frames(folder)
+    if index not in frames.points:
+        raise RunFolderError(
+            f"load point {index} is not in the journal of {str(folder)!r}", "it has to end first"
+        )
+    own = [frame for frame in frames.requests if frame.record.point == index]
+    try:
+        with TemporaryDirectory(prefix="inferometer-") as made, connect() as connection:
+            place = Path(made)
+            _write_requests(connection, place / REQUESTS, [frame.record for frame in own])
+            write_chunks(connection, place / CHUNKS, own, place)
+            _write_telemetry(connection, place / TELEMETRY, [s for s in frames.samples if s.point == index])
+            table = _read_point(connection, place, frames.points[index], set(_TYPES))
+            return table, _read_telemetry(connection, place / TELEMETRY)
+    except (OSError, duckdb.Error) as error:
+        raise RunFolderError(
+            f"load point {index} of {str(folder)!r} cannot be read: {_reason(error)}",
+            "free some space in /tmp",
+        ) from None
+
+
 def _column_names(connection: duckdb.DuckDBPyConnection, path: Path) -> set[str]:
     rows = connection.execute("SELECT name FROM parquet_schema($path)", {"path": str(path)}).fetchall()
     return {name for (name,) in rows}
@@ -256,4 +284,4 @@ def _column(values: Any) -> Column:
     return texts
 
 
-__all__ = ["Frames", "close_journal", "read_frames", "read_run"]
+__all__ = ["Frames", "close_journal", "read_frames", "read_open_point", "read_run"]

@@ -14,11 +14,21 @@ import msgspec
 SCHEMA = "inferometer.run/1"
 
 Status = Literal[
-    "ok", "http_error", "stream_error", "timeout", "connect_error", "truncated", "empty", "cancelled"
+    "ok",
+    "http_error",
+    "stream_error",
+    "timeout",
+    "connect_error",
+    "truncated",
+    "empty",
+    "cancelled",  # cut off because the load point ended
+    "aborted",  # given up by the client on purpose, as users do
 ]
 
 # Why a load point sent nothing more.
-StopReason = Literal["complete", "duration", "interrupted", "lost", "data", "disk", "unreachable"]
+StopReason = Literal[
+    "complete", "duration", "errors", "saturated", "data", "interrupted", "unreachable", "disk", "lost"
+]
 
 
 class ChunkKind(IntEnum):

@@ -7,6 +7,9 @@ from inferometer.spec.layers import Layer, Merged, build, environment_layer, mer
 from inferometer.spec.model import Load, Measure, Output, RunSpec, Sampling, resolve_ignore_eos
 from inferometer.spec.points import LoadPoint, derive_seed, load_points, load_title, warmup_point
 from inferometer.spec.rules import check_spec
+from inferometer.spec.search import Search
+from inferometer.spec.shape import Shape
+from inferometer.spec.sweep import Sweep
 
 __all__ = [
     "Endpoint",
@@ -20,7 +23,10 @@ __all__ = [
     "Prefix",
     "RunSpec",
     "Sampling",
+    "Search",
     "Sessions",
+    "Shape",
+    "Sweep",
     "Trace",
     "Workload",
     "build",

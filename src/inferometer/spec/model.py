@@ -22,6 +22,9 @@ from inferometer.spec.kinds import (
     Workers,
     finite,
 )
+from inferometer.spec.search import Search
+from inferometer.spec.shape import Shape
+from inferometer.spec.sweep import Sweep
 
 
 class Load(Part):
@@ -105,6 +108,9 @@ class RunSpec(Part):
 
     endpoint: Endpoint = Field(default=Endpoint(), title="Target")
     load: Load = Field(default=Load(), title="Load")
+    shape: Shape = Field(default=Shape(), title="Shape")
+    sweep: Sweep = Field(default=Sweep(), title="Sweep")
+    search: Search = Field(default=Search(), title="Search")
     workload: Workload = Field(default=Workload(), title="Data")
     prefix: Prefix = Field(default=Prefix(), title="Prefix")
     sessions: Sessions = Field(default=Sessions(), title="Sessions")

@@ -9,6 +9,7 @@ gets ``derive_seed(load.seed, "warmup")``, so that it does not put the measured 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -48,11 +49,18 @@ class LoadPoint:
     trace: bool = False  # requests are due at the times that the data set recorded
     trace_speed: float = 1.0  # so many times as fast
     sessions: bool = False  # what arrives, or holds a permit, is a session of several turns
+    repeat: int = 1  # which measurement of the same load this is
 
     @property
     def closed(self) -> bool:
         """Whether a new request waits for an earlier one to end."""
         return self.request_rate is None and not self.trace
+
+    @property
+    def identity(self) -> str:
+        """What this load point asks for, whatever its place in the run; equal for equal loads of the same repeat."""
+        own = {name: value for name, value in self.to_dict().items() if name != "index"}
+        return json.dumps(own, sort_keys=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for ``run.json``; an infinite rate is the text "inf"."""
@@ -73,7 +81,8 @@ def load_points(spec: RunSpec) -> tuple[LoadPoint, ...]:
     check_spec(spec)
     lists = _lists(spec)
     rows = _crossed(lists) if spec.load.pair == "grid" else _paired(lists)
-    return tuple(_point(spec, index, row) for index, row in enumerate(rows, start=1))
+    rounds = product(range(1, spec.sweep.repeat + 1), rows)
+    return tuple(_point(spec, index, row, repeat) for index, (repeat, row) in enumerate(rounds, start=1))
 
 
 def warmup_point(spec: RunSpec, first: LoadPoint) -> LoadPoint | None:
@@ -189,7 +198,7 @@ def _crossed(lists: Mapping[str, tuple[Any, ...]]) -> list[dict[str, Any]]:
     return [{name: value for row in rows for name, value in row.items()} for rows in product(*axes.values())]
 
 
-def _point(spec: RunSpec, index: int, row: Mapping[str, Any]) -> LoadPoint:
+def _point(spec: RunSpec, index: int, row: Mapping[str, Any], repeat: int) -> LoadPoint:
     limit: int | None = row.get("max_concurrency")
     rate: float | None = row.get("request_rate")
     if rate is not None and math.isinf(rate) and limit is not None:
@@ -212,6 +221,7 @@ def _point(spec: RunSpec, index: int, row: Mapping[str, Any]) -> LoadPoint:
         trace=trace,
         trace_speed=spec.trace.trace_speed if trace else 1.0,
         sessions=spec.sessions.wanted,
+        repeat=repeat,
     )
 
 

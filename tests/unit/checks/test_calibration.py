@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from inferometer import api
+from inferometer.api import checking, preparing
 from inferometer.checks.calibration import server_share
 
 
@@ -35,7 +36,7 @@ def test_one_worker_is_measured_unless_more_are_asked_for(
     monkeypatch: pytest.MonkeyPatch, asked: int | None, workers: int
 ) -> None:
     told: list[Any] = []
-    monkeypatch.setattr(api, "usable_cores", lambda: 16)
-    monkeypatch.setattr(api.calibrating, "calibrate", lambda *arguments: told.extend(arguments))
+    monkeypatch.setattr(preparing, "usable_cores", lambda: 16)
+    monkeypatch.setattr(checking.calibrating, "calibrate", lambda *arguments: told.extend(arguments))
     api.calibrate(observer=None, workers=asked)  # type: ignore[arg-type]  # nothing is measured here
     assert told[1] == workers

@@ -103,7 +103,6 @@ def test_the_same_word_means_what_the_tool_that_has_the_flag_means(line, backend
         "--rate-type sweep",
         "--random-prefix-len 32",
         "--max-time-per-run 5",
-        "--repeat 3",
         "--result-filename x.json",
         "--data 'prompt_tokens=8'",
     ],

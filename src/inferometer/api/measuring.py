@@ -1,0 +1,123 @@
+"""Measure: ``run`` and ``demo``, and what a finished run is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from inferometer.api.preparing import prepare
+from inferometer.api.stored import report
+from inferometer.checks.limits import PortWatch, system_limits
+from inferometer.errors import InferometerError, InterruptedEarlyError
+from inferometer.loadgen.progress import NullObserver, Observer
+from inferometer.loadgen.run import execute
+from inferometer.loadgen.stop import StopSignal
+from inferometer.metrics.summary import RunSummary
+from inferometer.record.folder import read_meta, write_meta
+from inferometer.simulator import SimSettings, start_simulated_server
+from inferometer.spec import (
+    Endpoint,
+    Load,
+    Output,
+    RunSpec,
+    Sampling,
+    Workload,
+)
+
+QUESTIONS = Path(__file__).parents[1] / "workload" / "data" / "questions.jsonl"
+EXIT_SLO_NOT_MET = 3
+EXIT_INVALID = 5
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A run that came to its end.
+
+    Attributes:
+        path: its folder.
+        summary: every number with its verdict.
+        exit_code: 0 ok, 3 SLO not met, 5 run INVALID, 130 interrupted with a valid partial run.
+    """
+
+    path: Path
+    summary: RunSummary
+    exit_code: int
+
+
+def run(spec: RunSpec, observer: Observer | None = None, stop: StopSignal | None = None) -> RunResult:
+    """Measure an endpoint.
+
+    Args:
+        spec: what to do.
+        observer: told how far it is.
+        stop: asked for, it ends the run early with what was measured.
+
+    Raises:
+        InferometerError: something a person can act on; see ``inferometer.errors``.
+    """
+    stop = stop or StopSignal()
+    plan = prepare(spec, stop)
+    if stop.level:
+        raise InterruptedEarlyError("interrupted before the first request was sent")
+    observer = observer or NullObserver()
+    for text in plan.notes:
+        observer.on_notice(text)
+    watch = PortWatch(observer, plan.points, system_limits())
+    folder = execute(plan, watch, stop)
+    _add_notes(folder, watch.warned)
+    try:
+        summary = report(folder)
+    except InferometerError as error:
+        error.run_folder = str(folder)
+        raise
+    return RunResult(folder, summary, _exit_code(summary, stop))
+
+
+def _add_notes(folder: Path, notes: Sequence[str]) -> None:
+    """Keep in ``run.json`` what was told during the run."""
+    if notes:
+        meta = read_meta(folder)
+        meta.notes.extend(notes)
+        write_meta(folder, meta)
+
+
+def demo(
+    observer: Observer, out: str, on_ready: Callable[[str], None], stop: StopSignal | None = None
+) -> RunResult:
+    """Measure the simulated engine with real questions at concurrency 1 to 32; takes well under a minute.
+
+    Args:
+        observer: told how far it is.
+        out: directory of run folders.
+        on_ready: told the address of the simulated server once it listens.
+        stop: ends the run early.
+    """
+    # Its questions are asked more than once, which a prefix cache would answer faster.
+    settings = SimSettings(answer_tokens_median=28, answer_tokens_sigma=0.5, prefix_cache=False)
+    with start_simulated_server(settings) as server:
+        on_ready(server.url)
+        return run(_demo_spec(server.url, out), observer, stop)
+
+
+def _demo_spec(url: str, out: str) -> RunSpec:
+    return RunSpec(
+        endpoint=Endpoint(url=url),
+        # The last point has the 1,000 requests that a p99 needs; the others about as long a time.
+        load=Load(max_concurrency=(1, 2, 4, 8, 16, 32), num_prompts=(30, 60, 120, 240, 450, 1000)),
+        workload=Workload(dataset="openqa", dataset_path=str(QUESTIONS), oversample=True),
+        # Answers end by themselves: of equal length, all streams would end, and the next ones begin, in one step.
+        sampling=Sampling(max_tokens=128),
+        output=Output(out=out, label=("demo",)),
+    )
+
+
+def _exit_code(summary: RunSummary, stop: StopSignal) -> int:
+    if stop.level:
+        return EXIT_INTERRUPTED
+    if summary.verdict.word == "INVALID":
+        return EXIT_INVALID
+    # A limit that cannot be judged must not pass for a limit that was met.
+    missed = any(result.met is not True for point in summary.points for result in point.slo)
+    return EXIT_SLO_NOT_MET if missed else 0

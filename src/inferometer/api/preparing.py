@@ -1,0 +1,132 @@
+"""Settle everything that can fail before the first request."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from typing import NamedTuple
+
+from inferometer.checks.demand import Need, demand, largest, warning
+from inferometer.checks.envelope import Envelope, cache_dir, load_envelope
+from inferometer.checks.limits import check_limits, limit_doubts, system_limits
+from inferometer.checks.machine import this_machine
+from inferometer.client.dialects import Capability
+from inferometer.client.dialects.asked import settle, speaking
+from inferometer.client.endpoint import target_of
+from inferometer.client.prefix_cache import flush_cache
+from inferometer.client.probe import Caller, ServerInfo, check_mix, choose_model, find_servers
+from inferometer.client.server_tokenizer import open_server_tokenizer
+from inferometer.client.target import Target
+from inferometer.clock import MonotonicClock
+from inferometer.loadgen.affinity import usable_cores
+from inferometer.loadgen.run import RunPlan
+from inferometer.loadgen.shards import resolve_workers
+from inferometer.loadgen.stop import StopSignal
+from inferometer.metrics.slo import parse_slos
+from inferometer.spec import (
+    LoadPoint,
+    RunSpec,
+    load_points,
+    warmup_point,
+)
+from inferometer.spec.endpoint_rules import SERVER_TOKENIZER
+from inferometer.spec.lengths import length_notes
+from inferometer.spec.session_rules import model_weights
+from inferometer.workload import Dataset, RowFeed, Tokenizer, load_tokenizer, open_dataset
+
+
+def prepare(spec: RunSpec, stop: StopSignal | None = None) -> RunPlan:
+    """Settle everything that can fail before the first request: lists, data, address, model.
+
+    Raises:
+        UsageError, DataError, EndpointError: what is wrong and what to do.
+        InterruptedEarlyError: ``stop`` was asked for while the server was silent.
+    """
+    stop = stop or StopSignal()
+    load_points(spec)
+    spec, dialect, spoken = settle(spec)
+    points = load_points(spec)
+    check_limits(shared(points, spec), system_limits())
+    parse_slos(spec.measure.slo)
+    # Else the data is looked at first, which takes no network.
+    reached = _reach(spec, dialect.capability, stop) if spec.workload.tokenizer == SERVER_TOKENIZER else None
+    tokenizer = load_tokenizer(spec.workload.tokenizer) if reached is None else _server_tokenizer(reached)
+    feed = RowFeed(lambda point: open_dataset(spec, point, tokenizer), spec.workload.oversample)
+    points = tuple(feed.settle(point) for point in points)
+    loads, limits = shared(points, spec), system_limits()
+    warmup = warmup_point(spec, points[0])
+    # The longest point is drawn once beforehand, so that a file that is too short fails before anything was sent.
+    longest = max(points, key=lambda point: point.num_prompts or 0)
+    drawn = RowFeed(lambda point: open_dataset(spec, point, tokenizer), spec.workload.oversample)
+    (feed if longest.trace else drawn).take(longest, "check")  # a trace, which may be long, is not read again
+    reached = reached or _reach(spec, dialect.capability, stop)
+    excess = warning(needed(spec, points, load_envelope(cache_dir(os.environ), this_machine()).envelope))
+    doubts = [f"{doubt.message}; {doubt.next_step}" for doubt in limit_doubts(loads, limits)]
+    odd = length_notes(spec.workload)
+    notes = (*reached.notes, *spoken, *odd, *doubts, *([] if excess is None else [excess]))
+    everything = (warmup, *points) if warmup else points
+    return RunPlan(
+        spec, reached.target, reached.server, reached.model, everything, tokenizer, feed, notes=notes
+    )
+
+
+class _Reached(NamedTuple):
+    """Servers that answered."""
+
+    target: Target
+    server: ServerInfo
+    model: str
+    notes: tuple[str, ...]
+
+
+def _reach(spec: RunSpec, capability: Capability, stop: StopSignal) -> _Reached:
+    """Ask every server what it serves, and whether it does what the run will ask of it between load points.
+
+    Raises:
+        UsageError, EndpointError, InterruptedEarlyError: as ``prepare``.
+    """
+    clock, stopped = MonotonicClock(), lambda: stop.level > 0
+    found = target_of(spec.endpoint, os.environ)
+    asked = speaking(found.target, spec.endpoint, capability, spec.sampling.stream)
+    target, server = find_servers(asked, clock, stopped, capability.lists_models)
+    model = _model(spec, capability, server, target)
+    for one in target.servers if spec.prefix.flush_cache else ():
+        with closing(Caller(one, clock, stopped)) as caller:
+            flush_cache(caller)
+    return _Reached(target, server, model, found.notes)
+
+
+def _server_tokenizer(reached: _Reached) -> Tokenizer:
+    return open_server_tokenizer(Caller(reached.target, MonotonicClock()), reached.model)
+
+
+def _model(spec: RunSpec, capability: Capability, server: ServerInfo, target: Target) -> str:
+    """The model that the run is named after; the dialect's name where no request names one and no server does."""
+    mix = list(model_weights(spec.workload.model_mix))
+    if not mix:
+        if not (capability.names_model or spec.endpoint.model or server.models):
+            return capability.name
+        return choose_model(spec.endpoint, server, target)
+    check_mix(mix, server, target)
+    return spec.endpoint.model or mix[0]
+
+
+def open_data(spec: RunSpec) -> tuple[Dataset, Tokenizer]:
+    """The data of a spec's first load point, and what counts its tokens; no server is asked.
+
+    Raises:
+        UsageError, DataError: what is wrong and what to do.
+    """
+    tokenizer = load_tokenizer(spec.workload.tokenizer)
+    return open_dataset(spec, load_points(spec)[0], tokenizer), tokenizer
+
+
+def shared(points: Sequence[LoadPoint], spec: RunSpec) -> list[tuple[LoadPoint, int]]:
+    """Each load point with the number of workers that will share it."""
+    return [(point, resolve_workers(spec.load.workers, point, usable_cores())) for point in points]
+
+
+def needed(spec: RunSpec, points: Sequence[LoadPoint], envelope: Envelope | None) -> Need | None:
+    """How much of the envelope a plan needs; None without an envelope."""
+    return None if envelope is None else largest(envelope, demand(shared(points, spec), spec))

@@ -1,0 +1,98 @@
+"""Runs that are stored: report, recover, list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from inferometer.errors import InferometerError
+from inferometer.metrics.summary import RunSummary, summarize
+from inferometer.record.folder import JOURNAL, RUN_JSON, read_meta, write_meta
+from inferometer.record.lock import writing
+from inferometer.record.store import close_journal, read_frames, read_run
+from inferometer.record.tables import RunRecord
+from inferometer.report.files import write_summary
+
+KILLED_WORKER_S = 5.0  # the worker of a killed run ends by itself, as soon as it has journalled what it holds
+
+
+@dataclass(frozen=True, slots=True)
+class RunListing:
+    """One line of ``runs list``."""
+
+    path: Path
+    created_utc: str
+    model: str
+    label: str
+    state: str
+    verdict: str
+    points: int
+    simulated: bool
+    requests: int
+
+
+def report(path: Path) -> RunSummary:
+    """Recompute every number of a closed run from its folder, and write ``summary.json`` and ``vllm.json``.
+
+    Raises:
+        RunFolderError: not a run folder, or a run that was not closed.
+    """
+    record = read_run(path)
+    summary = summarize(record)
+    write_summary(record, summary)
+    verdict = {"word": summary.verdict.word, "failed": _failed(summary)}
+    if record.meta.verdict != verdict:
+        record.meta.verdict = verdict
+        write_meta(path, record.meta)
+    return summary
+
+
+def _failed(summary: RunSummary) -> list[str]:
+    """Names of the conditions that do not hold, each once, in order."""
+    verdicts = [summary.verdict, *(point.verdict for point in summary.points)]
+    return list(dict.fromkeys(condition.name for verdict in verdicts for condition in verdict.failed))
+
+
+def recover(path: Path) -> RunRecord:
+    """Close a run that was killed: every request that had finished is in its tables afterwards.
+
+    A run that is closed already is returned as it is.
+
+    Raises:
+        RunFolderError: not a run folder, or that of a run which is still going on.
+    """
+    read_meta(path)
+    with writing(path, KILLED_WORKER_S):
+        if (path / JOURNAL).is_dir():
+            meta = read_meta(path)
+            if meta.state == "running":
+                meta.state = "recovered"
+                meta.notes.append("recovered from the journal of a run that did not end by itself")
+            close_journal(path, meta)
+    return read_run(path)
+
+
+def list_runs(out: Path) -> list[RunListing]:
+    """The run folders in ``out``, oldest first; a folder that cannot be read is listed with its state."""
+    folders = (path.parent for path in out.glob(f"*/{RUN_JSON}") if not path.parent.is_symlink())
+    return [_listing(folder) for folder in sorted(folders)]
+
+
+def _listing(folder: Path) -> RunListing:
+    try:
+        meta = read_meta(folder)
+    except InferometerError as error:
+        return RunListing(folder, "", "", "", f"unreadable: {error.message}", "", 0, False, 0)
+    closed = not (folder / JOURNAL).is_dir()
+    measured = [point for point in meta.points if point.kind == "measure"]
+    return RunListing(
+        path=folder,
+        created_utc=meta.created_utc,
+        model=meta.model,
+        label=meta.label,
+        state=meta.state if closed else "not closed",
+        verdict=str((meta.verdict or {}).get("word", "")),
+        points=len(measured),
+        simulated=meta.simulated,
+        requests=sum(point.dispatched for point in measured) if closed else len(read_frames(folder).requests),
+    )
