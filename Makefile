@@ -9,7 +9,8 @@ bench: .venv/.dev ; .venv/bin/python bench/run.py
 bench-soak: .venv/.dev ; .venv/bin/python bench/soak.py
 bench-profile: .venv/.dev ; .venv/bin/python bench/breakdown.py
 bench-peers: .venv/.dev ; cd bench && ../.venv/bin/python -m peers.run
-.PHONY: bench-soak bench-profile bench-peers
+bench-views: .venv/.dev ; cd bench && ../.venv/bin/python -m views.run
+.PHONY: bench-soak bench-profile bench-peers bench-views
 lock: .venv/.dev ; scripts/lock.sh
 .venv/.core: pyproject.toml requirements.lock ; python3 -m venv .venv && .venv/bin/python -m pip install -q --disable-pip-version-check -r requirements.lock && .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps -e . && touch $@
 .venv/.dev: .venv/.core requirements-dev.lock ; .venv/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.lock && touch $@

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -21,7 +22,6 @@ from inferometer.checks.truth import MODULE, TruthProcess
 from inferometer.errors import LoadgenError
 from inferometer.loadgen.progress import Observer
 from inferometer.loadgen.run import RunPlan, execute
-from inferometer.loadgen.stop import StopSignal
 from inferometer.record.types import ClientHealth, PointRecord
 from inferometer.simulator import SimSettings, start_simulated_server
 
@@ -92,8 +92,8 @@ def test_doubts_before_and_warnings_during_a_run_are_kept_in_it(
 ) -> None:
     """The system is said to have 10 source ports, and the server not to keep connections."""
 
-    def execute_without_keep_alive(plan: RunPlan, observer: Observer, stop: StopSignal) -> Path:
-        folder = execute(plan, observer, stop)
+    def execute_without_keep_alive(plan: RunPlan, observer: Observer, *others: Any) -> Path:
+        folder = execute(plan, observer, *others)
         health = ClientHealth(receive_clock="kernel", cpu_s=0.1, wall_s=1.0, keep_alive=False)
         observer.on_point_end(PointRecord(index=1, kind="measure", load={}, health=[health]))
         return folder

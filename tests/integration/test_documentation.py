@@ -23,6 +23,8 @@ from inferometer.simulator import SimSettings, start_simulated_server
 ROOT = Path(__file__).parents[2]
 ENGLISH = [ROOT / "README.md", *sorted((ROOT / "docs/en").glob("*.md"))]
 CHINESE = [ROOT / "README.zh.md", *sorted((ROOT / "docs/zh").glob("*.md"))]
+# The cookbook has tests of its own (test_cookbook.py).
+PAGES = [ENGLISH[0], *sorted([*ENGLISH[1:], ROOT / "docs/cookbook.md"], key=lambda path: path.name)]
 OTHERS = [ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs/decisions").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -227,7 +229,7 @@ def test_the_run_file_example_measures(
 
 
 @pytest.mark.parametrize(
-    ("english", "chinese"), list(zip(ENGLISH, CHINESE, strict=True)), ids=[path.stem for path in ENGLISH]
+    ("english", "chinese"), list(zip(PAGES, CHINESE, strict=True)), ids=[path.stem for path in PAGES]
 )
 def test_both_languages_have_the_same_structure(english: Path, chinese: Path) -> None:
     assert chinese.name in (english.name, "README.zh.md")
@@ -237,7 +239,7 @@ def test_both_languages_have_the_same_structure(english: Path, chinese: Path) ->
     assert rows[0] == rows[1]
 
 
-@pytest.mark.parametrize("path", [*ENGLISH, *CHINESE, *OTHERS], ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*PAGES, *CHINESE, *OTHERS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
     for target in LINK.findall(FENCE.sub("", path.read_text("utf-8"))):
         if "://" in target:

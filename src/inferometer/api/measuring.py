@@ -6,12 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from inferometer.api.estimating import estimate
 from inferometer.api.preparing import prepare
 from inferometer.api.stored import report
+from inferometer.checks.duration import Countdown
 from inferometer.checks.limits import PortWatch, system_limits
 from inferometer.errors import InferometerError, InterruptedEarlyError
+from inferometer.loadgen.conduct import Conduct
 from inferometer.loadgen.progress import NullObserver, Observer
-from inferometer.loadgen.run import execute
+from inferometer.loadgen.resume import Past
+from inferometer.loadgen.run import RunPlan, execute
 from inferometer.loadgen.stop import StopSignal
 from inferometer.metrics.summary import RunSummary
 from inferometer.record.folder import read_meta, write_meta
@@ -61,12 +65,32 @@ def run(spec: RunSpec, observer: Observer | None = None, stop: StopSignal | None
     plan = prepare(spec, stop)
     if stop.level:
         raise InterruptedEarlyError("interrupted before the first request was sent")
-    observer = observer or NullObserver()
+    return judged(carried_out(plan, observer or NullObserver(), stop), stop)
+
+
+def carried_out(
+    plan: RunPlan,
+    observer: Observer,
+    stop: StopSignal,
+    conduct: Conduct | None = None,
+    past: Past | None = None,
+) -> Path:
+    """``execute`` a plan, and tell the observer what was known beforehand."""
     for text in plan.notes:
         observer.on_notice(text)
-    watch = PortWatch(observer, plan.points, system_limits())
-    folder = execute(plan, watch, stop)
+    countdown = Countdown(observer, estimate(plan.spec, plan.points).plan)
+    watch = PortWatch(countdown, plan.points, system_limits())
+    folder = execute(plan, watch, stop, conduct, past)
     _add_notes(folder, watch.warned)
+    return folder
+
+
+def judged(folder: Path, stop: StopSignal) -> RunResult:
+    """The result of a run that has ended, its report written.
+
+    Raises:
+        InferometerError: the report cannot be made; what was measured is in the folder.
+    """
     try:
         summary = report(folder)
     except InferometerError as error:

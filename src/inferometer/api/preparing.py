@@ -28,7 +28,7 @@ from inferometer.spec import (
     LoadPoint,
     RunSpec,
     load_points,
-    warmup_point,
+    with_warmups,
 )
 from inferometer.spec.endpoint_rules import SERVER_TOKENIZER
 from inferometer.spec.lengths import length_notes
@@ -52,22 +52,24 @@ def prepare(spec: RunSpec, stop: StopSignal | None = None) -> RunPlan:
     # Else the data is looked at first, which takes no network.
     reached = _reach(spec, dialect.capability, stop) if spec.workload.tokenizer == SERVER_TOKENIZER else None
     tokenizer = load_tokenizer(spec.workload.tokenizer) if reached is None else _server_tokenizer(reached)
-    feed = RowFeed(lambda point: open_dataset(spec, point, tokenizer), spec.workload.oversample)
+    feed = RowFeed(
+        lambda point: open_dataset(spec, point, tokenizer), spec.workload.oversample, spec.sweep.same_prompts
+    )
     points = tuple(feed.settle(point) for point in points)
     loads, limits = shared(points, spec), system_limits()
-    warmup = warmup_point(spec, points[0])
     # The longest point is drawn once beforehand, so that a file that is too short fails before anything was sent.
     longest = max(points, key=lambda point: point.num_prompts or 0)
     drawn = RowFeed(lambda point: open_dataset(spec, point, tokenizer), spec.workload.oversample)
-    (feed if longest.trace else drawn).take(longest, "check")  # a trace, which may be long, is not read again
+    looked = feed if longest.trace else drawn  # a trace, which may be long, is not read again
+    looked.take(longest, "check")
     reached = reached or _reach(spec, dialect.capability, stop)
     excess = warning(needed(spec, points, load_envelope(cache_dir(os.environ), this_machine()).envelope))
     doubts = [f"{doubt.message}; {doubt.next_step}" for doubt in limit_doubts(loads, limits)]
     odd = length_notes(spec.workload)
     notes = (*reached.notes, *spoken, *odd, *doubts, *([] if excess is None else [excess]))
-    everything = (warmup, *points) if warmup else points
+    everything = with_warmups(spec, points)
     return RunPlan(
-        spec, reached.target, reached.server, reached.model, everything, tokenizer, feed, notes=notes
+        spec, reached.target, reached.server, reached.model, everything, tokenizer, feed, notes, looked.info()
     )
 
 

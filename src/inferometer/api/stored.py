@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from inferometer.api.found import answer_of, write_answer
 from inferometer.errors import InferometerError
 from inferometer.metrics.summary import RunSummary, summarize
 from inferometer.record.folder import JOURNAL, RUN_JSON, read_meta, write_meta
 from inferometer.record.lock import writing
-from inferometer.record.store import close_journal, read_frames, read_run
+from inferometer.record.sittings import end_sitting
+from inferometer.record.store import close_journal, read_run, stored_points
 from inferometer.record.tables import RunRecord
+from inferometer.record.types import RunMeta
 from inferometer.report.files import write_summary
 
 KILLED_WORKER_S = 5.0  # the worker of a killed run ends by itself, as soon as it has journalled what it holds
@@ -40,6 +43,9 @@ def report(path: Path) -> RunSummary:
     record = read_run(path)
     summary = summarize(record)
     write_summary(record, summary)
+    answer = answer_of(record, summary)
+    if answer is not None:
+        write_answer(path, answer, record.meta.model)
     verdict = {"word": summary.verdict.word, "failed": _failed(summary)}
     if record.meta.verdict != verdict:
         record.meta.verdict = verdict
@@ -63,13 +69,26 @@ def recover(path: Path) -> RunRecord:
     """
     read_meta(path)
     with writing(path, KILLED_WORKER_S):
-        if (path / JOURNAL).is_dir():
-            meta = read_meta(path)
-            if meta.state == "running":
-                meta.state = "recovered"
-                meta.notes.append("recovered from the journal of a run that did not end by itself")
-            close_journal(path, meta)
+        close_killed(path)
     return read_run(path)
+
+
+def close_killed(path: Path) -> RunMeta:
+    """Close the folder of a run that was killed, if it was; its lock is held.
+
+    Raises:
+        RunFolderError: as ``recover``.
+    """
+    meta = read_meta(path)
+    killed = meta.state == "running"
+    if killed:
+        end_sitting(meta, "recovered")
+        meta.notes.append("recovered from the journal of a run that did not end by itself")
+    if (path / JOURNAL).is_dir():
+        return close_journal(path, meta)
+    if killed:  # between two sittings
+        write_meta(path, meta)
+    return meta
 
 
 def list_runs(out: Path) -> list[RunListing]:
@@ -84,7 +103,8 @@ def _listing(folder: Path) -> RunListing:
     except InferometerError as error:
         return RunListing(folder, "", "", "", f"unreadable: {error.message}", "", 0, False, 0)
     closed = not (folder / JOURNAL).is_dir()
-    measured = [point for point in meta.points if point.kind == "measure"]
+    points = meta.points if closed else stored_points(folder, meta).points
+    measured = [point for point in points if point.kind == "measure"]
     return RunListing(
         path=folder,
         created_utc=meta.created_utc,
@@ -94,5 +114,5 @@ def _listing(folder: Path) -> RunListing:
         verdict=str((meta.verdict or {}).get("word", "")),
         points=len(measured),
         simulated=meta.simulated,
-        requests=sum(point.dispatched for point in measured) if closed else len(read_frames(folder).requests),
+        requests=sum(point.dispatched for point in measured),
     )

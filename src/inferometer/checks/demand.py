@@ -82,7 +82,7 @@ def _of_point(point: LoadPoint, workers: int, spec: RunSpec) -> Demand:
     length = "" if known else f"{ASSUMED_OUTPUT_TOKENS} tokens an answer"
     pace = f"{ASSUMED_ITL_S * 1e3:g} ms per token"
     title = load_title(point.to_dict())
-    rate = point.request_rate
+    rate = point.peak_rate
     if rate is not None and math.isfinite(rate):
         rate *= _turns(point, spec)
         events = tokens + EVENTS_BESIDE_TOKENS if spec.sampling.stream else 1
@@ -109,7 +109,7 @@ def most_streams(point: LoadPoint) -> int | None:
     """
     if point.trace or (point.request_rate is not None and math.isfinite(point.request_rate)):
         return None
-    bounds = [bound for bound in (point.max_concurrency, point.num_prompts) if bound is not None]
+    bounds = [bound for bound in (point.peak_concurrency, point.num_prompts) if bound is not None]
     return min(bounds, default=None)
 
 

@@ -94,6 +94,15 @@ _EVALSCOPE: dict[str, str | None] = {**_ENGINES, "openai": None}
 # genai-bench and LLMPerf send chat requests to "openai" and to every engine that speaks it.
 _CHAT: dict[str, str | None] = {**_ENGINES, **dict.fromkeys(("openai", "vllm", "sglang"), "openai-chat")}
 
+# MindIE's --TestType: which of its APIs is put under load.
+_MINDIE: dict[str, str | None] = {
+    "client": "mindie",
+    "vllm_client": "vllm-generate",
+    "tgi_client": "tgi",
+    "triton_client": "triton",
+    "openai": "openai-chat",
+}
+
 # Peers' data sets that are random text with shared prefixes.
 _PREFIXED: dict[str, str | None] = dict.fromkeys(("generated-shared-prefix", "prefix_repetition"), "random")
 
@@ -128,6 +137,10 @@ _ROWS: tuple[tuple[str, Alias], ...] = (
     ("-H", Rename("--header", "AIPerf")),
     ("--total-timeout", Rename("--timeout", "EvalScope")),
     ("--request-timeout-seconds", Rename("--timeout", "AIPerf")),
+    ("--Http", Rename("--url", "MindIE")),
+    ("--TestType", Rename("--backend", "MindIE", _MINDIE)),
+    ("--ModelName", Rename("--model", "MindIE")),
+    ("--RequestTimeOut", Rename("--timeout", "MindIE")),
     # Load
     ("--parallel --parallels", Rename("--max-concurrency", "EvalScope")),
     ("--parallel-num", Rename("--max-concurrency", "benchmark_parallel.py")),
@@ -138,12 +151,28 @@ _ROWS: tuple[tuple[str, Alias], ...] = (
     ("--rate", Rename("--request-rate", "EvalScope")),
     ("--rates", Rename("--request-rate", "inference-benchmarker")),
     ("--vllm-burstiness --arrival-smoothness", Rename("--burstiness", "AIPerf")),
-    ("-n --number", Rename("--num-prompts", "EvalScope")),
+    ("-n --number --n", Rename("--num-prompts", "EvalScope")),
     ("--num-requests", Rename("--num-prompts", "AISBench")),
     ("--request-count", Rename("--num-prompts", "AIPerf")),
+    ("--RequestCount", Rename("--num-prompts", "MindIE")),
+    ("--Concurrency", Rename("--max-concurrency", "MindIE")),
+    ("--RequestRate", Rename("--request-rate", "MindIE")),
+    ("--WorkersNum", Rename("--workers", "MindIE")),
+    ("--WarmupSize", Rename("--warmup", "MindIE")),
     ("--max-requests", Rename("--num-prompts", "GuideLLM")),
     ("--max-requests-per-run", Rename("--num-prompts", "genai-bench")),
     ("--max-num-completed-requests", Rename("--num-prompts", "LLMPerf")),
+    ("--ramp-up-strategy", Rename("--ramp", "vLLM AISBench")),
+    ("--ramp-up-start-rps", Rename("--ramp-from", "vLLM AISBench")),
+    ("--ramp-up-end-rps", Rename("--request-rate", "vLLM AISBench")),
+    ("--concurrency-ramp-duration --request-rate-ramp-duration", Rename("--ramp-time", "AIPerf")),
+    ("--rampup", Rename("--ramp-time", "GuideLLM")),
+    ("--growth-rate", Rename("--climb", "Huawei")),
+    ("--max-error-rate", Rename("--stop-on-errors", "GuideLLM")),
+    (
+        "--detect-saturation --default-over-saturation",
+        Fixed(("--stop-on-saturation",), "GuideLLM"),
+    ),
     ("--benchmark-duration", Rename("--duration", "AIPerf")),
     ("--max-seconds", Rename("--duration", "GuideLLM")),
     ("--pressure-time", Rename("--duration", "AISBench")),
@@ -168,6 +197,10 @@ _ROWS: tuple[tuple[str, Alias], ...] = (
     ("--random-range-ratio", Rename("--range-ratio", "vLLM SGLang LMDeploy")),
     ("--traffic-scenario", Rename("--lengths", "genai-bench")),
     ("--SyntheticConfigPath", Rename("--lengths", "MindIE")),
+    ("--DatasetType", Rename("--dataset", "MindIE", {"synthetic": "random", "gsm8k": "openqa"})),
+    ("--DatasetPath", Rename("--dataset-path", "MindIE")),
+    ("--ModelPath", Rename("--tokenizer", "MindIE")),
+    ("--MaxOutputLen", Rename("--max-tokens", "MindIE")),
     ("--isl-stddev --synthetic-input-tokens-stddev", Rename("--input-dist", "AIPerf", reads="std=")),
     ("--osl-stddev --output-tokens-stddev", Rename("--output-dist", "AIPerf", reads="std=")),
     ("--random-prefix-len --prefix-repetition-prefix-len", Rename("--prefix-len", "vLLM")),
@@ -242,7 +275,13 @@ _ROWS: tuple[tuple[str, Alias], ...] = (
     ("--percentile-metrics", Needless("every metric is always computed", "vLLM")),
     ("--trust-remote-code --tokenizer-trust-remote-code", Needless(_NO_CODE, "vLLM SGLang AIPerf")),
     ("--num-runs --num-profile-runs", Rename("--repeat", "vLLM AIPerf")),
+    ("--profile-run-cooldown-seconds --parameter-sweep-cooldown-seconds", Rename("--pause", "AIPerf")),
+    ("--sleep-interval", Rename("--pause", "EvalScope")),
     ("--ready-check-timeout-sec", Needless("a server that is not ready is not waited for", "vLLM", ("0",))),
+    ("--ManagementHttp", Needless("only --Http is put under load", "MindIE")),
+    ("--TaskKind", Needless("answers are streamed, as text", "MindIE", ("stream",))),
+    ("--Tokenizer", Needless("prompts are sent as text", "MindIE", ("True",))),
+    ("--Distribution", Needless("gaps are those of a Poisson process", "MindIE", ("poisson",))),
     # Refused
     (
         "--profile",
@@ -301,14 +340,48 @@ _ROWS: tuple[tuple[str, Alias], ...] = (
     (
         "--sla-params --sla-auto-tune --sla-variable",
         Refused(
-            "the search for the largest load within an SLO is not in this version",
-            "use --slo LIMIT",
+            "the largest load within an SLO is what `inferometer search` finds",
+            'inferometer search --url URL --search request-rate --slo "p99_ttft<=500ms"',
             "EvalScope",
         ),
     ),
     (
-        "--ramp-up-strategy --ramp-up-start-rps --ramp-up-end-rps --ramp",
-        Refused("ramps are not in this version", "give the rates as a list: --request-rate 1 2 4 8", "vLLM"),
+        "--request-cancellation-rate --request-cancellation-delay",
+        Refused(
+            "AIPerf gives up a percentage of the requests, all after the same time",
+            "--cancel-share 0.1 --cancel-within 2s: a tenth of them, at a random time within 2 s",
+            "AIPerf",
+        ),
+    ),
+    (
+        "--benchmark-grace-period",
+        Refused(
+            "AIPerf waits for requests in flight only where it is given",
+            "--drain finish --grace 30s is the default here; --drain cut waits for none",
+            "AIPerf",
+        ),
+    ),
+    (
+        "--climbing-period",
+        Refused("it counts milliseconds there", "write the unit: --climb-every 1s", "Huawei"),
+    ),
+    (
+        "--over-saturation",
+        Refused("GuideLLM's settings of its test are not read", "use --stop-on-saturation", "GuideLLM"),
+    ),
+    (
+        "--max-errors --max-global-error-rate",
+        Refused(
+            "GuideLLM counts errors one by one", "--stop-on-errors SHARE stops beyond chance", "GuideLLM"
+        ),
+    ),
+    (
+        "--RequestNum --concurrent-num",
+        Refused(
+            "the rate counts bursts there, and requests here",
+            "--burst B --request-rate R, with B times the rate that is given there",
+            "MindIE Huawei",
+        ),
     ),
     (
         "--frequency-penalty --presence-penalty --repetition-penalty --min-p --logprobs",
@@ -337,6 +410,7 @@ PICTURED: Mapping[str, Mapping[str, str]] = {
     },
 }
 OF_MANY_SIZES = "random-mm"  # vLLM's
+SPEED = ("speed_benchmark", "speed_benchmark_long")  # EvalScope's
 
 ALIASES: Mapping[str, Alias] = {name: alias for names, alias in _ROWS for name in names.split()}
 

@@ -29,6 +29,7 @@ def combine(done: Translation) -> None:
         UsageError: half of it is missing, or the peers mean different things by it.
     """
     _ratio(done)
+    _longest(done)
     _prefix(done)
     _per_group(done)
     _spread(done, "--input-dist", "--input-len")
@@ -42,6 +43,13 @@ def _ratio(done: Translation) -> None:
             f"{name} means lengths in [1-r, 1+r] in vLLM but in [r, 1] in SGLang and LMDeploy",
             "say which is meant: --range-ratio-as vllm, or --range-ratio-as sglang",
         )
+
+
+def _longest(done: Translation) -> None:
+    group = _group(done, "--max-tokens")
+    if group and done.spelled.get("--max-tokens") == "--MaxOutputLen" and _group(done, "--lengths"):
+        done.groups.remove(group)
+        done.hints.append("--MaxOutputLen is not needed here: synthetic data has its own lengths, as in MindIE")
 
 
 def _prefix(done: Translation) -> None:

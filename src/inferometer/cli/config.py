@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 from inferometer.cli.aliases import ALIASES, meaning
 from inferometer.cli.backends import render_backends
@@ -10,8 +11,8 @@ from inferometer.cli.parse import Parser, parse_run
 from inferometer.errors import UsageError
 
 _TEXT = """Shows the JSON Schema of a run file (schema), what other tools' flags become here (aliases), the APIs that
-are spoken and what each can be asked for (backends, or backends NAME), or merged values as a run file with the origin
-of each (show, followed by any flags of run)."""
+are spoken and what each can be asked for (backends, or backends NAME), published tests (presets), or merged values as
+a run file with the origin of each (show, followed by any flags of run)."""
 
 
 def main(argv: list[str]) -> int:
@@ -19,7 +20,7 @@ def main(argv: list[str]) -> int:
     if argv[:1] == ["show"] and not {"-h", "--help"} & set(argv):
         return _show(argv[1:])
     parser = Parser("config", _TEXT)
-    parser.add_argument("what", choices=("schema", "aliases", "backends", "show"))
+    parser.add_argument("what", choices=("schema", "aliases", "backends", "presets", "show"))
     parser.add_argument("name", nargs="?", help="the backend that more is to be told of")
     asked = parser.parse(argv)
     if asked.what == "backends":
@@ -27,7 +28,7 @@ def main(argv: list[str]) -> int:
         return 0
     if asked.name is not None:
         raise UsageError(f"config {asked.what} takes no {asked.name!r}", "leave it out")
-    return _schema() if asked.what == "schema" else _aliases()
+    return {"schema": _schema, "aliases": _aliases, "presets": _presets}[asked.what]()
 
 
 def _schema() -> int:
@@ -41,6 +42,13 @@ def _aliases() -> int:
     print(f"{'name':<34}{'from':<28}here")
     for name, alias in ALIASES.items():
         print(f"{name:<34}{alias.peers or 'several':<28}{meaning(alias)}")
+    return 0
+
+
+def _presets() -> int:
+    from inferometer.cli.presets import render_presets
+
+    print(render_presets(min(shutil.get_terminal_size().columns, 110)))
     return 0
 
 

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import textwrap
+from typing import NamedTuple
 
 from inferometer.cli.aliases import names_of
-from inferometer.spec.options import Option, options
+from inferometer.cli.parse import options_of
+from inferometer.spec.options import Option
 
 GENERAL = (
     ("-c, --config FILE", "YAML file of values; flags and environment win over it"),
+    (
+        "--preset NAME",
+        "a published test: static, dynamic, guide, lmdeploy-deepseekv3, speed; what is given beside it wins "
+        "(all: inferometer config presets)",
+    ),
+    (
+        "--resume [RUN]",
+        "go on with a run that ended early (default: the latest): finished load points stay, what is missing is "
+        "measured; what is not given is as it was in that run, and its list may be another",
+    ),
+    ("--redo [N ...]", "with --resume: measure finished load points again: all, or numbers, titles, invalid"),
+    ("--force", "with --resume: go on although spec, server or data are not what they were"),
     ("--dry-run", "show the merged plan, where each value comes from, and how long it will take"),
     ("--json", "the last line of stdout is a JSON object"),
     ("-q, --quiet", "no hints and no progress"),
@@ -37,25 +51,63 @@ Lists are written 1 4 16, 1,4,16 or repeated. Flags of vllm bench serve, sglang.
 aiperf, guidellm and genai-bench are understood (in brackets; all: inferometer config aliases).
 """
 
+SEARCH_INTRODUCTION = """\
+usage: inferometer search --url URL --slo LIMIT ... [flags]
+
+Measures one load after the other until the largest is known that meets all limits, with a 95 % interval; or, with
+--target, the peak of throughput, its knee, or the largest static batch. Each load is a load point of one run folder.
+A search that was broken off goes on with --resume. Exit code 3: even the lowest load fails; 5: unsure, or the client
+was the limit.
+Limits: "p99_ttft<=500ms" "mean_tpot<=50ms" "failed<=0.1%", or ttft:500 tpot:50 with "attainment>=95%".
+"""
+
+SEARCH_EXAMPLES = """\
+Examples
+  inferometer search --url http://127.0.0.1:8000 --slo "p99_ttft<=500ms" "p99_tpot<=50ms" "failed<=0.1%"
+  inferometer search --url http://127.0.0.1:8000 --slo ttft:500 tpot:50 "attainment>=95%" --search max-concurrency
+  inferometer search --url http://127.0.0.1:8000 --slo "p90_ttft<=500ms" --min 1 --max 50 --budget 30m --precision 5%
+  inferometer search --url http://127.0.0.1:8000 --target peak-throughput --search max-concurrency
+  inferometer search --url http://127.0.0.1:8000 --target max-batch --tpot-limit 50ms --input-len 256 --output-len 256
+"""
+
 _INDENT = 30
 _SHOWN_NAMES = 3
 
 
+class Page(NamedTuple):
+    """What the help of a verb says around its flags; ``first`` are the groups that stand at the top."""
+
+    verb: str
+    introduction: str
+    examples: str
+    first: tuple[str, ...] = ()
+
+
+RUN_PAGE = Page("run", INTRODUCTION, EXAMPLES)
+SEARCH_PAGE = Page("search", SEARCH_INTRODUCTION, SEARCH_EXAMPLES, ("Search",))
+
+
 def run_help(everything: bool, width: int) -> str:
-    """The help page of ``run``.
+    """The help page of ``run``; see ``page``."""
+    return page(RUN_PAGE, everything, width)
+
+
+def page(about: Page, everything: bool, width: int) -> str:
+    """The help page of a verb whose flags are those of the spec.
 
     Args:
+        about: the verb.
         everything: advanced flags too.
         width: columns of the terminal.
     """
-    groups: dict[str, list[str]] = {}
-    for option in options().values():
+    groups: dict[str, list[str]] = {name: [] for name in about.first}
+    for option in options_of(about.verb):
         if everything or not option.advanced:
             lines = groups.setdefault(option.group, [])
             lines += _entry(_head(option), _description(option), width)
     groups["General"] = [line for head, text in GENERAL for line in _entry(head, text, width)]
     body = "\n\n".join("\n".join([title, *lines]) for title, lines in groups.items())
-    return f"{INTRODUCTION}\n{body}\n\n{EXAMPLES}"
+    return f"{about.introduction}\n{body}\n\n{about.examples}"
 
 
 def _entry(head: str, text: str, width: int) -> list[str]:
@@ -78,7 +130,9 @@ def _description(option: Option) -> str:
         text = f"do not {text}"
     default = option.default
     if option.shape != "switch" and default not in (None, "", (), {}) and "default" not in text:
-        words = " ".join(f"{item:g}" for item in default) if isinstance(default, tuple) else _number(default)
+        words = (
+            " ".join(_number(item) for item in default) if isinstance(default, tuple) else _number(default)
+        )
         text += f" (default {words})"
     names = names_of(option.flag)
     if names:

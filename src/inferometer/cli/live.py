@@ -52,6 +52,9 @@ def describe(progress: Progress) -> str:
     """One line about a point under way."""
     planned = "" if progress.planned is None else f"/{progress.planned}"
     rate, left = output_rate(progress), remaining_s(progress)
+    if progress.kind == "pause":
+        waits = (progress.limit_s or 0.0) - progress.elapsed_s
+        return "  ".join([f"pause before {_name(progress)}: {duration_text(waits)}", *_run_left(progress)])
     words = [
         f"{_name(progress)}: {progress.done}{planned} done",
         f"{progress.in_flight} in flight",
@@ -59,8 +62,16 @@ def describe(progress: Progress) -> str:
         *([] if rate is None else [f"{rate:.0f} tok/s out"]),
         duration_text(progress.elapsed_s) + ("" if left is None else f", about {duration_text(left)} left"),
         *(["draining"] if progress.stopping else []),
+        *_run_left(progress),
     ]
     return "  ".join(words)
+
+
+def _run_left(progress: Progress) -> list[str]:
+    """The time until the whole run ends, where it has more than this load point."""
+    if progress.run_left_s is None or progress.points_total < 2:
+        return []
+    return [f"run: about {duration_text(progress.run_left_s)} left"]
 
 
 def _name(progress: Progress) -> str:
@@ -101,7 +112,7 @@ class PlainWatcher:
 
     def on_progress(self, progress: Progress) -> None:
         """Print when it is time to."""
-        if self._last is None or self._last.point != progress.point:
+        if self._last is None or (self._last.point, self._last.kind) != (progress.point, progress.kind):
             self._next_s = 0.0
         self._last = progress
         if progress.elapsed_s >= self._next_s:

@@ -8,8 +8,11 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
+from inferometer.cli.tables import print_wanted
+
 if TYPE_CHECKING:
     from inferometer.api import RunResult
+    from inferometer.spec.model import Output
 
 
 def terminal() -> bool:
@@ -27,12 +30,16 @@ def width() -> int:
     return shutil.get_terminal_size((100, 24)).columns
 
 
-def print_outcome(result: RunResult, as_json: bool) -> int:
-    """Print the console report, where the run is, and with ``--json`` the line for machines."""
+def print_outcome(result: RunResult, as_json: bool, output: Output | None = None) -> int:
+    """Print the console report, a table if ``output`` asks for one, where the run is, and the line for machines."""
     from inferometer.report.console import render_run
 
     print(render_run(result.summary, width(), colour=colour()))
+    if output is not None:
+        print_wanted(result, output, width(), colour=colour())
     print(f"run  {result.path}")
+    if result.summary.state != "complete":
+        print(f"next  inferometer run --resume {result.path}")
     if as_json:
         verdict = result.summary.verdict.word
         line = {"run": str(result.path), "verdict": verdict, "exit_code": result.exit_code}

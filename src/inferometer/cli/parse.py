@@ -14,6 +14,9 @@ from inferometer.errors import UsageError
 from inferometer.spec.layers import Layer
 from inferometer.spec.options import Option, options
 
+SEARCH = "search"  # the part of the spec whose flags the verb of that name has, and no other
+_VERBS = ("run", SEARCH)
+
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises UsageError, and suggests the nearest flag."""
@@ -37,63 +40,92 @@ class Parser(argparse.ArgumentParser):
     def _refuse(self, rest: list[str]) -> NoReturn:
         strange = next((word for word in rest if re.match(r"--?[A-Za-z]", word)), None)
         if strange is None:
-            raise UsageError(f"unexpected argument {rest[0]!r}", f"see `{self.prog} --help`")
+            is_url = self.verb in _VERBS and "://" in rest[0]
+            step = f"write --url {rest[0]}" if is_url else f"see `{self.prog} --help`"
+            raise UsageError(f"unexpected argument {rest[0]!r}", step)
         name = strange.partition("=")[0]
         known = [flag for action in self._actions for flag in action.option_strings]
-        if self.verb == "run":
+        if self.verb in _VERBS:
             known += ALIASES
         near = difflib.get_close_matches(name, known, n=1)
         if not near:
-            everything = "--help-all" if self.verb == "run" else "--help"
+            everything = "--help-all" if self.verb in _VERBS else "--help"
             raise UsageError(f"unknown flag {name}", f"see `{self.prog} {everything}`")
-        alias = ALIASES.get(near[0]) if self.verb == "run" else None
+        alias = ALIASES.get(near[0]) if self.verb in _VERBS else None
         means = f" (which is {alias.flag})" if isinstance(alias, Rename) and alias.flag != near[0] else ""
         raise UsageError(f"unknown flag {name}", f"did you mean {near[0]}{means}?")
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A parsed ``run`` command line.
+    """A parsed command line of ``run`` or ``search``.
 
     Attributes:
         flags: the values given as flags, with the names they were given by.
         hints: what the names of other tools are called here.
+        resume: the run to go on with; None = a new one.
+        redo: which of its finished load points to measure again; empty = all, None = none.
+        force: go on with it although something is not as it was.
     """
 
     flags: Layer
     hints: list[str]
     config: str | None
+    preset: str | None
     dry_run: bool
     json: bool
     quiet: bool
+    resume: str | None = None
+    redo: tuple[str, ...] | None = None
+    force: bool = False
 
 
-def parse_run(argv: list[str]) -> Asked:
-    """Parse the flags of ``run``, peers' names included.
+def parse_run(argv: list[str], verb: str = "run") -> Asked:
+    """Parse the flags of ``run``, or those of ``search`` besides, peers' names included.
 
     Raises:
         UsageError: unknown or refused flags, missing or superfluous values.
     """
-    translation = translate(argv)
-    parser = run_parser()
+    own = options_of(verb)
+    translation = translate(argv, {option.flag for option in own if option.part == SEARCH})
+    parser = run_parser(verb)
     found = vars(parser.parse(translation.argv()))
     flags = {dotted: found[dotted] for dotted in options() if dotted in found}
+    given = {"--redo": found["redo"] is not None, "--force": found["force"]}
+    stray = [flag for flag, is_given in given.items() if is_given and found["resume"] is None]
+    if stray:
+        raise UsageError(
+            f"{' and '.join(stray)}: there is no run to go on with", "name it: --resume RUN, or --resume latest"
+        )
     return Asked(
         flags=Layer(flags, {dotted: _origin(options()[dotted], translation, flags) for dotted in flags}),
         hints=translation.hints,
         config=found["config"],
+        preset=found["preset"],
         dry_run=found["dry_run"],
         json=found["json"],
         quiet=found["quiet"],
+        resume=found["resume"],
+        redo=None if found["redo"] is None else tuple(found["redo"]),
+        force=found["force"],
     )
 
 
-def run_parser() -> Parser:
-    """The parser of ``run``; a flag that is not given leaves no trace."""
-    parser = Parser("run", "", add_help=False, argument_default=argparse.SUPPRESS)
-    for option in options().values():
+def options_of(verb: str) -> list[Option]:
+    """The options that are flags of ``run`` or ``search``."""
+    return [option for option in options().values() if option.part != SEARCH or verb == SEARCH]
+
+
+def run_parser(verb: str = "run") -> Parser:
+    """The parser of ``run`` or ``search``; a flag that is not given leaves no trace."""
+    parser = Parser(verb, "", add_help=False, argument_default=argparse.SUPPRESS)
+    for option in options_of(verb):
         add_option(parser, option)
     parser.add_argument("-c", "--config", default=None)
+    parser.add_argument("--preset", default=None)
+    parser.add_argument("--resume", nargs="?", const="latest", default=None)
+    parser.add_argument("--redo", nargs="*", action="extend", default=None)
+    parser.add_argument("--force", action="store_true", default=False)
     parser.add_argument("--dry-run", action="store_true", default=False)
     parser.add_argument("--json", action="store_true", default=False)
     parser.add_argument("-q", "--quiet", action="store_true", default=False)

@@ -1,4 +1,4 @@
-"""What a run would do: merged values with their origins, load points, and a guess at the time."""
+"""What a run would do: merged values with their origins, load points, and how long they will take."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from inferometer.api.estimating import TimeEstimate
+from inferometer.checks.duration import PointTime
+from inferometer.metrics.pace import ASSUMED_OUTPUT_TOKENS, ASSUMED_TPOT_S, ASSUMED_TTFT_S
 from inferometer.spec import LoadPoint, RunSpec, load_title, public_dict, resolve_ignore_eos
 from inferometer.spec.options import SECRET_MARK, options
-from inferometer.spec.session_rules import parse_think_time
 
-ASSUMED_TTFT_S = 0.2
-ASSUMED_TPOT_S = 0.02
-ASSUMED_OUTPUT_TOKENS = 256
 _ORIGIN_COLUMN = 58
 
 
@@ -37,31 +36,71 @@ def _value_line(part: str, name: str, value: Any, origins: Mapping[str, str]) ->
 
 
 def render_plan(
-    spec: RunSpec, origins: Mapping[str, str], points: Sequence[LoadPoint], warmup: LoadPoint | None
+    spec: RunSpec, origins: Mapping[str, str], points: Sequence[LoadPoint], estimate: TimeEstimate
 ) -> str:
-    """The whole plan for ``--dry-run``."""
+    """The whole plan for ``--dry-run``.
+
+    Args:
+        spec: the merged values.
+        origins: where each of them comes from.
+        points: the load points in their order, warm-ups too.
+        estimate: how long they will take.
+    """
+    measured = [point for point in points if point.kind == "measure"]
     lines = [render_values(spec, origins), "", "Load points"]
-    for point in [*([warmup] if warmup else []), *points]:
+    for point, time in zip(points, estimate.plan.points, strict=True):
         name = "warm-up" if point.kind == "warmup" else f"{point.index}"
-        lines.append(f"  {name:<8}{load_title(point.to_dict()):<36}{_bounds(spec, point)}")
-    counts = [point.num_prompts for point in points]
+        title = load_title(point.to_dict())
+        lines.append(f"  {name:<8}{title:<32}  {_bounds(spec, point):<40}  {_time_text(time)}".rstrip())
+    counts = [point.num_prompts for point in measured]
     known = sum(count for count in counts if count is not None)
     what = "sessions" if spec.sessions.wanted else "requests"
     requests = f"{known} {what}" if known or None not in counts else ""
     if None in counts:
         whose = "the requests of the trace" if points[0].trace else f"as many {what} as the time limit allows"
         requests += f"{' and ' if known else ''}{whose}"
-    seconds = estimate_s(spec, [*([warmup] if warmup else []), *points])
-    about = f"about {duration_text(seconds)}" if math.isfinite(seconds) else "as long as the trace lasts"
     lines += [
         "",
-        f"{len(points)} load point{'s' if len(points) != 1 else ''}, {requests}; ignore_eos "
+        f"{len(measured)} load point{'s' if len(measured) != 1 else ''}, {requests}; ignore_eos "
         f"{'on' if resolve_ignore_eos(spec) else 'off'}",
-        f"{about}, if at any load a first token takes {ASSUMED_TTFT_S:g} s and each "
-        f"further one {ASSUMED_TPOT_S * 1000:g} ms ({ASSUMED_OUTPUT_TOKENS} tokens where the length is not known)",
+        *time_lines(estimate),
         "nothing was sent: --dry-run",
     ]
     return "\n".join(lines)
+
+
+def time_lines(estimate: TimeEstimate) -> list[str]:
+    """How long it will take, what that is made of, and what it follows from."""
+    plan = estimate.plan
+    total = (
+        f"about {duration_text(plan.total_s)}"
+        if math.isfinite(plan.total_s)
+        else "as long as the trace lasts"
+    )
+    parts = [f"{duration_text(plan.pauses_s)} of it pauses"] if plan.pauses_s else []
+    parts.append(f"{duration_text(plan.beside_s)} to start, prepare and store")
+    if estimate.run is None:
+        basis = (
+            f"if at any load a first token takes {ASSUMED_TTFT_S:g} s and each further one "
+            f"{ASSUMED_TPOT_S * 1000:g} ms ({ASSUMED_OUTPUT_TOKENS} tokens where the length is not known)"
+        )
+        return [f"{total} ({', '.join(parts)}), {basis}"]
+    reach = estimate.pace.reach or 0.0
+    lines = [f"{total} ({', '.join(parts)}), as fast as in run {estimate.run}"]
+    beyond = [str(point.point) for point in plan.points if point.beyond]
+    if beyond:
+        lines.append(
+            f"that run had at most {reach:.0f} requests in flight: the time of load point {', '.join(beyond)} is "
+            "extrapolated"
+        )
+    return lines
+
+
+def _time_text(time: PointTime) -> str:
+    if not math.isfinite(time.load_s):
+        return ""
+    pause = f"after {duration_text(time.pause_s)} pause " if time.pause_s else ""
+    return f"{pause}~{duration_text(time.load_s)}"
 
 
 def _bounds(spec: RunSpec, point: LoadPoint) -> str:
@@ -91,30 +130,6 @@ def _what(spec: RunSpec, point: LoadPoint) -> str:
     if spec.workload.dataset == "random":
         return f"sessions of {spec.sessions.turns} turns"
     return f"sessions of at most {spec.sessions.turns} turns" if spec.sessions.turns else "sessions"
-
-
-def estimate_s(spec: RunSpec, points: Sequence[LoadPoint]) -> float:
-    """Seconds that the points will take under the stated assumption of a server that load does not slow."""
-    total_s = 0.0
-    for point in points:
-        tokens = point.output_len or spec.sampling.max_tokens or ASSUMED_OUTPUT_TOKENS
-        request_s = ASSUMED_TTFT_S + ASSUMED_TPOT_S * (tokens - 1)
-        if spec.sessions.wanted and point.kind == "measure":
-            later = max(0, spec.sessions.turns - 1)  # a file's own number is not known beforehand
-            request_s += later * (request_s + parse_think_time(spec.sessions.think_time).mean_s)
-        total_s += min(_sending_s(point, request_s), point.duration_s or math.inf) + request_s
-    return total_s
-
-
-def _sending_s(point: LoadPoint, request_s: float) -> float:
-    """From the first to the last request of a point."""
-    if point.num_prompts is None:
-        return math.inf
-    arrivals_s = 0.0 if point.request_rate is None else point.num_prompts / point.request_rate
-    if point.max_concurrency is None:
-        return arrivals_s
-    turns = math.ceil(point.num_prompts / point.max_concurrency) - 1
-    return max(arrivals_s, turns * request_s)
 
 
 def duration_text(seconds: float) -> str:

@@ -2,23 +2,185 @@
 
 from __future__ import annotations
 
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from inferometer.cli.parse import Parser
 from inferometer.cli.which import find_run
+from inferometer.errors import UsageError
+
+if TYPE_CHECKING:
+    from inferometer.report.tables import TableReport
+    from inferometer.report.tables.output import Format, How
+
+_TEXT = """\
+Prints a stored run again, its numbers computed anew from the records; as a table in the columns that a community
+expects (--table), in a format (--format, or --csv, --md and --xlsx with a file); or as another tool would have
+reported the same traffic (--as)."""
+_SHORT: tuple[Format, ...] = ("csv", "md", "xlsx")
 
 
 def main(argv: list[str]) -> int:
-    """Print the console report of a stored run."""
-    parser = Parser("report", "Prints a stored run again, its numbers computed anew from the records.")
-    parser.add_argument("run", metavar="RUN", help="path, folder name, a unique part of it, or latest")
-    parser.add_argument(
-        "--out", default="runs", metavar="DIR", help="directory of run folders (default runs)"
-    )
-    asked = parser.parse(argv)
-    folder = find_run(asked.run, asked.out)
+    """Print the console report, a table, or another tool's view of stored runs."""
+    asked = _parser().parse(argv)
+    folders = list(dict.fromkeys(find_run(name, asked.out) for name in asked.run))
+    if asked.view is not None:
+        return _view(asked, folders)
+    if asked.json:
+        raise UsageError("--json needs --as NAME", "summary.json in the run folder holds our own numbers")
+    if _wants_table(asked) or len(folders) > 1:
+        return _table(asked, folders)
 
     from inferometer import api
     from inferometer.cli.outcome import colour, width
     from inferometer.report.console import render_run
+    from inferometer.report.search import answer_lines
 
-    print(render_run(api.report(folder), width(), colour=colour()))
+    summary = api.report(folders[0])
+    answer = api.stored_answer(folders[0], summary)
+    if answer is not None:
+        print("\n".join(answer_lines(answer.found, answer.variable, width())) + "\n")
+    print(render_run(summary, width(), colour=colour()))
+    return 0
+
+
+def _parser() -> Parser:
+    from inferometer.report.tables import STYLES
+    from inferometer.report.tables.output import FORMATS
+
+    styles = "; ".join(f"{name} = {style.about}" for name, style in STYLES.items())
+    parser = Parser("report", _TEXT)
+    parser.add_argument(
+        "run",
+        nargs="+",
+        metavar="RUN",
+        help="path, folder name, a unique part of it, or latest; several = one table",
+    )
+    parser.add_argument(
+        "--out", default="runs", metavar="DIR", help="directory of run folders (default runs)"
+    )
+    parser.add_argument("--table", metavar="STYLE", help=f"one row a load, repeats together. {styles}")
+    parser.add_argument("--format", choices=FORMATS, help="default: as the name of --to says, else console")
+    parser.add_argument(
+        "--to", metavar="FILE", help="write to this file, or into this directory, instead of printing"
+    )
+    for name in _SHORT:
+        parser.add_argument(f"--{name}", metavar="FILE", help=f"short for --format {name} --to FILE")
+    parser.add_argument(
+        "--encoding",
+        choices=("utf-8", "utf-8-sig"),
+        default="utf-8",
+        help="of text; utf-8-sig is what Excel on a Chinese Windows reads (default utf-8)",
+    )
+    parser.add_argument(
+        "--unproven",
+        action="store_true",
+        help="also write percentiles of too few requests, and say which they are",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    parser.add_argument(
+        "--nodes-served", type=_positive, metavar="N", help="nodes that serve, for --table lmdeploy"
+    )
+    parser.add_argument(
+        "--as",
+        dest="view",
+        metavar="TOOL",
+        help="what TOOL would have reported: vllm, sglang, evalscope, guidellm, aiperf, aisbench, mindie, lmdeploy",
+    )
+    parser.add_argument("--json", action="store_true", help="with --as: that tool's own result objects")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def _wants_table(asked: argparse.Namespace) -> bool:
+    given = (asked.table, asked.format, asked.to, *(getattr(asked, name) for name in _SHORT))
+    return any(value is not None for value in given)
+
+
+def _table(asked: argparse.Namespace, folders: list[Path]) -> int:
+    from inferometer import api
+    from inferometer.report.tables.output import WORKBOOK, as_text, write
+
+    targets = _targets(asked)
+    report = api.tables(folders, asked.table or "ours", nodes=asked.nodes_served)
+    for to, how in targets:
+        if to is None and how.format != "xlsx":
+            _print(as_text(report, how, *_terminal()), how)
+            continue
+        for path in write(report, to or WORKBOOK, how):
+            print(f"table  {path}")
+        _tell_empty(report, how)
+    return 0
+
+
+def _targets(asked: argparse.Namespace) -> list[tuple[str | None, How]]:
+    """Where the table goes, and how; at least one place.
+
+    Raises:
+        UsageError: --format says one thing and a file another.
+    """
+    from inferometer.report.tables.output import How, format_of
+
+    def how(chosen: Format) -> How:
+        return How(chosen, asked.encoding, asked.unproven, asked.overwrite)
+
+    short: list[tuple[str | None, How]] = [
+        (getattr(asked, name), how(name)) for name in _SHORT if getattr(asked, name) is not None
+    ]
+    if asked.to is None and asked.format is None:
+        return short or [(None, how("console"))]
+    told = format_of(Path(asked.to)) if asked.to is not None else None
+    if asked.format and told and asked.format != told:
+        raise UsageError(
+            f"--format {asked.format} and --to {asked.to} contradict each other", "leave one out"
+        )
+    return [(asked.to, how(asked.format or told or "console")), *short]
+
+
+def _terminal() -> tuple[int]:
+    from inferometer.cli.outcome import width
+
+    return (width(),)
+
+
+def _print(text: str, how: How) -> None:
+    if how.format == "csv":
+        sys.stdout.write(text)
+    else:
+        print(text)
+
+
+def _tell_empty(report: TableReport, how: How) -> None:
+    """Why cells of a file are empty, where they are."""
+    if report.needs and not how.unproven and how.format in ("csv", "xlsx"):
+        print(
+            f"hint: percentiles of too few requests are empty (up to {report.needs:,} needed); --unproven writes them",
+            file=sys.stderr,
+        )
+
+
+def _view(asked: argparse.Namespace, folders: list[Path]) -> int:
+    if _wants_table(asked) or len(folders) > 1:
+        raise UsageError(
+            "--as shows one run, and no table", "leave out --table, --format and --to, name one RUN"
+        )
+
+    from inferometer.record.store import read_run
+    from inferometer.report.views import VIEWS, render_view, view_json
+
+    if asked.view not in VIEWS:
+        raise UsageError(f"unknown tool {asked.view!r} for --as", f"known: {', '.join(VIEWS)}")
+    record = read_run(folders[0])
+    if asked.json:
+        print(json.dumps(view_json(record, asked.view), ensure_ascii=False))
+    else:
+        print(render_view(record, asked.view))
     return 0

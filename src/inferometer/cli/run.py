@@ -5,13 +5,25 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from inferometer.cli.help import run_help
 from inferometer.cli.parse import Asked, parse_run
-from inferometer.cli.plan import render_plan
+from inferometer.cli.resume import how_of, layer_of, render_resumption, run_to_resume, teller
 from inferometer.client.dialects.asked import settle
-from inferometer.spec import Layer, Merged, environment_layer, file_layer, load_points, merge, warmup_point
+from inferometer.spec import (
+    Layer,
+    LoadPoint,
+    Merged,
+    environment_layer,
+    file_layer,
+    load_points,
+    merge,
+    with_warmups,
+)
 from inferometer.spec.layers import unknown_variables
+from inferometer.spec.presets import preset_layer
 
 
 def main(argv: list[str]) -> int:
@@ -20,7 +32,8 @@ def main(argv: list[str]) -> int:
         print(run_help("--help-all" in argv, min(shutil.get_terminal_size().columns, 110)))
         return 0
     asked = parse_run(argv)
-    merged = merged_from(asked)
+    folder = run_to_resume(asked)
+    merged = merged_from(asked, folder)
     if not asked.quiet:
         for hint in hints(asked):
             print(f"hint: {hint}", file=sys.stderr)
@@ -28,15 +41,31 @@ def main(argv: list[str]) -> int:
     if asked.dry_run:
         for note in settle(merged.spec).notes:
             print(f"note: {note}", file=sys.stderr)
-        print(render_plan(merged.spec, merged.origins, points, warmup_point(merged.spec, points[0])))
+        if folder is not None:
+            print(render_resumption(asked, merged, folder))
+            return 0
+        print(_plan(merged, with_warmups(merged.spec, points)))
         return 0
-    return _carry_out(asked, merged)
+    return _carry_out(asked, merged, folder)
 
 
-def merged_from(asked: Asked) -> Merged:
-    """Flags over environment over file over defaults."""
+def _plan(merged: Merged, points: Sequence[LoadPoint]) -> str:
+    """What would be done, and how long it would take; ``points`` with their warm-ups."""
+    from inferometer.api.estimating import estimate
+    from inferometer.cli.plan import render_plan
+
+    return render_plan(merged.spec, merged.origins, points, estimate(merged.spec, points))
+
+
+def merged_from(asked: Asked, folder: Path | None = None) -> Merged:
+    """Flags over environment over file over preset over the stored run that goes on, over defaults."""
+    stored = [] if folder is None else [layer_of(folder)]
     file = file_layer(asked.config) if asked.config else Layer()
-    return merge([asked.flags, environment_layer(os.environ), file])
+    given = [asked.flags, environment_layer(os.environ), file]
+    if asked.preset is None:
+        return merge([*given, *stored])
+    names = {dotted for layer in given for dotted in layer.values}
+    return merge([*given, preset_layer(asked.preset, names), *stored])
 
 
 def hints(asked: Asked) -> list[str]:
@@ -45,15 +74,20 @@ def hints(asked: Asked) -> list[str]:
     return [*dict.fromkeys(asked.hints), *strange]
 
 
-def _carry_out(asked: Asked, merged: Merged) -> int:
+def _carry_out(asked: Asked, merged: Merged, folder: Path | None) -> int:
     from inferometer import api
     from inferometer.cli.live import watcher
     from inferometer.cli.outcome import print_outcome, terminal
     from inferometer.cli.signals import stopping
+    from inferometer.cli.tables import check_wanted
     from inferometer.loadgen.stop import StopSignal
 
+    check_wanted(merged.spec.output)
     stop = StopSignal()
     ui = "none" if asked.quiet else merged.spec.output.ui
     with watcher(ui, terminal()) as observer, stopping(stop, merged.spec.load.grace_s):
-        result = api.run(merged.spec, observer, stop)
-    return print_outcome(result, asked.json)
+        if folder is None:
+            result = api.run(merged.spec, observer, stop)
+        else:
+            result = api.resume(folder, merged.spec, how_of(asked), observer, stop, teller(asked))
+    return print_outcome(result, asked.json, merged.spec.output)

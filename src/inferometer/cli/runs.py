@@ -84,6 +84,8 @@ def _recover(folder: Path) -> int:
     records = sum(len(table.requests["index"]) for table in run.tables)
     print(f"recovered  {records} requests in {len(run.tables)} load points  {run.path}")
     print(f"next  inferometer report {run.path}")
+    if run.meta.state != "complete":
+        print(f"or    inferometer run --resume {run.path}")
     return 0
 
 

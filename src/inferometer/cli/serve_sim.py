@@ -28,7 +28,10 @@ _MEANINGS = {
     "chat_overhead_tokens": "what a chat template would add to each message",
     "answer_tokens_median": "median length of answers that end by themselves",
     "answer_tokens_sigma": "their spread (log-normal)",
-    "seed": "seed of texts and lengths",
+    "speculative_tokens": "tokens drafted per step of speculative decoding; 0 = none",
+    "acceptance_rate": "share of draft tokens that are accepted, if all before them were",
+    "per_draft_s": "seconds more of a step for each token of a draft",
+    "seed": "seed of texts, lengths and acceptance",
     "api_key": "key that requests must give",
     "fault": "a fault, as JSON; see the page on the simulated server",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from inferometer.cli.aliases import (
@@ -13,6 +13,7 @@ from inferometer.cli.aliases import (
     OF_MANY_SIZES,
     PICTURED,
     RESOLUTIONS,
+    SPEED,
     UNSPOKEN,
     Fixed,
     Needless,
@@ -62,8 +63,12 @@ class Translation:
         return words
 
 
-def translate(argv: Iterable[str]) -> Translation:
+def translate(argv: Iterable[str], ours: Collection[str] = ()) -> Translation:
     """Replace the names that other tools use.
+
+    Args:
+        argv: the command line.
+        ours: names that are flags of the verb, whatever other tools mean by them.
 
     Raises:
         UsageError: a name that is refused, or two names of one flag with different values.
@@ -75,7 +80,7 @@ def translate(argv: Iterable[str]) -> Translation:
         if group.name in ("--host", "--port"):
             host_port[group.name] = group
             continue
-        replaced = _replace(group, done.hints)
+        replaced = group if group.name in ours else _replace(group, done.hints)
         if replaced is None:
             continue
         _refuse_two_names(group, replaced, first)
@@ -146,6 +151,11 @@ def _add_pictures(done: Translation) -> None:
     """Data sets of peers that are random text with pictures of a size that they decide."""
     for group in [group for group in done.groups if group.name == "--dataset"]:
         name = (group.values or [""])[-1]
+        if name in SPEED:
+            raise UsageError(
+                f"--dataset {name} is a test of EvalScope's, with lengths of its own",
+                "use --preset speed; its longest prompts are those of speed_benchmark_long",
+            )
         if name == OF_MANY_SIZES:
             raise UsageError(
                 f"--dataset {name} draws the size of each picture from several, and here all have the same",
@@ -190,7 +200,9 @@ def _rename(group: Group, alias: Rename, hints: list[str]) -> Group | None:
         if alias.flag == "--backend" and value in UNSPOKEN:
             raise UsageError(
                 f"{group.name} {value}: this dialect is not in this version",
-                "if the server also speaks OpenAI's API, use --backend openai-chat or openai-completions",
+                "serve the model and give --url"
+                if value.startswith("local")
+                else "if the server also speaks OpenAI's API, use --backend openai-chat or openai-completions",
             )
         word = alias.values.get(value, value)
         if word is None:

@@ -23,8 +23,15 @@ class Verb(NamedTuple):
 VERBS = {
     "demo": Verb("Start here", "demo", "measure a simulated server: no configuration, no network"),
     "run": Verb("Measure", "run", "put load on a server and judge the result (also: bench, perf)"),
+    "search": Verb(
+        "Measure", "search", "the largest load within limits, the peak of throughput, its knee, or the largest batch"
+    ),
     "data": Verb("Measure", "data", "make, inspect, convert, sample or anonymise files of prompts"),
-    "report": Verb("Look", "report", "print a run again, from what was recorded"),
+    "report": Verb(
+        "Look",
+        "report",
+        "print runs again: as a report, a table (CSV, Markdown, Excel) or another tool's view",
+    ),
     "runs": Verb("Look", "runs", "list, show or recover stored runs"),
     "metrics": Verb("Look", "metrics", "what every number means: list, explain NAME"),
     "check": Verb(

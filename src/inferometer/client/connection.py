@@ -171,6 +171,7 @@ class Connection:
         """Write the request; ``sent_ns`` is stamped before the first byte goes out."""
         self.exchange = exchange
         exchange.log = self._log
+        exchange.fd = self.fd
         exchange.sent_ns = now_ns
         if self.tls is None:
             self._out, self._rest = memoryview(exchange.wire), memoryview(exchange.rest)

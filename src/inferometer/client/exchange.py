@@ -51,6 +51,7 @@ class Exchange:
         bytes_in: bytes of the response on the wire, decrypted.
         reused: sent on a connection that had carried another exchange.
         server: the number of the server that it is sent to.
+        fd: descriptor of the connection that it was last sent on; -1 before.
         echoed: how many characters of the request its answer repeats before the output.
     """
 
@@ -65,6 +66,7 @@ class Exchange:
         "end_ns",
         "failure",
         "failure_text",
+        "fd",
         "framer",
         "heard_ns",
         "index",
@@ -91,6 +93,7 @@ class Exchange:
         self.rest = rest
         self.bytes_out = len(wire) + len(rest)
         self.server = 0
+        self.fd = -1
         self.echoed = 0
         self.planned_ns = planned_ns
         self.queued_ns = queued_ns

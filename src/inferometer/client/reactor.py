@@ -11,6 +11,7 @@ import time
 from collections import deque
 from ssl import SSLContext
 
+from inferometer.client.abandoned import AbandonedError
 from inferometer.client.connection import TLS_ENDED, Connection, Ended
 from inferometer.client.exchange import NO_LOG, Exchange, Read
 from inferometer.client.http1 import ProtocolError
@@ -235,6 +236,12 @@ class Reactor:
             if connection.exchange is not None:
                 self._fail(connection, status, text)
 
+    def abandon(self, exchange: Exchange, text: str) -> None:
+        """Give up one exchange that was sent: its connection is closed; one that has ended stays as it is."""
+        connection = self._connections.get(exchange.fd)
+        if connection is not None and connection.exchange is exchange:
+            self._fail(connection, "aborted", text)
+
     def close(self) -> None:
         """Close all connections."""
         for connection in list(self._connections.values()):
@@ -328,6 +335,9 @@ class Reactor:
             ended_ns = exchange.take_apart() if read is None else exchange.take(read)
         except ProtocolError as error:
             self._fail(connection, "stream_error", str(error))
+            return
+        except AbandonedError as enough:
+            self._fail(connection, "aborted", str(enough))
             return
         if ended_ns is not None:
             self._complete(connection, exchange, ended_ns)

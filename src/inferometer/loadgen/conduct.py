@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from inferometer.record.tables import PointTable, Telemetry
 from inferometer.record.types import PointRecord
-from inferometer.spec import LoadPoint
+from inferometer.spec import LoadPoint, load_title
 
 
 class Finished(NamedTuple):
@@ -25,6 +25,11 @@ class Finished(NamedTuple):
     read: Callable[[], tuple[PointTable, Telemetry]]
 
 
+# Fields of a load point that say nothing of what a server has to do for a request, or follow from the rate.
+_FOLLOWS_FROM_RATE = {
+    *("index", "request_rate", "num_prompts", "duration_s", "repeat", "seed"),
+    *("ramp_from", "ramp_time_s", "spike_at_s", "spike_time_s"),
+}
 CarryOut = Callable[[LoadPoint], Finished]
 Conduct = Callable[[CarryOut], None]
 """Carries out load points, in the order of ``index``, by calling what it is given; returns when there are no more."""
@@ -47,13 +52,40 @@ class EndOfRun(Exception):  # noqa: N818 - no error: it takes a conductor off th
 
 
 def in_order(points: Sequence[LoadPoint]) -> Conduct:
-    """One load point after the other; after one at which nothing succeeded the rest is left out."""
+    """One load point after the other; after one at which nothing succeeded the rest is left out.
+
+    After one that was stopped because the server fell behind, those are left out that differ from it in a higher rate
+    alone.
+    """
 
     def conduct(carry_out: CarryOut) -> None:
+        overrun: list[PointRecord] = []
+        left_out = 0
         for place, point in enumerate(points, start=1):
+            if any(is_higher(point, known) for known in overrun):
+                left_out += 1
+                continue
             finished = carry_out(point)
             if finished.hopeless is not None:
                 left = len(points) - place
                 raise EndOfRun(finished.hopeless, left, whole=not left)
+            if finished.point.stop_reason == "saturated":
+                overrun.append(finished.point)
+        if left_out:
+            names = ", ".join(f"{known.index} ({load_title(known.load)})" for known in overrun)
+            reason = f"the server fell behind at load point {names}, and would at higher rates"
+            raise EndOfRun(reason, left_out, whole=True)
 
     return conduct
+
+
+def is_higher(point: LoadPoint, than: PointRecord) -> bool:
+    """Whether a load point is like one that was carried out, of the same repeat or another, but for a higher rate.
+
+    How many requests it sends may differ too, as that often follows from the rate.
+    """
+    rate, known = point.request_rate, than.load.get("request_rate")
+    if rate is None or not isinstance(known, int | float) or rate <= known:
+        return False
+    own = point.to_dict()
+    return all(own[name] == than.load.get(name) for name in own.keys() - _FOLLOWS_FROM_RATE)

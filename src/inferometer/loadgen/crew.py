@@ -30,8 +30,9 @@ from inferometer.loadgen.process import WorkerProcess
 from inferometer.loadgen.progress import Observer, Progress, add_up
 from inferometer.loadgen.shards import BATCH_BYTES, WAITING_BYTES, Dealer
 from inferometer.loadgen.stop import StopSignal
+from inferometer.loadgen.stopping import SoftStop
 from inferometer.record.merging import lost_share, merge_shares
-from inferometer.record.types import PointRecord
+from inferometer.record.types import PointRecord, StopReason
 
 BATCH = 32  # less than a ms of the parent's work, which may share a core with a worker
 MORE_BYTES = 256 << 10  # as taking them in stops the worker's loop: some 0.1 ms
@@ -173,11 +174,13 @@ class _Watch:
         self._failure: LoadgenError | None = None
         self._fresh = False  # a worker has reported since the observer was told
         self._tell_at_ns = 0
+        self._soft: SoftStop | None = None
 
     def run(self, start: Callable[[list[WireRequest], bool], StartPoint], stop: StopSignal) -> Outcome:
         for share in self._shares:
             begin = start(*self._first_batch(share.process.worker))
             self._point, self._grace_ns = begin.point, round(begin.grace_s * 1e9)
+            self._soft = SoftStop.of(begin.load)
             share.process.send(begin)
             self._selector.register(share.process.stdout, selectors.EVENT_READ, share)
         while any(share.ended is None for share in self._shares):
@@ -209,14 +212,14 @@ class _Watch:
             batch += more
         return batch, complete
 
-    def _stop(self, level: int) -> None:
+    def _stop(self, level: int, reason: StopReason = "interrupted") -> None:
         if level <= self._stopped:
             return
         self._stopped = level
         self._stuck_at_ns = self._clock.now_ns() + STUCK_NS + (self._grace_ns if level == 1 else 0)
         for share in self._shares:
             if share.ended is None:
-                share.process.send(Stop(level))
+                share.process.send(Stop(level, reason))
 
     def _end_stuck(self) -> None:
         """Kill the workers that should have ended long ago; the end of their output then says that they have."""
@@ -285,7 +288,12 @@ class _Watch:
         if self._fresh and now_ns >= self._tell_at_ns:
             self._fresh = False
             self._tell_at_ns = now_ns + TELL_EVERY_NS
-            self._observer.on_progress(add_up(self._reports()))
+            progress = add_up(self._reports())
+            self._observer.on_progress(progress)
+            if self._soft is not None and not self._stopped:
+                reason = self._soft.look(progress)
+                if reason is not None:
+                    self._stop(self._soft.level, reason)
 
     def _reports(self) -> list[Progress]:
         return [share.progress for share in self._shares if share.progress is not None]

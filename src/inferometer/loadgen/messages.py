@@ -13,7 +13,7 @@ import msgspec
 from inferometer.client.dialects import BodyOptions
 from inferometer.client.target import Target
 from inferometer.loadgen.progress import Progress
-from inferometer.record.types import PointRecord
+from inferometer.record.types import PointRecord, StopReason
 from inferometer.workload import Turn
 
 _LENGTH = struct.Struct("<I")
@@ -142,6 +142,7 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
     """End the point: ``level`` 1 lets requests in flight finish, 2 ends them at once."""
 
     level: int
+    reason: StopReason = "interrupted"
 
 
 class Status(msgspec.Struct, frozen=True, tag="status"):

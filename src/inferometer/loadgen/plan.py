@@ -204,7 +204,7 @@ def _known_count(point: LoadPoint) -> int | None:
         raise ValueError("a closed loop has no arrivals")
     if seconds is None or math.isinf(rate):
         return point.num_prompts
-    if not math.isinf(point.burstiness):
+    if not math.isinf(point.burstiness) or point.curve is not None or point.burst > 1:
         return None
     most = math.ceil(seconds * rate) + 2 if point.num_prompts is None else point.num_prompts
     return bisect_left(range(most), seconds * NS_PER_S, key=lambda index: constant_offset_ns(index, rate))

@@ -16,12 +16,14 @@ from inferometer.client.poller import MOST_EVENTS
 from inferometer.client.reactor import Reactor
 from inferometer.loadgen.backlog import Backlog, Decoded
 from inferometer.loadgen.health import HealthMeter, Place
+from inferometer.loadgen.leavers import Leavers
 from inferometer.loadgen.messages import FromWorker, Need, Ready, Setup, StartPoint, Status, WireRequest
 from inferometer.loadgen.progress import Progress
 from inferometer.loadgen.sessions import Sessions, never_sent, said_by_server
 from inferometer.record.journal import JournalWriter, PointEnd, PointStart, RequestFrame
 from inferometer.record.types import ChunkColumns, PointRecord, RequestRecord, StopReason
 from inferometer.schedule import Schedule, Shard
+from inferometer.spec import LoadPoint
 
 SENDS_PER_TURN = 32
 STATUS_EVERY_NS = 250_000_000
@@ -73,6 +75,9 @@ class PointRun:
         self.requests: deque[WireRequest] = deque()
         self.waiting_bytes = 0  # of ``requests``
         self.more(start.requests, start.complete)
+        self.load = LoadPoint(**start.load)
+        framing = self.decoding.dialect.capability.framing
+        self.leavers = Leavers(self.load, framing) if self.load.cancel_share else None
         self.flying: dict[int, WireRequest] = {}
         self.sessions = Sessions(start.conversation, self.decoding.dialect)
         self.backlog = Backlog(
@@ -156,7 +161,7 @@ class PointRun:
     def go(self, epoch_ns: int) -> None:
         """All workers are ready; the point begins at ``epoch_ns``."""
         self.epoch_ns = epoch_ns
-        limit_s = self.start.load["duration_s"]
+        limit_s = self.load.duration_s
         self.until_ns = None if limit_s is None else epoch_ns + round(limit_s * 1e9)
 
     def _connect(self) -> None:
@@ -182,8 +187,7 @@ class PointRun:
 
     def _connections_wanted(self) -> int:
         """This worker's part of the connections that the whole point will keep."""
-        load = self.start.load
-        in_all = min(load["max_concurrency"] or OPEN_LOOP_CONNECTIONS, load["num_prompts"] or 1 << 30)
+        in_all = min(self.load.peak_concurrency or OPEN_LOOP_CONNECTIONS, self.load.num_prompts or 1 << 30)
         return len(Shard(self.worker, self.point.workers).slots(in_all))
 
     def _begin(self) -> None:
@@ -208,10 +212,14 @@ class PointRun:
 
     def _deadline(self) -> int:
         """Until when the transport may wait."""
+        wake_ns = self.status_at_ns
+        if self.leavers is not None and self.leavers.waiting:
+            wake_ns = min(wake_ns, self.leavers.waiting[0].due_ns)
         if self.stop_level:
-            return min(self.give_up_ns or 0, self.status_at_ns)
+            return min(self.give_up_ns or 0, wake_ns)
         due = self.schedule.wake_ns() if self.requests or self.complete else None
-        wake_ns = self.status_at_ns if due is None else min(self.epoch_ns + due, self.status_at_ns)
+        if due is not None:
+            wake_ns = min(self.epoch_ns + due, wake_ns)
         return min(self.sessions.ready[0].due_ns, wake_ns) if self.sessions.ready else wake_ns
 
     def _dispatch(self, now_ns: int) -> None:
@@ -251,16 +259,20 @@ class PointRun:
     ) -> None:
         """Send one request; ``place`` in the order of sessions decides the server, which then has all of its turns."""
         head = self.reactor.post_head(place, request.path or self.start.path, len(request.body))
+        leavers = self.leavers
+        kind = Exchange if leavers is None else leavers.kind_of(index, request.output_tokens_target)
         if len(request.body) < LONG_BODY_BYTES:
-            exchange = Exchange(index, head + request.body, planned_ns, queued_ns)
+            exchange = kind(index, head + request.body, planned_ns, queued_ns)
         else:
-            exchange = Exchange(index, head, planned_ns, queued_ns, request.body)
+            exchange = kind(index, head, planned_ns, queued_ns, request.body)
         exchange.echoed = request.echoed
         if len(request.body) > BIG_BODY_BYTES:
             request = msgspec.structs.replace(request, body=b"")
         self.flying[exchange.index] = request
         self.point.dispatched += 1
         self.reactor.send(exchange, place)
+        if leavers is not None:
+            leavers.sent(exchange, self.clock.now_ns())
         self._note_send(exchange)
 
     def _note_send(self, exchange: Exchange) -> None:
@@ -322,7 +334,7 @@ class PointRun:
             record = self._go_on(request, record, chunks)
         self._append(RequestFrame(record, chunks))
         self.done += 1
-        self.failed += record.status != "ok"
+        self.failed += record.status not in ("ok", "aborted")
         self.output_tokens += record.output_tokens_server or record.output_tokens_client or 0
 
     def _go_on(self, request: WireRequest, record: RequestRecord, chunks: ChunkColumns) -> RequestRecord:
@@ -335,14 +347,14 @@ class PointRun:
         return record if self.keep_text else msgspec.structs.replace(record, output=None)
 
     def _abandon(self, request: WireRequest, record: RequestRecord) -> None:
-        """A turn has failed: those after it are recorded as cancelled, and the session's permit is free."""
+        """A turn has failed or was given up: those after it are recorded unsent, and the session's permit is free."""
         self.sessions.end()
         self.schedule.release((record.end_ns or self.clock.now_ns()) - self.epoch_ns)
         for unsent in never_sent(request, record):
             self._append(RequestFrame(unsent, ChunkColumns()))
             self.point.dispatched += 1
             self.done += 1
-            self.failed += 1
+            self.failed += unsent.status != "aborted"
 
     def _append(self, frame: Any) -> None:
         if self.disk_error is not None:
@@ -360,8 +372,10 @@ class PointRun:
             self.reactor.cancel_all(
                 "cancelled", f"not finished when the run ended ({self.point.stop_reason})"
             )
+        if self.leavers is not None:
+            self.leavers.leave(now_ns, self.reactor)
         if self._time_is_up(now_ns):
-            self.stop(1, "duration")
+            self.stop(2 if self.load.drain == "cut" else 1, "duration")
         if self._short_of_requests():
             self.asked_for_more = True
             self.say(Need())
@@ -406,7 +420,7 @@ class PointRun:
             in_flight=self.reactor.in_flight,
             output_tokens=self.output_tokens,
             elapsed_s=max(0, now_ns - self.epoch_ns) / 1e9,
-            limit_s=self.start.load["duration_s"],
+            limit_s=self.load.duration_s,
             stopping=self.stop_level > 0,
         )
 

@@ -15,7 +15,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
     point: int
     points_total: int
-    kind: str  # "warmup" or "measure"
+    kind: str  # "warmup", "measure" or "pause" (the rest before the point)
     title: str  # "concurrency 16" or "rate 4 req/s"
     planned: int | None  # requests of this point; None when only time bounds it
     done: int  # finished and journalled, failed ones included
@@ -25,6 +25,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_s: float
     limit_s: float | None  # time limit of the point
     stopping: bool = False
+    run_left_s: float | None = None  # until the whole run ends, as far as it can be told
 
 
 def add_up(parts: Sequence[Progress]) -> Progress:

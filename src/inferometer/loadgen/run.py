@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,22 +21,26 @@ from inferometer.errors import EndpointError, InferometerError, LoadgenError, Ru
 from inferometer.loadgen.affinity import allowed_cores, core_of, usable_cores
 from inferometer.loadgen.before import all_made, make_ready, warming
 from inferometer.loadgen.conduct import Conduct, EndOfRun, Finished, in_order
+from inferometer.loadgen.counters import CounterReadings
 from inferometer.loadgen.crew import Crew, Outcome
 from inferometer.loadgen.messages import Conversation, Setup, StartPoint, WireRequest
+from inferometer.loadgen.pauses import pausing, rest
 from inferometer.loadgen.plan import FollowTurns, body_options, planned_turns, point_record, wire_requests
 from inferometer.loadgen.progress import Observer
+from inferometer.loadgen.resume import Past, go_on, open_sitting, taken_up
 from inferometer.loadgen.sessions import first_turn, without_later_turns
 from inferometer.loadgen.shards import Dealer, resolve_workers
 from inferometer.loadgen.stop import StopSignal
 from inferometer.metrics.failures import NEXT_STEPS
 from inferometer.record.folder import JOURNAL, create_folder, point_latest, write_meta
 from inferometer.record.lock import writing
+from inferometer.record.sittings import end_sitting, latest_sitting, successor
 from inferometer.record.store import close_journal, read_frames, read_open_point
-from inferometer.record.types import PointRecord, RequestRecord, RunMeta
+from inferometer.record.types import PointRecord, RequestRecord, RunMeta, RunState
 from inferometer.schedule import owner_of, pack_offsets
 from inferometer.spec import LoadPoint, RunSpec, load_title, public_dict
 from inferometer.version import __version__
-from inferometer.workload import RowFeed, Tokenizer
+from inferometer.workload import DatasetInfo, RowFeed, Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +55,27 @@ class RunPlan:
     tokenizer: Tokenizer
     feed: RowFeed
     notes: tuple[str, ...] = ()  # what was known beforehand; kept in run.json
+    data: DatasetInfo | None = None  # of the longest load point
+    numbered: int = 0  # highest number of a load point that is there already, of a run that goes on
 
     def points_after(self, point: LoadPoint) -> int:
         """How many of the load points known beforehand come after ``point``."""
-        return sum(1 for each in self.points if each.index > point.index)
+        places = [place for place, each in enumerate(self.points) if each.index == point.index]
+        return len(self.points) - 1 - places[0] if places else 0
 
     @property
     def measured(self) -> int:
-        """How many load points count."""
-        return sum(1 for point in self.points if point.kind == "measure")
+        """How many load points count; of a run that goes on, those that are there too."""
+        return max(self.numbered, sum(1 for point in self.points if point.kind == "measure"))
 
 
-def execute(plan: RunPlan, observer: Observer, stop: StopSignal, conduct: Conduct | None = None) -> Path:
+def execute(
+    plan: RunPlan,
+    observer: Observer,
+    stop: StopSignal,
+    conduct: Conduct | None = None,
+    past: Past | None = None,
+) -> Path:
     """Carry out load points and close the run folder, whatever happens on the way.
 
     A worker that dies while requests are sent ends the run, but is no error here: the run is closed with what was
@@ -73,6 +87,7 @@ def execute(plan: RunPlan, observer: Observer, stop: StopSignal, conduct: Conduc
         stop: asked for, it ends the run early.
         conduct: which load points, in which order; None = those of the plan. It may carry out others, which follow
             from what those before have shown.
+        past: the run that it goes on with, in whose folder it measures what that lacks; None = a new run.
 
     Raises:
         EndpointError: every warm-up request failed; the first error is in the message.
@@ -81,17 +96,22 @@ def execute(plan: RunPlan, observer: Observer, stop: StopSignal, conduct: Conduc
         RunFolderError: the folder cannot be made.
     """
     clock = MonotonicClock()
+    conduct = conduct or in_order(plan.points)
     meta = _meta(plan)
-    folder = create_folder(Path(plan.spec.output.out), utc_now(), plan.model, meta.label)
-    meta.run_id = folder.name
-    meta.anchors.append({"monotonic_ns": clock.now_ns(), "realtime_ns": clock.realtime_ns()})
-    write_meta(folder, meta)
-    meta.state = "failed"  # until the run has come to its end
-    point_latest(folder.parent, folder)
-    with writing(folder) as lock, _Closing(folder, meta, clock):
-        sitting = _Sitting(plan, meta, (folder, lock, clock), observer, stop)
-        if sitting.conducted(conduct or in_order(plan.points)):
-            meta.state = "interrupted" if stop.level else "complete"
+    if past is None:
+        folder = create_folder(Path(plan.spec.output.out), utc_now(), plan.model, meta.label)
+        meta.run_id = folder.name
+    else:
+        folder, meta = past.folder, taken_up(past, meta)
+        conduct = go_on(past, conduct, plan.feed)
+    with writing(folder) if past is None else nullcontext(past.lock) as lock:
+        open_sitting(folder, meta, clock, () if past is None else past.changed)
+        meta.state = "failed"  # until the run has come to its end
+        point_latest(folder.parent, folder)
+        with _Closing(folder, meta, clock):
+            sitting = _Sitting(plan, meta, (folder, lock, clock), observer, stop)
+            if sitting.conducted(conduct):
+                meta.state = "interrupted" if stop.level else "complete"
     return folder
 
 
@@ -109,10 +129,9 @@ class _Closing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        now = {"monotonic_ns": self._clock.now_ns(), "realtime_ns": self._clock.realtime_ns()}
-        self._meta.anchors.append(now)
-        if isinstance(error, KeyboardInterrupt):  # nobody turned Ctrl-C into a StopSignal, as in a notebook
-            self._meta.state = "interrupted"
+        # Nobody turned Ctrl-C into a StopSignal, as in a notebook.
+        state: RunState = "interrupted" if isinstance(error, KeyboardInterrupt) else self._meta.state
+        end_sitting(self._meta, state, self._clock)
         if isinstance(error, InferometerError):
             error.run_folder = str(self._folder)
             self._meta.notes.append(error.message)
@@ -148,7 +167,10 @@ def _meta(plan: RunPlan) -> RunMeta:
 
 def _record_of(plan: RunPlan, point: LoadPoint) -> PointRecord:
     workers = resolve_workers(plan.spec.load.workers, point, usable_cores())
-    return point_record(point, workers, pack_offsets(plan.feed.offsets_ns(point)))
+    record = point_record(point, workers, pack_offsets(plan.feed.offsets_ns(point)))
+    record.speculative_tokens = plan.spec.endpoint.num_speculative_tokens
+    record.scheduler_steps = plan.spec.endpoint.num_scheduler_steps
+    return record
 
 
 def environment() -> dict[str, Any]:
@@ -181,10 +203,14 @@ class _Sitting:
         self._stop = stop
         self._crew: Crew
         self._began = False
+        names = {plan.model, plan.spec.endpoint.model, plan.spec.endpoint.served_model_name} - {None}
+        self._counters = CounterReadings(plan.spec, plan.target, [str(name) for name in names], self._clock)
+        self._rests = False  # the latest load point was a measured one: the next comes after a pause
 
     def conducted(self, conduct: Conduct) -> bool:
         """Carry out what ``conduct`` asks for; False when the rest was left out, because it would measure nothing."""
-        most = max((point.workers for point in self._meta.points), default=1)
+        planned = {point.index for point in self._plan.points}
+        most = max((point.workers for point in self._meta.points if point.index in planned), default=1)
         with Crew(
             partial(_setup, self._plan, self._folder), most, self._folder, self._lock, self._clock
         ) as crew:
@@ -195,6 +221,7 @@ class _Sitting:
                 rest = f"; load points left out after it: {end.left_out}" if end.left_out else ""
                 if end.reason is not None:
                     self._meta.notes.append(end.reason + rest)
+                    self._observer.on_notice(end.reason + rest)
                 return end.whole
         return True
 
@@ -202,10 +229,12 @@ class _Sitting:
         if self._stop.level:
             raise EndOfRun(whole=True)
         place = self._place(point)
+        record = self._record(point, self._meta.points[place])
+        self._rest_before(point, record)
         outcome = _point(
             self._plan,
-            self._crew,
-            (point, self._meta.points[place], self._folder.name),
+            (self._crew, self._counters),
+            (point, record, self._folder.name),
             self._observer,
             self._stop,
         )
@@ -213,8 +242,11 @@ class _Sitting:
             raise LoadgenError(
                 outcome.lost[0], "if memory ran out, lower the load, else see the system's log"
             )
-        self._began = True
-        done = self._meta.points[place] = outcome.point
+        self._began, self._rests = True, point.kind == "measure"
+        done = outcome.point
+        self._meta.points[place] = successor(self._meta.points[place], done)
+        with suppress(RunFolderError):  # the journal has all but what this process alone knows, and says if it has not
+            self._write_meta()
         self._observer.on_point_end(done)
         named = f"load point {done.index} ({load_title(done.load)})"
         if outcome.trouble is not None:
@@ -222,11 +254,36 @@ class _Sitting:
         if outcome.lost:
             raise EndOfRun(f"{named}: {'; '.join(outcome.lost)}", self._plan.points_after(point))
         told = None
-        if done.kind == "warmup" and not self._stop.level:
+        if done.kind == "warmup" and not self._stop.level and not _answered(outcome):
             _check_warmup(self._folder, done)
         elif (reason := _hopeless(outcome, self._stop)) is not None:
             told = f"{named}: {reason}"
         return Finished(done, told, partial(read_open_point, self._folder, done.index))
+
+    def _rest_before(self, point: LoadPoint, record: PointRecord) -> None:
+        """The pause that was asked for, noted in the load point that it precedes."""
+        pause_s = self._plan.spec.sweep.pause_s
+        if pause_s is None or not self._rests:
+            return
+        told = pausing(abs(point.index), self._plan.measured, load_title(record.load), pause_s)
+        rested_s = rest(pause_s, told, self._observer, self._stop, self._clock)
+        if self._stop.level:
+            raise EndOfRun(whole=True)
+        record.prepared.append(f"paused {rested_s:.1f} s")
+
+    def _record(self, point: LoadPoint, known: PointRecord) -> PointRecord:
+        """The record of ``point``, which begins; that of an earlier sitting is left as it is."""
+        record = known if known.epoch_ns is None else _record_of(self._plan, point)
+        record.sitting = latest_sitting(self._meta)
+        return record
+
+    def _write_meta(self) -> None:
+        """As it is now: whoever finds it so without us knows that the run was killed."""
+        state, self._meta.state = self._meta.state, "running"
+        try:
+            write_meta(self._folder, self._meta)
+        finally:
+            self._meta.state = state
 
     def _place(self, point: LoadPoint) -> int:
         """Where the record of ``point`` is; one that the plan does not have is added, so that it can be recovered."""
@@ -234,9 +291,7 @@ class _Sitting:
             if known.index == point.index:
                 return place
         self._meta.points.append(_record_of(self._plan, point))
-        state, self._meta.state = self._meta.state, "running"
-        write_meta(self._folder, self._meta)
-        self._meta.state = state
+        self._write_meta()
         return len(self._meta.points) - 1
 
 
@@ -268,15 +323,18 @@ def _hopeless(outcome: Outcome, stop: StopSignal) -> str | None:
 
 def _point(
     plan: RunPlan,
-    crew: Crew,
+    by: tuple[Crew, CounterReadings],
     what: tuple[LoadPoint, PointRecord, str],
     observer: Observer,
     stop: StopSignal,
 ) -> Outcome:
     point, record, run_id = what
+    crew, counters = by
     # The run's own name is part of the salt: the same command run twice must not find its prompts in the cache of
     # a server that has kept running.
-    salt = f"{run_id}-{point.index}"
+    same = plan.spec.sweep.same_prompts
+    again = f"-{record.sitting}" if record.sitting else ""  # what was sent of it before may be in a cache
+    salt = run_id if same else f"{run_id}-{point.index}{again}"
     dialect = open_dialect(plan.spec.endpoint.backend, plan.spec.endpoint.template)
     options = body_options(plan.spec, point, plan.model)
     requests = plan.feed.take(point, salt)
@@ -289,6 +347,8 @@ def _point(
     info = plan.feed.info()
     if info is not None:
         record.dataset = {**msgspec.to_builtins(info), "salt": salt, "seed": point.seed}
+        if same:
+            record.dataset["same_prompts"] = True
     record.repeated_prompts = plan.feed.repeated + plan.feed.reused
     if conversation is not None:
         record.planned_requests = planned_turns(plan.spec, point, record.planned_requests, plan.feed)
@@ -296,6 +356,7 @@ def _point(
     warm = warming(plan.spec, (point, salt), plan.tokenizer, dialect, options)
     wire = all_made(wire, plan.tokenizer)
     make_ready(plan.spec, plan.target, record, warm, MonotonicClock())
+    before = counters.read(record)
 
     def start(first: list[WireRequest], complete: bool) -> StartPoint:
         return StartPoint(
@@ -313,8 +374,10 @@ def _point(
         )
 
     workers = record.workers
-    dealer = Dealer(wire, lambda index: owner_of(point, index, workers), workers, point.max_concurrency or 0)
+    dealer = Dealer(wire, lambda index: owner_of(point, index, workers), workers, point.peak_concurrency or 0)
     outcome = crew.run_point(start, dealer, record.workers, observer, stop)
+    outcome.point.counters_before = before
+    outcome.point.counters_after = counters.read(outcome.point)
     # Rows of a point that time bounds are drawn, and perhaps repeated, while it goes on.
     outcome.point.repeated_prompts = plan.feed.repeated + plan.feed.reused
     return outcome
@@ -330,6 +393,11 @@ def _conversation(spec: RunSpec, point: LoadPoint, options: BodyOptions) -> Conv
 
 def _follow(conversation: Conversation | None) -> FollowTurns | None:
     return None if conversation is None else partial(first_turn, recorded=conversation.recorded)
+
+
+def _answered(outcome: Outcome) -> bool:
+    """Whether a request is known to have succeeded, without a look into the journal."""
+    return outcome.progress is not None and outcome.progress.done > outcome.progress.failed
 
 
 def _check_warmup(folder: Path, point: PointRecord) -> None:

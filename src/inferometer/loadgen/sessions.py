@@ -158,7 +158,10 @@ def said_by_server(output: str | None, chunks: ChunkColumns) -> str:
 
 
 def never_sent(request: WireRequest, record: RequestRecord) -> Iterator[RequestRecord]:
-    """Records of the turns that a failed one leaves unsent: planned for its end, and cancelled."""
+    """Records of the turns that a failed one leaves unsent: planned for its end, and cancelled.
+
+    Those after a turn that was given up as asked are given up with it.
+    """
     assert request.later is not None
     for step, turn in enumerate(request.later.turns, start=1):
         yield RequestRecord(
@@ -171,7 +174,7 @@ def never_sent(request: WireRequest, record: RequestRecord) -> Iterator[RequestR
             turns_left=len(request.later.turns) - step,
             row=record.row,
             model=record.model,
-            status="cancelled",
+            status="aborted" if record.status == "aborted" else "cancelled",
             error=f"not sent: turn {record.turn + 1} of its session ended as {record.status}",
             planned_ns=record.end_ns or record.planned_ns,
             output_tokens_target=turn.output_tokens_target,

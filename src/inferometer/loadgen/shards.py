@@ -25,21 +25,24 @@ def resolve_workers(asked: int | Literal["auto"], point: LoadPoint, cpus: int) -
 
     ``auto`` is one for every 1,000 streams or 1,000 requests/s, whichever asks for more, and leaves one core to the
     parent; a number is taken as given. In both cases a worker without a permit or without a request would do
-    nothing, so there are at most ``max_concurrency`` and at most ``num_prompts``.
+    nothing, so there are at most as many as permits and at most ``num_prompts``; rounds that wait for each other take
+    one.
 
     Args:
         asked: ``load.workers`` of the spec.
         point: the load.
         cpus: cores that this process may use.
     """
+    if point.waves:
+        return 1
     wanted = asked if asked != "auto" else min(_needed(point), cpus - 1)
-    limits = [limit for limit in (point.max_concurrency, point.num_prompts) if limit is not None]
+    limits = [limit for limit in (point.peak_concurrency, point.num_prompts) if limit is not None]
     return max(1, min([wanted, *limits]))
 
 
 def _needed(point: LoadPoint) -> int:
-    rate = point.request_rate or 0.0
-    streams = point.max_concurrency or 0
+    rate = point.peak_rate or 0.0
+    streams = point.peak_concurrency or 0
     if math.isinf(rate):  # all at once: every request is a stream of its own
         rate, streams = 0.0, streams or point.num_prompts or 0
     return max(math.ceil(streams / STREAMS_PER_WORKER), math.ceil(rate / RATE_PER_WORKER))

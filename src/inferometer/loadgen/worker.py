@@ -142,7 +142,7 @@ class Worker:
         elif isinstance(message, MoreRequests):
             self._running.more(message.requests, message.complete)
         elif isinstance(message, Stop):
-            self._running.stop(message.level)
+            self._running.stop(message.level, message.reason)
 
 
 def say(message: FromWorker) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from inferometer.metrics.evidence import Evidence
 from inferometer.metrics.prefix import cached_share, expected_share
+from inferometer.metrics.steady import DRIFT_LIMIT, steady_of
 from inferometer.metrics.verdict import Condition
 
 SHOWN = ("ttft_ms", "tpot_ms", "itl_ms", "e2el_ms")
@@ -79,7 +80,8 @@ def not_cut_off(e: Evidence) -> Condition | None:
         e.counts.cut_off / e.counts.records,
         _CUT_OFF_SHARE,
         "",
-        "long answers are missing from the latencies: give a longer --grace or --duration",
+        "long answers are missing from the latencies: give a longer --duration"
+        + (", or --drain finish" if e.table.point.load.get("drain") == "cut" else ", or --grace"),
     )
 
 
@@ -148,17 +150,25 @@ def enough_samples(e: Evidence) -> Condition | None:
     )
 
 
-def steady(e: Evidence) -> Condition:
-    """Drift inside the window: not looked for yet, and said so."""
+def steady(e: Evidence) -> Condition | None:
+    """There is a time in which the load was held, and the throughput kept its level over it."""
+    if not e.counts.ok:
+        return None
+    found = steady_of(e.data)
+    looked_for = e.data.steady_window != "off"
+    step = f"{found.reason}; {found.next_step}" if found.next_step else found.reason
+    change = abs(found.drift.change) if found.drift is not None and found.drift.certain else None
+    if found.drifts:
+        step = "see what changes at the server over time (caches that fill, clocks that fall), or measure for longer"
     return Condition(
         name="steady window",
         level="warn",
-        asked="no drift inside a steady window",
-        measured=None,
-        limit=None,
-        unit="",
-        ok=None,
-        next_step="not checked: numbers cover the whole load point, ramp-up and drain included",
+        asked="a time of held load without drift" if change is None else "drift of the throughput inside",
+        measured=change,
+        limit=None if change is None else DRIFT_LIMIT,
+        unit="share",
+        ok=found.window is not None and not found.drifts if looked_for else None,
+        next_step=step,
     )
 
 
@@ -239,7 +249,9 @@ def prompts_fresh(e: Evidence) -> Condition:
         limit=0,
         unit="requests",
         ok=repeated == 0 or (cached is not None and cached <= _CACHED_SHARE),
-        next_step="use a larger data set or fewer --num-prompts; repeats are served from caches",
+        next_step="--same-prompts repeats them on purpose: empty the cache before each load point with --flush-cache"
+        if e.table.point.dataset.get("same_prompts")
+        else "use a larger data set or fewer --num-prompts; repeats are served from caches",
     )
 
 

@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from inferometer.metrics import generator
+from inferometer.metrics import shape_conditions as shapes
 from inferometer.metrics.concurrency import has_sessions, plateau_concurrency
 from inferometer.metrics.evidence import Evidence
 from inferometer.metrics.latency import NS_PER_MS
@@ -99,8 +100,16 @@ def load_reached(e: Evidence) -> Condition | None:
         together = len(planned_ns) > 1 and planned_ns.min() == planned_ns.max()
         return None if together else _rate_reached(e, load_title(load), None)
     rate, limit = load.get("request_rate"), load.get("max_concurrency")
+    if load.get("waves"):
+        return shapes.rounds_full(e)
+    curve = shapes.curve_of_load(e)
+    if curve is not None and rate is None:
+        return shapes.curve_held(e, curve)
+    if curve is not None and (followed := shapes.rate_followed(e)) is not None:
+        return followed
     if rate is not None and rate != "inf" and math.isfinite(float(rate)):
-        return _rate_reached(e, f"{float(rate):g} {_arrivals_per_s(e)}", limit)
+        asked = f"{float(rate):g} {_arrivals_per_s(e)}" if curve is None else load_title(load)
+        return _rate_reached(e, asked, limit)
     return None if limit is None else _concurrency_reached(e, int(limit))
 
 

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from inferometer.metrics.latency import Floats
+from inferometer.metrics.latency import NS_PER_S, Floats
 from inferometer.record.tables import PointTable
 from inferometer.schedule import Shard
+from inferometer.spec import LoadPoint
 
 
 class Window(NamedTuple):
@@ -85,11 +86,17 @@ def concurrency_peak(table: PointTable) -> int | None:
     return peak_in_flight(*spans(table))
 
 
+def held_from_ns(table: PointTable) -> float:
+    """From when on the load was as high as was asked for: the end of a ramp, else 0; in ns from the epoch."""
+    load = table.point.load
+    return 0.0 if load.get("ramp") is None else LoadPoint.from_dict(load).settled_s * NS_PER_S
+
+
 def plateau(table: PointTable, asked: int) -> Window | None:
     """The part of a closed loop in which ``asked`` requests, or sessions, should be under way.
 
-    It starts when every worker had begun as many of them as it holds permits, and ends when a worker had begun its
-    last, from when on its permits go back unused. None when there is no such time.
+    It starts when every worker had begun as many of them as it holds permits, not before a ramp has ended, and ends
+    when a worker had begun its last, from when on its permits go back unused. None when there is no such time.
     """
     start_ns, _, worker = holders(table)
     starts, ends = [], []
@@ -101,7 +108,7 @@ def plateau(table: PointTable, asked: int) -> Window | None:
         if permits:
             starts.append(float(own[permits - 1]))
             ends.append(float(own[-1]))
-    window = Window(max(starts), min(ends))
+    window = Window(max(*starts, held_from_ns(table)), min(ends))
     return window if window.end_ns > window.start_ns else None
 
 

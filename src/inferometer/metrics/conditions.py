@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from inferometer.metrics import answer_conditions as answers
 from inferometer.metrics import client_conditions as client
+from inferometer.metrics import shape_conditions as shapes
+from inferometer.metrics import speculative_conditions as drafts
 from inferometer.metrics.evidence import Evidence
 from inferometer.metrics.verdict import Condition
 
@@ -34,6 +36,11 @@ WARN: tuple[Judge, ...] = (
     answers.finished_as_asked,
     answers.prompts_fresh,
     answers.not_cut_off,
+    drafts.written_prompts,
+    drafts.counters_hold,
+    drafts.drafts_are_ours,
+    shapes.stopped_early,
+    shapes.shape_complete,
     client.never_very_late,
     client.had_its_core,
 )

@@ -30,8 +30,10 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         planned: requests that should have a record: the planned ones, or those dispatched when a time limit
             or an interruption ended the point.
-        failed: not successful, those cut off left out.
-        cut_off: cancelled because the time limit or the user ended the point.
+        failed: not successful, those cut off and those given up left out.
+        cut_off: cancelled because the time limit, the user or another reason to stop ended the point.
+        given_up: given up by the client as asked, and the turns that would have followed in their sessions; neither
+            successes nor failures.
         by_status: number of records per status.
         errors: what failed, most frequent first.
     """
@@ -43,6 +45,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     cut_off: int
     by_status: dict[str, int]
     errors: list[ErrorGroup]
+    given_up: int = 0
 
     @property
     def failed_share(self) -> float | None:
@@ -79,7 +82,8 @@ def count_requests(table: PointTable) -> Counts:
     stopped = _stopped(table)
     ok = by_status.get("ok", 0)
     cut_off = cut_off_rows(table)
-    failed = np.asarray(status != "ok", dtype=bool) & ~cut_off
+    given_up = given_up_rows(table)
+    failed = np.asarray(status != "ok", dtype=bool) & ~cut_off & ~given_up
     return Counts(
         planned=_expected(table, stopped),
         records=len(status),
@@ -88,6 +92,7 @@ def count_requests(table: PointTable) -> Counts:
         cut_off=int(cut_off.sum()),
         by_status=by_status,
         errors=_error_groups(table, failed),
+        given_up=int(given_up.sum()),
     )
 
 
@@ -108,8 +113,18 @@ def count_tokens(data: PointData) -> Tokens:
     )
 
 
+def given_up_rows(table: PointTable) -> Bools:
+    """The requests that the client gave up as asked, and the turns that would have followed them."""
+    return np.asarray(table.text("status") == "aborted", dtype=bool)
+
+
+def not_failed_rows(table: PointTable) -> Bools:
+    """The requests that did not succeed and are no failures either: cut off, or given up as asked."""
+    return cut_off_rows(table) | given_up_rows(table)
+
+
 def cut_off_rows(table: PointTable) -> Bools:
-    """The requests that were cancelled because the time limit or the user ended the point.
+    """The requests that were cancelled because the time limit, the user or a soft stop ended the point.
 
     A later turn that was never sent, because one before it had failed, is none of them.
     """
@@ -120,7 +135,7 @@ def cut_off_rows(table: PointTable) -> Bools:
 
 
 def _stopped(table: PointTable) -> bool:
-    return table.point.stop_reason in ("duration", "interrupted")
+    return table.point.stop_reason in ("duration", "interrupted", "errors", "saturated")
 
 
 def _expected(table: PointTable, stopped: bool) -> int:

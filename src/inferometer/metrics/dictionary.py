@@ -4,48 +4,16 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
-from inferometer.metrics import concurrency, generator, prefix, sent, slo
+from inferometer.metrics import concurrency, generator, prefix, sent, served, slo, steady
 from inferometer.metrics import throughput as rates
-from inferometer.metrics.latency import Floats, PointData
+from inferometer.metrics.draft_metrics import DRAFTS
+from inferometer.metrics.latency import PointData
+from inferometer.metrics.metric import Metric
 from inferometer.registry import Registry
 
-Scope = Literal["request", "chunk", "point"]
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One named formula over the records of a load point.
-
-    Attributes:
-        name: key in files and SLOs.
-        label: what a table prints.
-        unit: unit of the values; ``key`` carries it.
-        formula: n = output tokens, t0 = origin (planned or sent).
-        source: the recorded fields that the formula reads.
-        notes: what to know when comparing with other tools.
-        scope: whether ``compute`` gives a value per request, per chunk, or one for the load point.
-        compute: the values; for a point metric one number, None when it does not exist.
-    """
-
-    name: str
-    label: str
-    unit: str
-    formula: str
-    source: str
-    notes: str
-    scope: Scope
-    compute: Callable[[PointData], Floats | float | None]
-
-    @property
-    def key(self) -> str:
-        """The name with its unit, as summaries write it: ``ttft_ms``, ``output_throughput_per_s``."""
-        suffix = {"ms": "_ms", "tok/s": "_per_s", "req/s": "_per_s"}.get(self.unit, "")
-        return self.name + suffix
-
+__all__ = ["METRICS", "Metric", "explain", "find", "names"]
 
 _LATENCIES = (
     Metric(
@@ -365,9 +333,63 @@ _RATES = (
     ),
 )
 
+_SERVED = (
+    *(
+        Metric(
+            f"{name}_throughput_per_{unit[:-1]}",
+            f"{label} per {unit[:-1]}",
+            "tok/s",
+            f"{label[0].lower()}{label[1:]} / {unit}",
+            f"as {name}_throughput; --{unit}-served",
+            f"Absent without --{unit}-served: an endpoint does not say what stands behind it.",
+            "point",
+            served.per(unit, rate),
+        )
+        for unit in ("nodes", "devices")
+        for name, label, rate in (
+            ("input", "Input token throughput", rates.input_throughput),
+            ("output", "Output token throughput", rates.output_throughput),
+            ("total", "Total token throughput", rates.total_throughput),
+        )
+    ),
+    Metric(
+        "output_throughput_per_user",
+        "Output token throughput per user",
+        "tok/s",
+        "1 / TPOT, one value per request",
+        "as tpot",
+        "InferenceX's interactivity is 1 / median TPOT; AIPerf's Output Token Throughput Per User is this one.",
+        "request",
+        served.output_throughput_per_user,
+    ),
+)
+
+_STEADY = tuple(
+    Metric(
+        f"steady_{name}_throughput",
+        f"Steady {label} throughput",
+        unit,
+        f"{counted} inside the steady window / its length",
+        source,
+        "Window: while the load was held and the throughput kept its level, without ramp-up and drain; none when the "
+        "load point is too short or never settled. A request counts by the share of its time that lies inside.",
+        "point",
+        steady.rate(name),
+    )
+    for name, label, unit, counted, source in (
+        ("request", "request", "req/s", "successful requests, each by its share of time", "sent_ns, end_ns"),
+        ("input", "input token", "tok/s", "input tokens of those, by the same share", "input tokens"),
+        ("output", "output token", "tok/s", "output tokens that arrived", "chunks: recv_ns, kind, tokens"),
+        ("total", "total token", "tok/s", "input and output tokens, as those two,", "as those two"),
+    )
+)
+
 METRICS: dict[str, Metric] = {
-    metric.name: metric for metric in (*_LATENCIES, *_CLIENT, *_TOKENS, *_SENT, *_SHARES, *_RATES)
-}
+    metric.name: metric
+    for metric in (
+        *_LATENCIES, *_CLIENT, *_TOKENS, *_SENT, *_SHARES, *_RATES, *_STEADY, *_SERVED, *DRAFTS
+    )
+}  # fmt: skip
 """All metrics by name, in the order in which a report shows them."""
 
 _OTHER_NAMES = {

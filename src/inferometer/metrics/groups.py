@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from inferometer.metrics.counts import cut_off_rows
+from inferometer.metrics.counts import not_failed_rows
 from inferometer.metrics.latency import Bools, Floats, PointData
 from inferometer.metrics.percentiles import Stat, stat
 from inferometer.metrics.throughput import total
@@ -88,7 +88,7 @@ def _group(data: PointData, name: str, mask: Bools, percentiles: Sequence[float]
         name=name,
         requests=int(mask.sum()),
         ok=ok,
-        failed=int(mask.sum()) - ok - int((mask & cut_off_rows(data.table)).sum()),
+        failed=int(mask.sum()) - ok - int((mask & not_failed_rows(data.table)).sum()),
         input_tokens=total(data.input_tokens[mine]),
         cached_tokens=total(data.column("cached_tokens")[mine]),
         output_tokens=total(data.output_tokens[mine]),

@@ -88,12 +88,23 @@ class PointData:
         origin: what a latency is counted from: the planned time (in a closed loop the moment the permit was
             freed) or the moment before the first byte was written.
         slo: limits as a user writes them, see ``inferometer.metrics.slo``; only goodput needs them.
+        served: nodes and devices that serve; None = not told.
+        steady_window: "auto", "off", or when it was ("10s-60s"), see ``inferometer.metrics.steady``.
     """
 
-    def __init__(self, table: PointTable, origin: Origin = "planned", slo: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        table: PointTable,
+        origin: Origin = "planned",
+        slo: tuple[str, ...] = (),
+        served: tuple[int | None, int | None] = (None, None),
+        steady_window: str = "auto",
+    ) -> None:
         self.table = table
         self.origin: Origin = origin
         self.slo = slo
+        self.nodes, self.devices = served
+        self.steady_window = steady_window
         self.ok: Bools = np.asarray(table.text("status") == "ok", dtype=bool)
 
     def column(self, name: str) -> Floats:

@@ -19,6 +19,7 @@ from inferometer.metrics import throughput as rates
 from inferometer.metrics.counts import Counts, count_requests
 from inferometer.metrics.latency import Bools, Floats, PointData
 from inferometer.metrics.percentiles import percentile, samples_needed
+from inferometer.metrics.steady import rate, steady_of
 
 LATENCIES: dict[str, Callable[[PointData], Floats]] = {
     "ttft": lambda data: data.ttft_ms,
@@ -31,6 +32,7 @@ RATES: dict[str, Callable[[PointData], float | None]] = {
     "input_throughput": rates.input_throughput,
     "output_throughput": rates.output_throughput,
     "total_throughput": rates.total_throughput,
+    **{f"steady_{name}_throughput": rate(name) for name in ("request", "input", "output", "total")},
 }
 PER_REQUEST = ("ttft", "tpot", "e2el")
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
@@ -152,7 +154,8 @@ def goodput(data: PointData) -> Goodput | None:
         return None
     mask = good_requests(data)
     good = None if mask is None else int(mask.sum())
-    planned = count_requests(data.table).planned
+    counts = count_requests(data.table)
+    planned = counts.planned - counts.given_up
     return Goodput(
         limits=[limit.text for limit in limits],
         good=good,
@@ -183,7 +186,8 @@ def _measure(limit: PointLimit, data: PointData, counts: Counts) -> tuple[float 
         return value, "share", "" if value is not None else "no limit per request, or a latency is not known"
     if limit.metric in RATES:
         value = RATES[limit.metric](data)
-        return value, "1/s", "" if value is not None else "tokens or window are not known"
+        unknown = steady_of(data).reason if limit.metric.startswith("steady_") else ""
+        return value, "1/s", "" if value is not None else unknown or "tokens or window are not known"
     values = LATENCIES[limit.metric](data)
     present = values[~np.isnan(values)]
     if limit.statistic == "mean":

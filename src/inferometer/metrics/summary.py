@@ -20,13 +20,18 @@ from inferometer.metrics.failures import Reading, read_failures
 from inferometer.metrics.groups import Group, groups_of
 from inferometer.metrics.latency import Floats, PointData
 from inferometer.metrics.percentiles import Stat, stat
+from inferometer.metrics.rows import Row, measured_rows, repeat_conditions
 from inferometer.metrics.sent import Pictures, pictures_of
 from inferometer.metrics.servers import ServerSummary, by_server
+from inferometer.metrics.sittings import sitting_conditions
+from inferometer.metrics.speculative import Speculative, speculative_of
+from inferometer.metrics.spike import Spike, spike_of
+from inferometer.metrics.steady import Steady, steady_of
 from inferometer.metrics.throughput import window_s
 from inferometer.metrics.verdict import Condition, Verdict, Word, decide, worst
 from inferometer.metrics.views.vllm import DEFAULT_PERCENTILES, vllm_result
 from inferometer.record.tables import PointTable, RunRecord, Telemetry
-from inferometer.record.types import RunMeta
+from inferometer.record.types import RunMeta, Sitting
 from inferometer.spec import Measure, RunSpec, Sampling, resolve_ignore_eos
 
 SCHEMA = "inferometer.summary/1"
@@ -50,6 +55,10 @@ class PointSummary(msgspec.Struct, frozen=True, kw_only=True):
         pictures: what went out with the prompts; None for requests of text alone.
         rows: rows of the data set file that were not sent; None for generated data.
         input_drift: counts of prompt tokens that differ, by pair; empty when all agree.
+        steady: rates and latencies while the load was held, or why there was no such time.
+        sitting: place in ``RunSummary.sittings`` of the one that measured it.
+        spike: latencies before, during and after a spike, and the time to recover; None without one.
+        speculative: drafts and how much of them was accepted; None where nothing tells of speculative decoding.
         vllm: the point as ``vllm bench serve`` would report it.
     """
 
@@ -73,11 +82,15 @@ class PointSummary(msgspec.Struct, frozen=True, kw_only=True):
     pictures: Pictures | None = None
     rows: DataRows | None = None
     input_drift: list[Drift] = []
+    steady: Steady | None = None
+    spike: Spike | None = None
+    speculative: Speculative | None = None
+    sitting: int = 0
     vllm: dict[str, Any] | None = None
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The numbers of a run: its measured load points and the worst of their verdicts.
+    """The numbers of a run: its measured load points and the worst of their verdicts; repeats of a load as one row.
 
     ``verdict.conditions`` holds the conditions on the run as a whole; each point has its own.
     """
@@ -94,6 +107,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     percentiles: list[float]
     verdict: Verdict
     points: list[PointSummary]
+    rows: list[Row] = []
+    sittings: list[Sitting] = []  # notes of all but the latest, whose notes are the run's
 
 
 def summarize(run: RunRecord) -> RunSummary:
@@ -106,15 +121,24 @@ def summarize(run: RunRecord) -> RunSummary:
     spec = stored_spec(run.meta)
     sampling = spec.sampling.model_copy(update={"ignore_eos": resolve_ignore_eos(spec)})
     urls = (spec.endpoint.url, *spec.endpoint.more_url)
+    served = (spec.sweep.nodes_served, spec.sweep.devices_served)
     points = [
         msgspec.structs.replace(
-            summarize_point(table, spec.measure, sampling, run.telemetry),
+            summarize_point(table, spec.measure, sampling, run.telemetry, served),
             servers=by_server(PointData(table), urls, spec.measure.percentiles),
             vllm=vllm_result(table, run.meta, percentiles=_percentiles_for_vllm(spec.measure)),
         )
         for table in run.measured
     ]
-    own = decide(_run_conditions(run))
+    rows = measured_rows(
+        [
+            PointData(table, served=served, steady_window=spec.measure.steady_window)
+            for table in run.measured
+        ],
+        spec.measure.percentiles,
+        sort=spec.sweep.order != "given",
+    )
+    own = decide([*_run_conditions(run), *sitting_conditions(run.meta), *repeat_conditions(rows)])
     return RunSummary(
         schema=SCHEMA,
         run_id=run.meta.run_id,
@@ -128,6 +152,8 @@ def summarize(run: RunRecord) -> RunSummary:
         percentiles=list(spec.measure.percentiles),
         verdict=Verdict(word=_worst_of(own, points), conditions=own.conditions),
         points=points,
+        rows=rows,
+        sittings=run.meta.sittings,
     )
 
 
@@ -141,6 +167,7 @@ def summarize_point(
     measure: Measure,
     sampling: Sampling | None = None,
     telemetry: Telemetry | None = None,
+    served: tuple[int | None, int | None] = (None, None),
 ) -> PointSummary:
     """The numbers of one load point, latencies from the planned time.
 
@@ -149,17 +176,19 @@ def summarize_point(
         measure: percentiles, limits and the error limit.
         sampling: what answers were asked to be like (streamed, of fixed length); defaults as in a spec.
         telemetry: what was sampled during the run.
+        served: nodes and devices that serve; None = not told.
 
     Raises:
         UsageError: an SLO in ``measure`` cannot be read.
     """
     telemetry = telemetry or Telemetry()
-    data = PointData(table, "planned", measure.slo)
+    data = PointData(table, "planned", measure.slo, served, measure.steady_window)
     counts = count_requests(table)
     stats = _stats(data, measure)
     evidence = Evidence(data, counts, stats, measure, sampling or Sampling(), telemetry)
     return PointSummary(
         index=table.point.index,
+        sitting=table.point.sitting,
         load=table.point.load,
         stop_reason=table.point.stop_reason,
         origin=data.origin,
@@ -178,6 +207,9 @@ def summarize_point(
         pictures=pictures_of(data),
         rows=data_rows_of(table),
         input_drift=input_drift(data),
+        spike=spike_of(data, measure.percentiles),
+        steady=steady_of(data),
+        speculative=speculative_of(data),
     )
 
 

@@ -57,18 +57,28 @@ def total_throughput(data: PointData) -> float | None:
 def peak_output_throughput(data: PointData) -> float | None:
     """Most output tokens that arrived in one second, counted in 1 s buckets from the first send.
 
-    Chunks of unknown token count share what their request has left in equal parts. None when the window is
-    shorter than one bucket or the tokens of a request are not known.
+    None when the window is shorter than one bucket or the tokens of a request are not known.
     """
-    chunks, window = data.output_chunks, window_s(data)
-    if window is None or window < 1.0 or not len(chunks.row) or np.isnan(data.output_tokens).any():
+    chunks, window, tokens = data.output_chunks, window_s(data), tokens_of(data)
+    if window is None or window < 1.0 or not len(chunks.row) or tokens is None:
         return None
-    requests = len(data.output_tokens)
+    second = ((chunks.recv_ns - np.nanmin(data.column("sent_ns"))) // NS_PER_S).astype(np.int64)
+    return float(np.bincount(np.maximum(second, 0), weights=tokens).max())
+
+
+def tokens_of(data: PointData) -> Floats | None:
+    """Tokens of each output chunk; None when the tokens of a request are not known.
+
+    Chunks of unknown token count share what their request has left in equal parts.
+    """
+    if np.isnan(data.output_tokens).any():
+        return None
+    chunks, requests = data.output_chunks, len(data.output_tokens)
     unknown = np.isnan(chunks.tokens)
+    if not unknown.any():
+        return chunks.tokens
     known_tokens = np.bincount(chunks.row, weights=np.where(unknown, 0.0, chunks.tokens), minlength=requests)
     unknown_chunks = np.bincount(chunks.row, weights=unknown, minlength=requests)
     left = np.maximum(data.output_tokens - known_tokens, 0.0)
     share = np.divide(left, unknown_chunks, out=np.zeros(requests), where=unknown_chunks > 0)
-    tokens = np.where(unknown, share[chunks.row], chunks.tokens)
-    second = ((chunks.recv_ns - np.nanmin(data.column("sent_ns"))) // NS_PER_S).astype(np.int64)
-    return float(np.bincount(np.maximum(second, 0), weights=tokens).max())
+    return np.where(unknown, share[chunks.row], chunks.tokens)

@@ -19,6 +19,7 @@ JOURNAL = "journal"
 REQUESTS = "requests.parquet"
 CHUNKS = "chunks.parquet"
 TELEMETRY = "telemetry.parquet"
+TABLES = (REQUESTS, CHUNKS, TELEMETRY)
 
 
 def slug(text: str, limit: int = 40) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,32 @@ def write_columns(
         )
     finally:
         connection.unregister("source")  # or it would keep the columns in memory
+
+
+def add_kept(connection: duckdb.DuckDBPyConnection, path: Path, new: Path, points: Collection[int]) -> None:
+    """Make ``path`` the rows that it has of some load points, in their order, and all rows of ``new`` behind them.
+
+    Columns that only one of them has are absent in the other's rows. Only a few row groups are in memory at one time.
+
+    Args:
+        connection: of ``connect``.
+        path: a table with a column ``point``; when there is none, it becomes ``new``.
+        new: a table that has no rows of these points.
+        points: whose rows are kept.
+
+    Raises:
+        OSError, duckdb.Error: the table cannot be written; it is as it was.
+    """
+    query = "SELECT * FROM read_parquet($new)"
+    files = {"new": str(new)}
+    if path.exists():
+        own = ", ".join(str(int(point)) for point in points)
+        kept = f"SELECT * FROM read_parquet($path) WHERE point IN ({own})"  # noqa: S608 - whole numbers
+        query, files = f"{kept} UNION ALL BY NAME {query}", {**files, "path": str(path)}
+    with drafted(path) as draft:
+        connection.execute(
+            f"COPY ({query}) TO $draft (FORMAT parquet, {_FORMAT})", {**files, "draft": str(draft)}
+        )
 
 
 def join(connection: duckdb.DuckDBPyConnection, path: Path, parts: Sequence[Path]) -> None:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import duckdb
 import msgspec
@@ -21,6 +21,7 @@ from inferometer.record.folder import (
     CHUNKS,
     JOURNAL,
     REQUESTS,
+    TABLES,
     TELEMETRY,
     make_durable,
     read_meta,
@@ -28,7 +29,8 @@ from inferometer.record.folder import (
 )
 from inferometer.record.journal import PointStart, StoredRequest, read_journal
 from inferometer.record.merging import merge_journals
-from inferometer.record.parquet import connect, drafted, write_columns
+from inferometer.record.parquet import add_kept, connect, drafted, write_columns
+from inferometer.record.sittings import kept_of, latest_sitting, successor
 from inferometer.record.tables import Column, PointTable, RunRecord, Telemetry
 from inferometer.record.types import HealthSample, PointRecord, RequestRecord, RunMeta
 
@@ -81,41 +83,53 @@ def read_frames(folder: Path) -> Frames:
     return Frames(points, requests, samples)
 
 
-def _closed(asked: PointRecord, done: PointRecord | None) -> PointRecord:
-    """A point as the journal has it; repeats are counted by the side that draws the prompts."""
-    if done is None:
-        return asked
-    repeated = max(asked.repeated_prompts, done.repeated_prompts)
-    return msgspec.structs.replace(done, repeated_prompts=repeated)
-
-
 def close_journal(folder: Path, meta: RunMeta) -> RunMeta:
     """Turn the journal into Parquet tables, write the points into ``run.json``, and drop the journal.
 
-    The journal goes only after all tables are in place, so that no crash can lose both.
+    In a run that was resumed, load points of earlier sittings keep the rows that the tables have of them, unless the
+    journal has them anew. The journal goes only after all tables are in place, so that no crash can lose both, and
+    what was interrupted is simply done once more.
 
     Raises:
         RunFolderError: the tables cannot be written; the journal is kept.
     """
     frames = read_frames(folder)
+    points = [successor(point, frames.points.get(point.index)) for point in meta.points]
+    kept = kept_of(points, latest_sitting(meta))
     try:
-        with connect() as connection:
-            _write_requests(connection, folder / REQUESTS, [frame.record for frame in frames.requests])
-            write_chunks(connection, folder / CHUNKS, frames.requests, folder / JOURNAL)
-            _write_telemetry(connection, folder / TELEMETRY, frames.samples)
+        with connect() as connection, TemporaryDirectory(dir=folder / JOURNAL) as made:
+            place = Path(made) if kept else folder
+            _write_tables(connection, place, _without(frames, kept), Path(made))
+            for name in TABLES if kept else ():
+                add_kept(connection, folder / name, place / name, kept)
     except (OSError, duckdb.Error) as error:
         raise RunFolderError(
             f"tables of {str(folder)!r} cannot be written: {_reason(error)}",
             f"the journal is kept; free some space, then: inferometer runs recover {folder}",
         ) from None
-    known = {point.index: point for point in meta.points}
-    meta.points = [_closed(known[index], frames.points.get(index)) for index in sorted(known)]
+    meta.points = points
     write_meta(folder, meta)
     make_durable(folder)
+    spent = folder / f".{JOURNAL}-closed"
+    shutil.rmtree(spent, ignore_errors=True)  # of an earlier sitting, killed while it removed its own
     # Renamed first: a crash while files are being removed must not leave half a journal to recover from.
-    spent = (folder / JOURNAL).rename(folder / f".{JOURNAL}-closed")
+    (folder / JOURNAL).rename(spent)
     shutil.rmtree(spent)
     return meta
+
+
+def _without(frames: Frames, kept: Sequence[int]) -> Frames:
+    """The frames of load points whose rows do not come from the tables."""
+    requests = [frame for frame in frames.requests if frame.record.point not in kept]
+    return Frames(frames.points, requests, [sample for sample in frames.samples if sample.point not in kept])
+
+
+def _write_tables(
+    connection: duckdb.DuckDBPyConnection, folder: Path, frames: Frames, workshop: Path
+) -> None:
+    _write_requests(connection, folder / REQUESTS, [frame.record for frame in frames.requests])
+    write_chunks(connection, folder / CHUNKS, frames.requests, workshop)
+    _write_telemetry(connection, folder / TELEMETRY, frames.samples)
 
 
 def _reason(error: OSError | duckdb.Error) -> str:
@@ -217,6 +231,67 @@ def read_open_point(folder: Path, index: int) -> tuple[PointTable, Telemetry]:
         ) from None
 
 
+def read_closed_point(folder: Path, point: PointRecord) -> tuple[PointTable, Telemetry]:
+    """One load point of an earlier sitting, from the tables: its requests, and what was sampled beside them.
+
+    Raises:
+        RunFolderError: the tables cannot be read.
+    """
+    try:
+        with duckdb.connect() as connection:
+            known = _column_names(connection, folder / REQUESTS)
+            table = _read_point(connection, folder, point, known)
+            telemetry = _read_telemetry(connection, folder / TELEMETRY)
+    except (OSError, duckdb.Error) as error:
+        raise _unreadable(folder, error) from None
+    own = telemetry.point == point.index
+    return table, Telemetry(**{name: getattr(telemetry, name)[own] for name in Telemetry.__slots__})
+
+
+class StoredPoints(NamedTuple):
+    """What a run folder has of its load points, closed or not.
+
+    Attributes:
+        points: as they are, or would be once the folder is closed.
+        successes: requests that succeeded, by ``index`` of the load point.
+    """
+
+    points: list[PointRecord]
+    successes: Counter[int]
+
+
+def stored_points(folder: Path, meta: RunMeta) -> StoredPoints:
+    """The load points of a run that does not go on; nothing is changed.
+
+    Raises:
+        RunFolderError: the tables cannot be read.
+    """
+    successes: Counter[int] = Counter()
+    points = meta.points
+    from_tables = {point.index for point in points}
+    if (folder / JOURNAL).is_dir():
+        frames = read_frames(folder)
+        points = [successor(point, frames.points.get(point.index)) for point in points]
+        from_tables = set(kept_of(points, latest_sitting(meta)))
+        ok = (frame.record.point for frame in frames.requests if frame.record.status == "ok")
+        successes.update(index for index in ok if index not in from_tables)
+    if (folder / REQUESTS).exists():
+        query = "SELECT point, count(*) FROM read_parquet($path) WHERE status = 'ok' GROUP BY point"
+        try:
+            with duckdb.connect() as connection:
+                rows = connection.execute(query, {"path": str(folder / REQUESTS)}).fetchall()
+        except duckdb.Error as error:
+            raise _unreadable(folder, error) from None
+        successes.update({index: count for index, count in rows if index in from_tables})
+    return StoredPoints(points, successes)
+
+
+def _unreadable(folder: Path, error: OSError | duckdb.Error) -> RunFolderError:
+    return RunFolderError(
+        f"tables of {str(folder)!r} cannot be read: {_reason(error)}", "were they changed, or copied in part?"
+    )
+
+
 def _column_names(connection: duckdb.DuckDBPyConnection, path: Path) -> set[str]:
     rows = connection.execute("SELECT name FROM parquet_schema($path)", {"path": str(path)}).fetchall()
     return {name for (name,) in rows}
@@ -284,4 +359,13 @@ def _column(values: Any) -> Column:
     return texts
 
 
-__all__ = ["Frames", "close_journal", "read_frames", "read_open_point", "read_run"]
+__all__ = [
+    "Frames",
+    "StoredPoints",
+    "close_journal",
+    "read_closed_point",
+    "read_frames",
+    "read_open_point",
+    "read_run",
+    "stored_points",
+]

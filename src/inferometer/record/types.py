@@ -166,6 +166,13 @@ class HealthSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     rss_bytes: int | None = None
 
 
+class ServerCounters(msgspec.Struct, frozen=True, kw_only=True):
+    """What one server's engine counted at one moment, by series as it writes them."""
+
+    source: str
+    values: dict[str, float]
+
+
 class PointRecord(msgspec.Struct, kw_only=True):
     """One load point as it was carried out."""
 
@@ -182,7 +189,32 @@ class PointRecord(msgspec.Struct, kw_only=True):
     dataset: dict[str, Any] = {}
     schedule_sha256: str | None = None
     prepared: list[str] = []  # what was done with the servers before it: caches emptied, prefixes sent
+    speculative_tokens: int | None = None  # drafted per step of the engine, as told
+    scheduler_steps: int = 1  # of the engine per chunk, as told
+    counters_before: list[ServerCounters] = []  # read just before the first request, and
+    counters_after: list[ServerCounters] = []  # just after the last one had ended
     health: list[ClientHealth] = []
+    sitting: int = 0  # place in ``RunMeta.sittings`` of the one that it was measured in
+    redo: bool = False  # to be measured again; what is there counts until that has come to its end
+
+
+RunState = Literal["running", "complete", "interrupted", "failed", "recovered"]
+
+
+class Sitting(msgspec.Struct, kw_only=True):
+    """One stretch of a run: from its start, or from ``--resume``, to where it ended.
+
+    CLOCK_MONOTONIC starts anew with the machine: times of load points of different sittings compare through the anchors
+    of each alone.
+    """
+
+    began_utc: str
+    state: RunState = "running"  # how it ended
+    anchors: list[
+        dict[str, int]
+    ] = []  # {"monotonic_ns", "realtime_ns"} at its start, and at its end if known
+    changed: list[str] = []  # what was not as in the sitting before, and was accepted with --force
+    notes: list[str] = []  # what was told in it; those of the latest are the run's
 
 
 class RunMeta(msgspec.Struct, kw_only=True):
@@ -190,7 +222,7 @@ class RunMeta(msgspec.Struct, kw_only=True):
 
     schema: str = SCHEMA
     run_id: str
-    state: Literal["running", "complete", "interrupted", "failed", "recovered"]
+    state: RunState
     simulated: bool
     created_utc: str
     model: str
@@ -199,7 +231,7 @@ class RunMeta(msgspec.Struct, kw_only=True):
     spec: dict[str, Any]
     environment: dict[str, Any] = {}
     server: dict[str, Any] = {}  # what the endpoint said of itself
-    anchors: list[dict[str, int]] = []  # {"monotonic_ns", "realtime_ns"} at start and end
-    points: list[PointRecord] = []
+    sittings: list[Sitting] = []
+    points: list[PointRecord] = []  # in the order in which they are shown
     verdict: dict[str, Any] | None = None
     notes: list[str] = []

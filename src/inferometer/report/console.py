@@ -17,9 +17,13 @@ from inferometer.report.groups import group_tables
 from inferometer.report.limits import limit_lines, server_lines
 from inferometer.report.replay import replay_lines
 from inferometer.report.sent import picture_lines
+from inferometer.report.shape import shape_lines, spike_lines
+from inferometer.report.sittings import sitting_lines
+from inferometer.report.speculative import speculative_lines
+from inferometer.report.steady import steady_lines
+from inferometer.report.sweep import repeat_notes, repeat_table, repeated, served_columns, titled
 from inferometer.report.text import ABSENT, count, number, paint, percent, quantity, table
 from inferometer.report.vllm_block import render_vllm_block
-from inferometer.spec import load_title
 
 _ERROR_KINDS_SHOWN = 3
 _COUNTS_DIFFER = 0.01
@@ -35,11 +39,15 @@ def render_run(summary: RunSummary, width: int = 100, *, colour: bool = False) -
     """
     parts = [
         _verdict_lines(summary, width, colour),
+        sitting_lines(summary),
         _error_lines(summary, width),
         _point_lines(summary, width),
+        _steady_lines(summary),
         *_group_parts(summary),
         _server_lines(summary),
         _limit_lines(summary, width),
+        _spike_lines(summary),
+        _speculative_lines(summary, width),
         _slo_lines(summary, width),
         _client_lines(summary, colour),
         _vllm_lines(summary),
@@ -48,12 +56,12 @@ def render_run(summary: RunSummary, width: int = 100, *, colour: bool = False) -
 
 
 def titles(points: Sequence[PointSummary]) -> list[str]:
-    """A title for each load point, with token lengths where the load alone does not tell them apart, and pictures."""
-    names = [load_title(point.load) for point in points]
-    if len(set(names)) < len(names):
-        names = [load_title(point.load, lengths=True) for point in points]
+    """A title for each load point: the load, lengths where it alone does not tell them apart, pictures, repeat."""
+    several = any(point.load.get("repeat", 1) > 1 for point in points)
+    names = titled([point.load for point in points])
+    repeats = [f", repeat {point.load.get('repeat', 1)}" if several else "" for point in points]
     pictures = [f", {point.pictures.title}" if point.pictures else "" for point in points]
-    return [name + sent for name, sent in zip(names, pictures, strict=True)]
+    return [name + sent + repeat for name, sent, repeat in zip(names, pictures, repeats, strict=True)]
 
 
 def _verdict_lines(summary: RunSummary, width: int, colour: bool) -> list[str]:
@@ -146,24 +154,34 @@ def _point_lines(summary: RunSummary, width: int) -> list[str]:
     low, high = _shown_percentiles(summary.percentiles)
     both = f"{low}/{high}" if low != high else low
     latencies = _latencies(summary.points)
-    header = ["load", "req/s", "out tok/s", *(f"{name} {both} ms" for name in latencies), "failed"]
+    served = served_columns(summary.points)
+    header = ["load", "req/s", "out tok/s", *(name for _, name in served)]
+    header += [*(f"{name} {both} ms" for name in latencies), "failed"]
     rows = [
         [
             title,
             number(point.values["request_throughput_per_s"]),
             number(point.values["output_throughput_per_s"]),
+            *(number(point.values.get(key)) for key, _ in served),
             *(_pair(point.stats.get(_key(name)), low, high) for name in latencies),
             count(point.counts.failed),
         ]
         for title, point in zip(titles(summary.points), summary.points, strict=True)
     ]
+    if repeated(summary):
+        header, rows = repeat_table(summary, latencies, (low, high))
     lines = [
         f"{_marked('Load points', summary)}, {summary.model}",
         *(f"  {line}" for line in table(header, rows, "<" + ">" * (len(header) - 1))),
     ]
-    absences = _absences(summary.points, latencies, (low, high))
-    notes = [f"{ABSENT}: {', '.join(absences)}"] if absences else []
-    notes += [*_from_sent(summary.points, latencies[0], both, (low, high)), *_other_counts(summary.points)]
+    if repeated(summary):
+        notes = repeat_notes(summary)
+    else:
+        absences = _absences(summary.points, latencies, (low, high))
+        notes = [f"{ABSENT}: {', '.join(absences)}"] if absences else []
+        notes += _from_sent(summary.points, latencies[0], both, (low, high))
+    notes += shape_lines(summary.points, titles(summary.points))
+    notes += _other_counts(summary.points)
     notes += drift_notes(summary.points)
     notes += picture_lines(summary.points)
     notes += row_lines(summary.points)
@@ -244,6 +262,11 @@ def _pair(stat: Stat | None, low: str, high: str) -> str:
     return " / ".join(ABSENT if stat is None else number(stat.percentiles.get(name)) for name in names)
 
 
+def _steady_lines(summary: RunSummary) -> list[str]:
+    lines = steady_lines(summary.points, titles(summary.points))
+    return [_marked("Steady window", summary), *(f"  {line}" for line in lines)] if lines else []
+
+
 def _slo_lines(summary: RunSummary, width: int) -> list[str]:
     lines = []
     for title, point in zip(titles(summary.points), summary.points, strict=True):
@@ -259,6 +282,21 @@ def _slo_lines(summary: RunSummary, width: int) -> list[str]:
     if not lines:
         return []
     return [_marked("Objectives", summary), *(part for line in lines for part in _wrapped(line, width))]
+
+
+def _spike_lines(summary: RunSummary) -> list[str]:
+    lines = spike_lines(summary.points, titles(summary.points), _shown_percentiles(summary.percentiles))
+    return [_marked("Spike and recovery", summary), *lines] if lines else []
+
+
+def _speculative_lines(summary: RunSummary, width: int) -> list[str]:
+    lines = speculative_lines(summary.points, titles(summary.points))
+    if not lines:
+        return []
+    heading = _marked("Speculative decoding", summary)
+    rows = 1 + sum(point.speculative is not None for point in summary.points)
+    notes = (part for note in lines[rows:] for part in _wrapped(note, width))
+    return [heading, *(f"  {line}" for line in lines[:rows]), *notes]
 
 
 def _server_lines(summary: RunSummary) -> list[str]:

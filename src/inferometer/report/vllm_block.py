@@ -26,6 +26,8 @@ def render_vllm_block(result: Mapping[str, Any], simulated: bool = False) -> str
     for name, heading in _SECTIONS:
         lines.append(f"{heading:-^{_WIDTH}}")
         lines += [_row(label, _decimals(result[key])) for label, key in _statistics(result, name)]
+    if "spec_decode_num_drafts" in result:
+        lines += [f"{'Speculative Decoding':-^{_WIDTH}}", *_drafts(result)]
     return "\n".join([*lines, "=" * _WIDTH])
 
 
@@ -53,6 +55,21 @@ def _counts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Total token throughput (tok/s):", _decimals(result["total_token_throughput"])),
     ]
     return rows
+
+
+def _drafts(result: Mapping[str, Any]) -> list[str]:
+    lines = [
+        _row("Acceptance rate (%):", _decimals(result["spec_decode_acceptance_rate"])),
+        _row("Acceptance length:", _decimals(result["spec_decode_acceptance_length"])),
+        _row("Drafts:", _count(result["spec_decode_num_drafts"])),
+        _row("Draft tokens:", _count(result["spec_decode_draft_tokens"])),
+        _row("Accepted tokens:", _count(result["spec_decode_accepted_tokens"])),
+    ]
+    places = result["spec_decode_per_position_acceptance_rates"]
+    if places:
+        lines.append("Per-position acceptance (%):")
+        lines += [_row(f"  Position {place}:", _decimals(share * 100.0)) for place, share in enumerate(places)]
+    return lines
 
 
 def _statistics(result: Mapping[str, Any], name: str) -> list[tuple[str, str]]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
+from itertools import count
+
+from inferometer.spec.curves import Curve
 
 NS_PER_S = 1_000_000_000
 
@@ -35,6 +38,37 @@ def arrival_offsets_ns(rate_per_s: float, burstiness: float, seed: int) -> Itera
     while True:
         yield round(at_s * NS_PER_S)
         at_s += draw(burstiness, scale_s)
+
+
+def shaped_offsets_ns(curve: Curve, burstiness: float, burst: int, seed: int) -> Iterator[int]:
+    """Endless planned offsets in ns of arrivals whose rate changes, or that come several at a time; the first is 0.
+
+    The gaps are drawn in operational time, in which one request arrives per unit, and mapped through the inverse of
+    the integrated rate: ``burstiness`` keeps its meaning at any rate. Bursts come as single arrivals would at a rate
+    that is so many times lower.
+
+    Args:
+        curve: requests per second over time.
+        burstiness: as in ``arrival_offsets_ns``, of the gaps between bursts.
+        burst: requests that arrive together.
+        seed: decides the whole sequence.
+    """
+    for at_s in curve.times_of(_operational(burstiness, burst, seed)):
+        offset_ns = round(at_s * NS_PER_S)
+        for _ in range(burst):
+            yield offset_ns
+
+
+def _operational(burstiness: float, burst: int, seed: int) -> Iterator[float]:
+    """Arrivals of bursts where one request arrives per unit of time."""
+    if math.isinf(burstiness):
+        yield from (float(number * burst) for number in count())
+    draw = random.Random(seed).gammavariate  # noqa: S311 - arrivals, not secrets
+    scale = burst / burstiness
+    at = 0.0
+    while True:
+        yield at
+        at += draw(burstiness, scale)
 
 
 def constant_offset_ns(index: int, rate_per_s: float) -> int:

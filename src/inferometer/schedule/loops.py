@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple, Protocol
 
-from inferometer.schedule.arrivals import arrival_offsets_ns
-from inferometer.schedule.replay import unpack_offsets
+from inferometer.schedule.arrivals import arrival_offsets_ns, shaped_offsets_ns
 from inferometer.schedule.shards import WHOLE, Shard
 from inferometer.spec import LoadPoint, derive_seed
+from inferometer.spec.curves import level_for_ever
 
 # A closed loop lets its first permits go one after the other rather than all in one instant, so that the
 # generator's own burst is not what the first requests measure.
@@ -147,31 +147,18 @@ class ClosedLoop:
         return self._until_ns is not None and bool(self._permits) and self._permits[0] >= self._until_ns
 
 
-def make_schedule(point: LoadPoint, shard: Shard = WHOLE, recorded: bytes = b"") -> Schedule:
-    """The schedule of a load point, or of one worker's share of it.
-
-    ``num_prompts`` and ``duration_s`` both bound it, whichever comes first; recorded arrivals are bounded already.
-
-    Args:
-        point: the load point.
-        shard: whose share.
-        recorded: all arrivals of a replayed trace, as ``pack_offsets`` writes them.
-    """
-    if point.trace:
-        return OpenLoop(unpack_offsets(recorded), None, shard)
-    until_ns = None if point.duration_s is None else round(point.duration_s * 1e9)
-    if point.request_rate is None:
-        return ClosedLoop(point.max_concurrency or 1, point.num_prompts, until_ns, shard)
-    return OpenLoop(planned_offsets_ns(point), point.max_concurrency, shard)
-
-
 def planned_offsets_ns(point: LoadPoint) -> Iterator[int]:
     """The bounded arrivals of an open-loop point, in ns from its epoch."""
     if point.request_rate is None:
         raise ValueError("a closed loop has no planned offsets")
-    offsets: Iterator[int] = arrival_offsets_ns(
-        point.request_rate, point.burstiness, derive_seed(point.seed, "schedule")
-    )
+    seed = derive_seed(point.seed, "schedule")
+    curve = point.curve
+    offsets: Iterator[int]
+    if curve is None and point.burst == 1:
+        offsets = arrival_offsets_ns(point.request_rate, point.burstiness, seed)
+    else:
+        curve = curve or level_for_ever(point.request_rate)
+        offsets = shaped_offsets_ns(curve, point.burstiness, point.burst, seed)
     if point.num_prompts is not None:
         offsets = islice(offsets, point.num_prompts)
     for offset_ns in offsets:

@@ -42,5 +42,5 @@ WHOLE = Shard()
 def owner_of(point: LoadPoint, index: int, workers: int) -> int:
     """The worker, of ``workers``, that sends request ``index``."""
     if point.closed:
-        return index % (point.max_concurrency or 1) % workers
+        return index % (point.peak_concurrency or 1) % workers
     return index % workers

@@ -35,7 +35,7 @@ def usage(request: Generation, generated: int, cached: int) -> bytes:
 
 
 class Answer:
-    """One answer. The server calls ``begin`` once and then ``advance`` for each token.
+    """One answer. The server calls ``begin`` once and then ``advance`` for each step that made tokens.
 
     Both return True when a fault broke the answer off, so that the engine has to forget it.
     """
@@ -55,9 +55,17 @@ class Answer:
         """The engine is about to get the request."""
         raise NotImplementedError
 
-    def advance(self, finished: bool) -> bool:
-        """One more token was made; ``finished`` marks the last."""
+    def advance(self, finished: bool, tokens: int = 1) -> bool:
+        """So many more tokens were made; ``finished`` marks the last."""
         raise NotImplementedError
+
+    def _take(self, tokens: int) -> bool:
+        """Count tokens, up to where the answer is to break off; True when it is there."""
+        self.generated += tokens
+        if self._breaks_at is None or self.generated < self._breaks_at:
+            return False
+        self.generated = self._breaks_at
+        return True
 
 
 class WholeAnswer(Answer):
@@ -67,10 +75,9 @@ class WholeAnswer(Answer):
         """See :class:`Answer`."""
         return self._breaks_at == 0 and self._break()
 
-    def advance(self, finished: bool) -> bool:
+    def advance(self, finished: bool, tokens: int = 1) -> bool:
         """See :class:`Answer`."""
-        self.generated += 1
-        if self.generated == self._breaks_at:
+        if self._take(tokens):
             return self._break()
         if finished:
             self._connection.reply(200, self._body(), JSON)
@@ -144,10 +151,9 @@ class EventStream(Answer):
         self._connection.begin_stream(EVENTS)
         return self._breaks_at == 0 and self._break()
 
-    def advance(self, finished: bool) -> bool:
+    def advance(self, finished: bool, tokens: int = 1) -> bool:
         """See :class:`Answer`."""
-        self.generated += 1
-        breaks = self.generated == self._breaks_at
+        breaks = self._take(tokens)
         if (
             not (finished or breaks)
             and 0 < self.generated - self._sent < self._interval_tokens

@@ -54,7 +54,7 @@ class SimulatorApp:
         self._clock = clock
         self._call_later = call_later
         self._created_s = int(utc_now().timestamp())
-        self._metrics = ServerMetrics(settings.model)
+        self._metrics = ServerMetrics(settings.model, settings.speculative_tokens)
         self._engine = Engine(settings)
         self._steps = StepLoop(self._engine, clock, alarm, self._deliver)
         self._parser = GenerationParser(settings, BuiltinTokenizer())
@@ -208,6 +208,7 @@ class SimulatorApp:
         now_ns = self._clock.now_ns()
         metrics.step_lag.observe((now_ns - due_ns) / 1e9)
         metrics.preemptions += len(result.preempted)
+        metrics.drafted(result.checked)
         for sequence in result.emitted:
             answer = self._answers.get(sequence)
             if answer is None:  # cancelled while the step ran
@@ -220,12 +221,13 @@ class SimulatorApp:
             else:
                 metrics.itl.observe((now_ns - answer.last_token_ns) / 1e9)
             answer.last_token_ns = now_ns
-            metrics.generation_tokens += 1
+            metrics.generation_tokens += sequence.made
             if not sequence.finished:
-                if answer.advance(finished=False):
+                if answer.advance(finished=False, tokens=sequence.made):
                     self._drop(sequence)
                 continue
             del self._answers[sequence]
-            reason = "abort" if answer.advance(finished=True) else answer.subject.finish_reason
+            broken = answer.advance(finished=True, tokens=sequence.made)
+            reason = "abort" if broken else answer.subject.finish_reason
             metrics.finished[reason] += 1
             metrics.e2e.observe((now_ns - answer.arrival_ns) / 1e9)

@@ -6,6 +6,7 @@ the queue while the token budget, the sequence limit and the KV blocks last.
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from collections.abc import Sequence as Names
 from typing import NamedTuple
@@ -24,6 +25,7 @@ class Sequence:
         "cached",
         "computed",
         "generated",
+        "made",
         "names",
         "output_tokens",
         "prompt_tokens",
@@ -39,6 +41,7 @@ class Sequence:
         self.cached = 0  # prompt tokens that the prefix cache had when it was first admitted
         self.computed = 0  # tokens whose KV entries exist
         self.generated = 0
+        self.made = 0  # of them in the latest step that made any
         self.blocks = 0
 
     @property
@@ -51,12 +54,13 @@ class StepResult(NamedTuple):
     """What one step does; its tokens come out ``duration_s`` after it began."""
 
     duration_s: float
-    emitted: list[Sequence]  # one token each
+    emitted: list[Sequence]  # those that made tokens: one each, or with speculation up to 1 + drafts (``made``)
     finished: list[Sequence]  # those of ``emitted`` that made their last token
     preempted: list[Sequence]
     sequences: int
     scheduled_tokens: int
     kv_tokens: int  # KV entries read
+    checked: list[tuple[int, int]]  # of each sequence that had drafts: draft tokens, and how many were accepted
 
 
 class Engine:
@@ -64,6 +68,10 @@ class Engine:
 
     Deterministic: the same calls give the same results. A sequence that was preempted loses its KV entries
     and computes prompt and generated tokens anew when it is admitted again.
+
+    Speculative decoding is that of vLLM: a decoding step checks the sequence's next token and ``speculative_tokens``
+    drafts, of which the first ones up to a wrong one are accepted. Drafts beyond the end of the answer are made, and
+    counted, for nobody knows the end.
     """
 
     def __init__(self, settings: SimSettings) -> None:
@@ -72,6 +80,7 @@ class Engine:
         self._running: list[Sequence] = []
         self._free_blocks = settings.num_blocks
         self.prefix_cache = PrefixCache(settings.prefix_cache_blocks)
+        self._draw = random.Random(f"drafts-{settings.seed}")  # noqa: S311 - a simulation, no secret
 
     @property
     def num_waiting(self) -> int:
@@ -140,7 +149,9 @@ class Engine:
         chunks: list[int] = []
         while len(chunks) < len(self._running):
             sequence = self._running[len(chunks)]
-            tokens = min(sequence.prompt_tokens + sequence.generated - sequence.computed, budget)
+            tokens = min(self._left(sequence), budget)
+            if tokens == 1 and sequence.generated:
+                tokens += min(self._drafts(sequence), budget - 1)
             need = sequence.computed + tokens
             if need > sequence.blocks * block_size and not self._grow(sequence, need, preempted):
                 break
@@ -148,6 +159,23 @@ class Engine:
             budget -= tokens
             chunks.append(tokens)
         return chunks
+
+    @staticmethod
+    def _left(sequence: Sequence) -> int:
+        """Tokens whose KV entries are missing: one, when it decodes."""
+        return sequence.prompt_tokens + sequence.generated - sequence.computed
+
+    def _drafts(self, sequence: Sequence) -> int:
+        """How many tokens are drafted for a sequence that decodes; the context bounds them, the answer does not."""
+        room = self._settings.max_model_len - sequence.prompt_tokens - sequence.generated
+        return min(self._settings.speculative_tokens, room)
+
+    def _accepted(self, drafts: int) -> int:
+        """How many of the drafts are right, from the first on."""
+        right = 0
+        while right < drafts and self._draw.random() < self._settings.acceptance_rate:
+            right += 1
+        return right
 
     def _grow(self, sequence: Sequence, tokens: int, preempted: list[Sequence]) -> bool:
         """Blocks for ``tokens``, taken from the last running sequences; False when it had to give way itself."""
@@ -200,14 +228,21 @@ class Engine:
     def _commit(self, chunks: list[int], preempted: list[Sequence]) -> StepResult:
         emitted: list[Sequence] = []
         finished: list[Sequence] = []
+        checked: list[tuple[int, int]] = []
         kv_tokens = 0
         for sequence, tokens in zip(self._running, chunks, strict=True):
             kv_tokens += sequence.computed
-            sequence.computed += tokens
-            if sequence.computed == sequence.prompt_tokens + sequence.generated:
-                sequence.generated += 1
+            drafts = max(0, tokens - self._left(sequence))
+            right = self._accepted(drafts)
+            if drafts:
+                checked.append((drafts, right))
+            sequence.computed += tokens - drafts
+            if not self._left(sequence):
+                sequence.made = min(1 + right, sequence.output_tokens - sequence.generated)
+                sequence.generated += sequence.made
+                sequence.computed += sequence.made - 1
                 emitted.append(sequence)
-                if sequence.generated == sequence.output_tokens:
+                if sequence.finished:
                     finished.append(sequence)
         if finished:
             self._running = [sequence for sequence in self._running if not sequence.finished]
@@ -220,8 +255,11 @@ class Engine:
             + cost.per_token_s * scheduled
             + cost.per_seq_s * len(chunks)
             + cost.per_kv_token_s * kv_tokens
+            + (cost.per_draft_s * cost.speculative_tokens if checked else 0.0)
         )
-        return StepResult(duration_s, emitted, finished, preempted, len(chunks), scheduled, kv_tokens)
+        return StepResult(
+            duration_s, emitted, finished, preempted, len(chunks), scheduled, kv_tokens, checked
+        )
 
     def _release(self, sequence: Sequence) -> None:
         self._free_blocks += sequence.blocks

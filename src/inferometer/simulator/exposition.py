@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 
 from inferometer.simulator.engine import Engine, Sequence
 
@@ -71,12 +72,15 @@ class Histogram:
 class ServerMetrics:
     """What the server counts; ``render`` adds the engine's gauges."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, speculative_tokens: int = 0) -> None:
         escaped = model.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         self._labels = f'engine="0",model_name="{escaped}"'
         self.prompt_tokens = 0
         self.generation_tokens = 0
         self.preemptions = 0
+        self.drafts = 0
+        self.draft_tokens = 0
+        self.accepted_at = [0] * speculative_tokens  # by position of the draft token
         self.queried_tokens = 0
         self.cached_tokens = 0
         self.finished = {"stop": 0, "length": 0, "abort": 0}
@@ -90,6 +94,14 @@ class ServerMetrics:
         if sequence.names is not None:
             self.queried_tokens += sequence.prompt_tokens
             self.cached_tokens += sequence.cached
+
+    def drafted(self, checked: Iterable[tuple[int, int]]) -> None:
+        """Drafts were checked: tokens of each, and how many of them were right."""
+        for tokens, right in checked:
+            self.drafts += 1
+            self.draft_tokens += tokens
+            for position in range(right):
+                self.accepted_at[position] += 1
 
     def render(self, engine: Engine, num_blocks: int) -> bytes:
         """The text of ``GET /metrics``."""
@@ -117,8 +129,11 @@ class ServerMetrics:
             ),
             "vllm:num_preemptions_total": ("Sequences that lost their KV blocks.", self.preemptions),
         }
+        if self.accepted_at:
+            counters |= self._speculation()
         for name, (text, value) in counters.items():
             lines += [f"# HELP {name} {text}", f"# TYPE {name} counter", f"{name}{{{self._labels}}} {value}"]
+        lines += self._positions()
         name = "vllm:request_success_total"
         lines += [f"# HELP {name} Requests that ended, by reason.", f"# TYPE {name} counter"]
         for reason, count in self.finished.items():
@@ -132,6 +147,22 @@ class ServerMetrics:
         ):
             lines += [f"# HELP {name} {text}", f"# TYPE {name} histogram", *self._histogram(name, histogram)]
         return ("\n".join(lines) + "\n").encode()
+
+    def _speculation(self) -> dict[str, tuple[str, int]]:
+        return {
+            "vllm:spec_decode_num_drafts_total": ("Drafts that were checked.", self.drafts),
+            "vllm:spec_decode_num_draft_tokens_total": ("Tokens in them.", self.draft_tokens),
+            "vllm:spec_decode_num_accepted_tokens_total": ("Those that were right.", sum(self.accepted_at)),
+        }
+
+    def _positions(self) -> list[str]:
+        name = "vllm:spec_decode_num_accepted_tokens_per_pos_total"
+        lines = [f"# HELP {name} Tokens that were right, by position.", f"# TYPE {name} counter"]
+        counted = [
+            f'{name}{{{self._labels},position="{position}"}} {count}'
+            for position, count in enumerate(self.accepted_at)
+        ]
+        return lines + counted if counted else []
 
     def _histogram(self, name: str, histogram: Histogram) -> list[str]:
         lines: list[str] = []

@@ -23,6 +23,9 @@ _AT_LEAST: dict[str, float] = {
     "chat_overhead_tokens": 0,
     "answer_tokens_median": 1,
     "answer_tokens_sigma": 0,
+    "speculative_tokens": 0,
+    "acceptance_rate": 0,
+    "per_draft_s": 0,
 }
 
 
@@ -54,6 +57,9 @@ class SimSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     chat_overhead_tokens: int = 0  # what a chat template would add to each message
     answer_tokens_median: int = 200  # log-normal length of an answer that ends by itself
     answer_tokens_sigma: float = 0.7
+    speculative_tokens: int = 0  # drafted per sequence and decoding step; 0 = no speculation
+    acceptance_rate: float = 0.7  # that a draft token is accepted, if all before it were
+    per_draft_s: float = 0.0004  # the drafts are made one after the other, for all sequences at once
     seed: int = 0
     api_key: str | None = None
     fault: Fault | None = None  # hits its share of all generation requests
@@ -67,12 +73,15 @@ class SimSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise UsageError(
                 f"base_s={self.base_s} must be above 0", "a step without duration never ends a run"
             )
+        if self.acceptance_rate > 1:
+            raise UsageError(f"acceptance_rate={self.acceptance_rate} of the simulated server must be at most 1")
         if len({*self.models}) < len(self.models):
             raise UsageError(f"the simulated server has a model name twice: {', '.join(self.models)}")
-        if self.max_num_batched_tokens < self.max_num_seqs:
+        if self.max_num_batched_tokens < self.max_num_seqs * (1 + self.speculative_tokens):
+            drafts = f" x {1 + self.speculative_tokens} with drafts" if self.speculative_tokens else ""
             raise UsageError(
                 f"max_num_batched_tokens={self.max_num_batched_tokens} is less than "
-                f"max_num_seqs={self.max_num_seqs}, so not every running sequence could get its token",
+                f"max_num_seqs={self.max_num_seqs}{drafts}, so not every running sequence could get its token",
                 "raise the one or lower the other",
             )
         if self.num_blocks * self.block_size < self.max_model_len:

@@ -5,7 +5,14 @@ from inferometer.spec.endpoint import Endpoint
 from inferometer.spec.files import file_layer, load_file
 from inferometer.spec.layers import Layer, Merged, build, environment_layer, merge, public_dict
 from inferometer.spec.model import Load, Measure, Output, RunSpec, Sampling, resolve_ignore_eos
-from inferometer.spec.points import LoadPoint, derive_seed, load_points, load_title, warmup_point
+from inferometer.spec.points import (
+    LoadPoint,
+    derive_seed,
+    load_points,
+    load_title,
+    warmup_point,
+    with_warmups,
+)
 from inferometer.spec.rules import check_spec
 from inferometer.spec.search import Search
 from inferometer.spec.shape import Shape
@@ -41,4 +48,5 @@ __all__ = [
     "public_dict",
     "resolve_ignore_eos",
     "warmup_point",
+    "with_warmups",
 ]

@@ -54,20 +54,28 @@ class Workload(Part):
         "tokenizer.json or directory that holds one; server = the server's /tokenize; builtin = estimate",
         metavar="PATH",
     )
-    on_bad_row: Literal["fail", "skip"] = option("fail", "what a row that cannot be used does to the run")
+    on_bad_row: Literal["fail", "skip"] = option(
+        "fail", "what a row that cannot be used does to the run", advanced=True
+    )
     column: Texts = option(
         (), "custom: which column is what, as prompt=question output=answer", metavar="X=NAME", advanced=True
     )
     category: Texts = option((), "mtbench, specbench: only these categories", metavar="NAME", advanced=True)
     model_mix: Texts = option(
-        (), "several model or LoRA names with weights: base=3 lora-a=1", metavar="NAME=W"
+        (), "several model or LoRA names with weights: base=3 lora-a=1", metavar="NAME=W", advanced=True
     )
     oversample: bool = option(False, "use rows again when the file has fewer than --num-prompts")
     min_prompt_length: Count = option(
         0, "file data: drop shorter prompts (tokens; characters with builtin)", metavar="N", advanced=True
     )
     max_prompt_length: Count = option(
-        0, "file data: drop longer prompts, 0 = no limit", metavar="N", advanced=True
+        0, "file data: drop longer prompts (counted as above), 0 = no limit", metavar="N", advanced=True
+    )
+    max_prompt_tokens: Count = option(
+        0,
+        "file data: drop prompts of more tokens, estimated ones with builtin; 0 = no limit",
+        metavar="N",
+        advanced=True,
     )
     max_model_len: Count = option(
         0, "prompt + answer above this is a bad row; 0 = not checked", metavar="N", advanced=True
@@ -128,7 +136,7 @@ class Sessions(Part):
 class Trace(Part):
     """Replay of recorded arrivals (--dataset mooncake, bailian, burstgpt, azure, trace)."""
 
-    trace_speed: PositiveNumber = option(1.0, "replay so many times as fast", metavar="X")
+    trace_speed: PositiveNumber = option(1.0, "replay so many times as fast", metavar="X", advanced=True)
     trace_input_scale: PositiveNumber = option(1.0, "prompt lengths times this", metavar="X", advanced=True)
     trace_output_scale: PositiveNumber = option(1.0, "answer lengths times this", metavar="X", advanced=True)
     trace_window: str | None = option(
@@ -143,8 +151,8 @@ class Images(Part):
     image_count: Count | None = option(
         None, "pictures per request (default: 1 when another picture option is given, else 0)", metavar="N"
     )
-    image_width: PositiveInt | None = option(None, f"pixels (default {SIDE})", metavar="N")
-    image_height: PositiveInt | None = option(None, f"pixels (default {SIDE})", metavar="N")
+    image_width: PositiveInt | None = option(None, f"pixels (default {SIDE})", metavar="N", advanced=True)
+    image_height: PositiveInt | None = option(None, f"pixels (default {SIDE})", metavar="N", advanced=True)
     image_format: Literal["png", "jpeg"] | None = option(
         None, "of generated pictures (default png; jpeg: inferometer[vision])", advanced=True
     )
@@ -152,7 +160,10 @@ class Images(Part):
         None, "what generated pictures show (default shapes)", advanced=True
     )
     image_path: str | None = option(
-        None, "pictures or MP4 videos of a file or directory instead, taken in turn", metavar="PATH"
+        None,
+        "pictures or MP4 videos of a file or directory instead, taken in turn",
+        metavar="PATH",
+        advanced=True,
     )
     image_as: Literal["data", "link"] = option(
         "data", "data: in the body; link: --image-path lists URLs", advanced=True

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inferometer.spec.data import TRACES, Workload
-from inferometer.spec.fields import trace_window_s
+from inferometer.spec.fields import window_s
 from inferometer.spec.file_rules import file_problems
 from inferometer.spec.image_rules import image_problems
 from inferometer.spec.kinds import Part
@@ -30,6 +30,7 @@ FILE_DATASETS = (
 )
 # Options of --dataset random alone.
 _RANDOM_ONLY = ("input_len", "lengths", "input_dist", "output_dist", "range_ratio", "range_ratio_as", "text")
+_PROMPT_FILTERS = ("min_prompt_length", "max_prompt_length", "max_prompt_tokens")
 STDIN = "-"
 HUBS = ("hf://", "modelscope://")
 
@@ -83,7 +84,7 @@ def _foreign(data: Workload) -> Iterator[Problem]:
     ]
     if filters and data.dataset in {GENERATED, *FILE_DATASETS, *TRACES} - {"sharegpt"}:
         yield _filter_of("sharegpt", filters[0], data)
-    filters = [name for name in ("min_prompt_length", "max_prompt_length") if changed(data, name)]
+    filters = [name for name in _PROMPT_FILTERS if changed(data, name)]
     if filters and data.dataset in (GENERATED, "sharegpt", *TRACES):
         yield _filter_of("openqa and other files", filters[0], data)
 
@@ -126,7 +127,7 @@ def _replay(spec: RunSpec) -> Iterator[Problem]:
         )
     if spec.trace.trace_window is not None:
         try:
-            trace_window_s(spec.trace.trace_window)
+            window_s(spec.trace.trace_window)
         except ValueError as error:
             yield Problem(
                 f"--trace-window {spec.trace.trace_window!r}: {error}", "write --trace-window 10m-15m"

@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 from pydantic import model_validator
 
 from inferometer.spec.fields import as_texts, option
-from inferometer.spec.kinds import ApiKey, Headers, Part, ProxyAddress, Seconds, Texts
+from inferometer.spec.kinds import ApiKey, Headers, Part, PositiveInt, ProxyAddress, Seconds, Texts
 from inferometer.spec.url import KNOWN_PATHS, SplitUrl, dialect_of_path, speakers_of_path, split_url
+
+NO_METRICS = "off"
 
 
 class Endpoint(Part):
@@ -41,9 +43,25 @@ class Endpoint(Part):
         None,
         "Huawei Cloud APP code, sent as X-Apig-AppCode; else environment INFEROMETER_APP_CODE",
         metavar="CODE",
+        advanced=True,
     )
     more_url: Texts = option(
         (), "further servers of the same kind, taken in turn with --url", metavar="URL", advanced=True
+    )
+    metrics_url: Texts = option(
+        (),
+        "where the engine's counters are, when that is not /metrics of each server (off = they are not asked for)",
+        metavar="URL",
+        advanced=True,
+    )
+    num_speculative_tokens: PositiveInt | None = option(
+        None,
+        "tokens that the server drafts per step, to reckon acceptance where its counters do not tell them",
+        metavar="N",
+        advanced=True,
+    )
+    num_scheduler_steps: PositiveInt = option(
+        1, "steps of the engine in one chunk of a stream, for the same", metavar="N", advanced=True
     )
     template: str | None = option(
         None,
@@ -63,7 +81,7 @@ class Endpoint(Part):
     client_key: str | None = option(None, "PEM file of its key", metavar="FILE", advanced=True)
     header: Headers = option((), "extra request headers, 'Name: value'", metavar="HEADER")
     ca_file: str | None = option(
-        None, "PEM file of the authority that signed the server's certificate", metavar="FILE"
+        None, "PEM file of the authority that signed the server's certificate", metavar="FILE", advanced=True
     )
     insecure: bool = option(False, "do not verify the server's certificate")
     connect_timeout_s: Seconds = option(

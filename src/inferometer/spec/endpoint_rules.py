@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from inferometer.spec.endpoint import Endpoint
+from inferometer.spec.endpoint import NO_METRICS, Endpoint
 from inferometer.spec.model import RunSpec
 from inferometer.spec.problems import Problem
 
@@ -79,6 +80,9 @@ def _servers(endpoint: Endpoint) -> Iterator[Problem]:
     counted = Counter((endpoint.url, *endpoint.more_url))
     for url in (url for url, count in counted.items() if count > 1):
         yield Problem(f"{url} is given {counted[url]} times in --url and --more-url", "name each server once")
+    for url in endpoint.metrics_url:
+        if url != NO_METRICS and not re.match(r"https?://[^/?#\s]+", url):
+            yield Problem(f"--metrics-url {url!r} is no http or https address", "http://HOST:PORT/metrics, or off")
 
 
 def _tls(endpoint: Endpoint) -> Iterator[Problem]:

@@ -67,7 +67,7 @@ def as_seconds(value: Any) -> Any:
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
-def trace_window_s(text: str) -> tuple[float, float]:
+def window_s(text: str) -> tuple[float, float]:
     """From and to, in seconds, of ``10m-15m`` or of ``10m-``, which has no end.
 
     Raises:
@@ -80,6 +80,17 @@ def trace_window_s(text: str) -> tuple[float, float]:
     if not begin < end:
         raise ValueError("a window has to end after it begins")
     return begin, end
+
+
+def as_steady_window(value: Any) -> Any:
+    """``auto``, ``off``, or a window of the load point such as ``10s-60s`` or ``10s-``."""
+    if not isinstance(value, str) or value.strip().lower() in ("auto", "off"):
+        return value.strip().lower() if isinstance(value, str) else value
+    try:
+        window_s(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, such as 10s-60s; or it is auto or off") from None
+    return value.strip()
 
 
 def as_rate(value: Any) -> Any:

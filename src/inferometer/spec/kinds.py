@@ -22,6 +22,7 @@ from inferometer.spec.fields import (
     as_proxy,
     as_rate,
     as_seconds,
+    as_steady_window,
     as_texts,
     as_workers,
 )
@@ -54,10 +55,11 @@ Seconds = Annotated[
     WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
 ]
 Rate = Annotated[float, BeforeValidator(as_rate)]
-Burstiness = Annotated[
-    float,
-    Field(gt=0),
-    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"const": "inf"}]}),
+Burstinesses = Annotated[
+    tuple[Annotated[float, Field(gt=0)], ...],
+    Field(min_length=1),
+    BeforeValidator(as_list),
+    _several({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"const": "inf"}]}),
 ]
 Percent = Annotated[float, Field(gt=0, lt=100)]
 Ints = Annotated[
@@ -75,6 +77,7 @@ Percents = Annotated[
     BeforeValidator(as_list),
     _several({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}),
 ]
+SteadyWindow = Annotated[str, BeforeValidator(as_steady_window)]
 ApiKey = Annotated[SecretStr, BeforeValidator(as_api_key)]
 ProxyAddress = Annotated[SecretStr, BeforeValidator(as_proxy)]
 Header = Annotated[str, BeforeValidator(as_header)]

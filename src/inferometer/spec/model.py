@@ -10,7 +10,7 @@ from inferometer.spec.data import TRACES, Images, Prefix, Sessions, Trace, Workl
 from inferometer.spec.endpoint import Endpoint
 from inferometer.spec.fields import as_json_object, option
 from inferometer.spec.kinds import (
-    Burstiness,
+    Burstinesses,
     Count,
     Ints,
     Part,
@@ -18,6 +18,7 @@ from inferometer.spec.kinds import (
     PositiveInt,
     Rates,
     Seconds,
+    SteadyWindow,
     Texts,
     Workers,
     finite,
@@ -34,8 +35,10 @@ class Load(Part):
     request_rate: Rates | None = option(
         None, "requests per second (inf = all at once), one load point per value", metavar="R"
     )
-    burstiness: Burstiness = option(
-        1.0, "gamma shape of the gaps: 1 = Poisson, below 1 burstier, inf = constant", metavar="X"
+    burstiness: Burstinesses = option(
+        (1.0,),
+        "gamma shape of the gaps: 1 = Poisson, below 1 burstier, inf = constant; a list as above",
+        metavar="X",
     )
     num_prompts: Ints | None = option(
         None,
@@ -45,7 +48,9 @@ class Load(Part):
     duration_s: Seconds | None = option(
         None, "time limit per load point (90s, 5m)", flag="--duration", metavar="TIME"
     )
-    pair: Literal["zip", "grid"] = option("zip", "lists pair up (zip) or cross (grid)")
+    pair: Literal["zip", "grid", "matrix"] = option(
+        "zip", "lists pair up (zip), cross (grid), or loads cross with pairs of lengths (matrix)"
+    )
     workers: Workers = option(
         "auto", "processes that share the load (auto = as many as it needs and cores allow)", metavar="N|auto"
     )
@@ -72,7 +77,9 @@ class Sampling(Part):
     temperature: Annotated[float, Field(ge=0), AfterValidator(finite)] | None = option(
         None, "sampling temperature; not sent when absent", metavar="X"
     )
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = option(None, "nucleus sampling", metavar="X")
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = option(
+        None, "nucleus sampling", metavar="X", advanced=True
+    )
     top_k: int | None = option(None, "top-k sampling (vLLM and others)", metavar="N", advanced=True)
     stop: Texts = option((), "stop strings", metavar="TEXT", advanced=True)
     ignore_eos: bool | None = option(None, "generate to the full length (default: on for random and traces)")
@@ -88,7 +95,15 @@ class Measure(Part):
     slo: Texts = option(
         (), 'limits: ttft:200 tpot:50 (ms, per request) or "p99_ttft<=200ms"', metavar="LIMIT"
     )
-    percentiles: Percents = option((50.0, 90.0, 99.0), "percentiles in summary and tables", metavar="P")
+    percentiles: Percents = option(
+        (50.0, 90.0, 99.0), "percentiles in summary and tables", metavar="P", advanced=True
+    )
+    steady_window: SteadyWindow = option(
+        "auto",
+        "time of a load point whose rates are shown beside those of all of it (10s-60s; auto = found)",
+        metavar="auto|off|FROM-TO",
+        advanced=True,
+    )
     error_limit: Annotated[float, Field(ge=0, le=1)] = option(
         0.001, "largest share of failed requests in a VALID run", metavar="SHARE", advanced=True
     )
@@ -100,7 +115,19 @@ class Output(Part):
     out: str = option("runs", "directory of run folders", metavar="DIR")
     label: Texts = option((), "a word for the folder name, or key=value kept with the result", metavar="TEXT")
     keep_text: bool = option(False, "store prompts and answers in the run folder")
-    ui: Literal["rich", "plain", "none"] = option("rich", "live progress; plain when stdout is no terminal")
+    table: (
+        Literal["ours", "vllm", "evalscope", "lmdeploy", "aisbench", "mindie", "guide", "guide-zh", "speed"]
+        | None
+    ) = option(None, "after the run, print its load points in the columns of this community", metavar="STYLE")
+    csv: str | None = option(
+        None,
+        "after the run, write that table to a new file, as CSV (default: our own columns)",
+        metavar="FILE",
+        advanced=True,
+    )
+    ui: Literal["rich", "plain", "none"] = option(
+        "rich", "live progress; plain when stdout is no terminal", advanced=True
+    )
 
 
 class RunSpec(Part):

@@ -13,6 +13,8 @@ from inferometer.spec.endpoint import Endpoint
 from inferometer.spec.endpoint_rules import endpoint_problems, server_problems
 from inferometer.spec.model import RunSpec
 from inferometer.spec.problems import Problem, raise_problems
+from inferometer.spec.shape_rules import shape_problems
+from inferometer.spec.sweep_rules import sweep_problems
 from inferometer.spec.url import shown_url, without_credentials
 
 MAX_WORKERS = 64  # each is a whole interpreter; one of them carries a thousand streams
@@ -39,6 +41,8 @@ def check_spec(spec: RunSpec) -> None:
             endpoint_problems(spec.endpoint),
             server_problems(spec),
             _load(spec),
+            sweep_problems(spec),
+            shape_problems(spec),
             data_problems(spec),
             _request(spec),
         )
@@ -107,9 +111,10 @@ def _load(spec: RunSpec) -> Iterator[Problem]:
             f"--workers {spec.load.workers} is above {MAX_WORKERS}",
             "give --workers auto, or about as many as this machine has cores",
         )
-    if spec.load.burstiness != 1.0 and not any(math.isfinite(rate) for rate in rates):
+    shapes = " ".join(f"{shape:g}" for shape in spec.load.burstiness)
+    if spec.load.burstiness != (1.0,) and not any(math.isfinite(rate) for rate in rates):
         yield Problem(
-            f"--burstiness {spec.load.burstiness:g} shapes the gaps between arrivals, and there are none: "
+            f"--burstiness {shapes} shapes the gaps between arrivals, and there are none: "
             "no finite --request-rate is given",
             "give --request-rate R, or drop --burstiness",
         )

@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from inferometer.spec.fields import option
-from inferometer.spec.kinds import Part, PositiveInt
+from inferometer.spec.kinds import Part, PositiveInt, Seconds
 
 
 class Sweep(Part):
     """Repeats, order and pauses of load points."""
 
+    epochs: PositiveInt | None = option(
+        None,
+        "requests per load point as so many times its concurrency, in place of --num-prompts",
+        metavar="N",
+    )
     repeat: PositiveInt = option(
         1, "measure each load point so many times, in rounds, so that chance shows", metavar="N"
+    )
+    order: Literal["given", "reversed", "shuffled"] = option(
+        "given", "order of the load points; shuffled: each round anew, by seed", advanced=True
+    )
+    pause_s: Seconds | None = option(
+        None, "rest between measured load points (10s, 1m)", flag="--pause", metavar="TIME"
+    )
+    warmup_each: bool = option(
+        False, "a warm-up before each load point, not only before the first", advanced=True
+    )
+    same_prompts: bool = option(
+        False,
+        "send the same prompts, lengths and arrivals in each load point and round; a prefix cache answers for them",
+        advanced=True,
+    )
+    nodes_served: PositiveInt | None = option(
+        None, "nodes that serve, for throughput per node", metavar="N", advanced=True
+    )
+    devices_served: PositiveInt | None = option(
+        None, "accelerators that serve, for throughput per device", metavar="N", advanced=True
+    )
+    estimate_from: str | None = option(
+        None,
+        "run folder that time estimates are taken from (default: the newest of the same server and model in --out)",
+        metavar="RUN",
+        advanced=True,
     )

@@ -85,18 +85,22 @@ class Limits(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PromptLimits:
-    """Shortest and longest prompt, in tokens of the model's own tokenizer or else in characters; 0 = no limit."""
+    """Shortest and longest prompt, in tokens of the model's own tokenizer or else in characters; 0 = no limit.
+
+    ``most_tokens`` is in tokens always, estimated ones where the tokenizer is.
+    """
 
     shortest: int = 0
     longest: int = 0
     in_tokens: bool = False
+    most_tokens: int = 0
 
     def reason(self, lengths: Lengths, *, output_fixed: bool) -> str | None:
         """Why a row is dropped, None if it is kept."""
         length = lengths.input_tokens if self.in_tokens else lengths.characters
         if length < self.shortest:
             return "prompt_too_short"
-        if self.longest and length > self.longest:
+        if (self.longest and length > self.longest) or 0 < self.most_tokens < lengths.input_tokens:
             return "prompt_too_long"
         if lengths.output_tokens == 0 and not output_fixed:
             return "answer_empty"
@@ -154,7 +158,9 @@ def plan_of(spec: RunSpec, point: LoadPoint) -> Plan:
 def prompt_limits(spec: RunSpec, tokenizer: Tokenizer) -> PromptLimits:
     """``--min-prompt-length`` and ``--max-prompt-length``."""
     data = spec.workload
-    return PromptLimits(data.min_prompt_length, data.max_prompt_length, tokenizer.exact)
+    return PromptLimits(
+        data.min_prompt_length, data.max_prompt_length, tokenizer.exact, data.max_prompt_tokens
+    )
 
 
 @dataclass(slots=True)

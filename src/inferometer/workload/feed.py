@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -25,21 +26,27 @@ class RowFeed:
         open_point: opens the data set for a load point, e.g.
             ``lambda point: open_dataset(spec, point, tokenizer)``.
         oversample: a point may use a row more than once when the file is too short.
+        same: every point of the same seed, lengths and salt draws the same requests in the same order instead.
 
     Attributes:
         dataset: the data set of the latest ``take``, without pictures; ``info`` after the point has them, too.
-        reused: requests of the latest ``take`` whose row an earlier point of this run had drawn.
+        reused: requests of the latest ``take`` whose row, or whose prompt, an earlier point of this run had drawn.
         repeated: requests of the latest ``take`` whose row this point itself had drawn.
         turns: turns of the latest ``take``, a single request being one; None where it was not drawn beforehand.
     """
 
-    def __init__(self, open_point: Callable[[LoadPoint], Dataset], oversample: bool = False) -> None:
+    def __init__(
+        self, open_point: Callable[[LoadPoint], Dataset], oversample: bool = False, same: bool = False
+    ) -> None:
         self.dataset: Dataset | None = None
         self.reused = 0
         self.repeated = 0
         self.turns: int | None = None
         self._open_point = open_point
         self._oversample = oversample
+        self._same = same
+        # Prompts made so far of a seed and a prompt length, where all points draw the same.
+        self._made: dict[tuple[int, int | None], int] = {}
         self._lengths: tuple[int | None, int | None] | None = None
         self._drawn: dict[int | None, int] = {}  # row -> running number of its latest draw
         self._draws = 0
@@ -64,7 +71,7 @@ class RowFeed:
         requests = self._take(point, salt)
         if self._illustrated is None:
             return requests
-        start = self._with_pictures
+        start = 0 if self._same else self._with_pictures
         self._with_pictures += point.num_prompts or 0
         return self._illustrated.illustrate(requests, point.seed, salt, start)
 
@@ -76,7 +83,8 @@ class RowFeed:
             self.dataset = dataset.for_point(point)
             return self.dataset.requests(point.seed, salt)
         if dataset.info().rows_total is None:
-            return islice(dataset.requests(point.seed, salt), point.num_prompts)
+            made = islice(dataset.requests(point.seed, salt), point.num_prompts)
+            return self._counted(made, (point.seed, point.input_len)) if self._same else made
         rows = self._rows(dataset, point.seed, salt)
         if point.num_prompts is None:
             first = next(rows, None)
@@ -91,6 +99,31 @@ class RowFeed:
             raise self._too_few(dataset, usable, point.num_prompts)
         self.turns = sum(1 + len(request.later) for request in taken)
         return iter(taken)
+
+    def _counted(self, requests: Iterator[Request], kind: tuple[int, int | None]) -> Iterator[Request]:
+        """Generated requests; those that an earlier point has had are counted as they are drawn."""
+        known = self._made.get(kind, 0)
+        for number, request in enumerate(requests, start=1):
+            self.reused += number <= known
+            self._made[kind] = max(number, self._made.get(kind, 0))
+            yield request
+
+    def draw_again(self, point: LoadPoint, requests: int) -> None:
+        """Draw what an earlier sitting of the run has drawn, and send nothing of it.
+
+        Args:
+            point: a load point of that sitting.
+            requests: how many it sent, for one that only time bounds.
+
+        Raises:
+            DataError: as ``take``.
+        """
+        self._with_pictures += point.num_prompts or 0
+        if self.dataset is not None and self.dataset.info().rows_total is None and not self._same:
+            return  # generated: nothing is used up
+        drawn = self._take(point, salt="")
+        if point.num_prompts is None or self._same:
+            deque(islice(drawn, requests), maxlen=0)
 
     def settle(self, point: LoadPoint) -> LoadPoint:
         """The load point with the number of requests that a trace holds for it; others as they are.
@@ -132,7 +165,10 @@ class RowFeed:
         old: list[Request] = []
         mine: list[Request] = []
         for request in dataset.requests(seed, salt):
-            if request.row in earlier:
+            if self._same:
+                self.reused += request.row in earlier
+                yield self._draw(request, mine)
+            elif request.row in earlier:
                 old.append(request)
             else:
                 yield self._draw(request, mine)
@@ -152,9 +188,9 @@ class RowFeed:
 
     def _too_few(self, dataset: Dataset, usable: int, asked: int) -> DataError:
         info = dataset.info()
-        left_out = f"dropped: {_counted(info.dropped)}"
+        left_out = f"dropped: {_reasons(info.dropped)}"
         if info.skipped:
-            left_out += f"; skipped as bad: {_counted(info.skipped)}"
+            left_out += f"; skipped as bad: {_reasons(info.skipped)}"
         what = f"data set file {info.path} has {usable} usable rows of {info.rows_total} ({left_out})"
         if not usable and info.skipped:
             return DataError(what, "drop --on-bad-row skip to see what is wrong with the first of them")
@@ -166,7 +202,7 @@ class RowFeed:
         )
 
 
-def _counted(reasons: Mapping[str, int]) -> str:
+def _reasons(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items())) or "none"
 
 

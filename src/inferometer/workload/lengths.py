@@ -82,11 +82,21 @@ def _whole(drawn: NDArray[np.float64], dist: Normal) -> Ints:
 
 def mean_input(plan: LengthPlan) -> float:
     """Expected tokens of a prompt, from a long draw with a fixed seed (exact where all are alike)."""
+    return mean_lengths(plan)[0]
+
+
+def mean_lengths(plan: LengthPlan) -> tuple[float, float]:
+    """Expected tokens of a prompt and of an answer, as ``mean_input``."""
     if plan.pairs:
-        return sum(first for first, _ in plan.pairs) / len(plan.pairs)
-    if isinstance(plan.input, Fixed | Uniform):
-        return (plan.input.low + getattr(plan.input, "high", plan.input.low)) / 2
-    return float(np.mean(draw(plan.input, np.random.default_rng(0), 100_000)))
+        first, second = (sum(column) / len(plan.pairs) for column in zip(*plan.pairs, strict=True))
+        return first, second
+    return _mean(plan.input), _mean(plan.output)
+
+
+def _mean(dist: Dist) -> float:
+    if isinstance(dist, Fixed | Uniform):
+        return (dist.low + getattr(dist, "high", dist.low)) / 2
+    return float(np.mean(draw(dist, np.random.default_rng(0), 100_000)))
 
 
 def spread_evenly(dist: Dist, rng: np.random.Generator, count: int) -> Ints:

@@ -13,7 +13,7 @@ import msgspec
 
 from inferometer.errors import DataError, UsageError
 from inferometer.spec import LoadPoint, RunSpec
-from inferometer.spec.fields import trace_window_s
+from inferometer.spec.fields import window_s
 from inferometer.workload.request import DatasetInfo, Request, Tokenizer
 from inferometer.workload.rows import BadRowError, Row, open_rows
 from inferometer.workload.trace_rows import FORMATS, NS_PER_S, Hashes, Reader, Recorded, check_lengths
@@ -210,7 +210,7 @@ class _Reading:
     def __init__(self, spec: RunSpec) -> None:
         self._spec = spec
         window = spec.trace.trace_window
-        begin_s, end_s = (0.0, math.inf) if window is None else trace_window_s(window)
+        begin_s, end_s = (0.0, math.inf) if window is None else window_s(window)
         self._begin_ns = round(begin_s * NS_PER_S)
         self._end_ns = round(end_s * NS_PER_S) if math.isfinite(end_s) else None
         self._numbers: dict[tuple[int, int | str], int] = {}

@@ -41,6 +41,33 @@ def test_a_line_of_vllm():
     assert (spec.output.ui, spec.load.warmup, spec.sampling.ignore_eos) == ("none", 2, True)
 
 
+def test_a_ramp_of_vllm():
+    shape = spec_of("--ramp-up-strategy exponential --ramp-up-start-rps 2 --ramp-up-end-rps 40 --num-prompts 500")
+    assert (shape.shape.ramp, shape.shape.ramp_from, shape.shape.ramp_time_s) == ("exponential", 2.0, None)
+    assert (shape.load.request_rate, shape.load.num_prompts) == ((40.0,), (500,))
+
+
+def test_shapes_of_other_peers():
+    assert spec_of("--concurrency 8 --concurrency-ramp-duration 30").shape.ramp_time_s == 30.0
+    assert spec_of("--rate 8 --rampup 30 --detect-saturation").shape.stop_on_saturation
+    assert spec_of("--parallel-num 64 --growth-rate 4").shape.climb == 4.0
+
+
+@pytest.mark.parametrize(
+    ("line", "instead"),
+    [
+        ("--request-cancellation-rate 10", "--cancel-share"),
+        ("--RequestNum 4 --rate 3", "--burst"),
+        ("--climbing-period 1000", "--climb-every"),
+        ("--max-errors 5", "--stop-on-errors"),
+    ],
+)
+def test_shapes_that_mean_another_thing_elsewhere(line, instead):
+    with pytest.raises(UsageError) as caught:
+        spec_of(line)
+    assert instead in caught.value.next_step
+
+
 def test_a_line_of_evalscope():
     spec = spec_of(
         "--url http://127.0.0.1:8801/v1/completions --parallel 1 10 --number 10 100 --api openai --rate -1"

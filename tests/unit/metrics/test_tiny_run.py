@@ -37,16 +37,27 @@ FROM_PLANNED = {
     "output_throughput": 10 / 0.055,
     "total_throughput": 70 / 0.055,
     "peak_output_throughput": None,  # shorter than one second
+    **{f"steady_{name}_throughput": None for name in ("request", "input", "output", "total")},  # too short
     "goodput": 2 / 0.055,
     "attainment": 2 / 4,
     "concurrency_mean": (42 + 21 + 5 + 31) / 55,
     "concurrency_peak": 3,
+    "input_throughput_per_node": 60 / 0.055 / 2,
+    "output_throughput_per_node": 10 / 0.055 / 2,
+    "total_throughput_per_node": 70 / 0.055 / 2,
+    "input_throughput_per_device": 60 / 0.055 / 16,
+    "output_throughput_per_device": 10 / 0.055 / 16,
+    "total_throughput_per_device": 70 / 0.055 / 16,
+    "output_throughput_per_user": [1000 / 6, ABSENT, 1000 / 5],
+    "acceptance_rate": None,
+    "acceptance_length": None,
+    **dict.fromkeys(("tokens_per_step", "accept_rate", "accept_rate_plain"), [ABSENT] * 3),  # nothing speaks of drafts
 }
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_every_metric_of_the_dictionary_has_its_exact_value(name: str) -> None:
-    value = METRICS[name].compute(PointData(tiny(), "planned", ("ttft:20", "tpot:6")))
+    value = METRICS[name].compute(PointData(tiny(), "planned", ("ttft:20", "tpot:6"), (2, 16)))
     expected = FROM_PLANNED[name]
     if expected is None:
         assert value is None

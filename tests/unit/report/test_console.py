@@ -9,6 +9,7 @@ from inferometer.record.tables import PointTable
 from inferometer.report.console import render_run
 
 FIXED = {"sampling": {"ignore_eos": True}}
+OTHER = {"max_concurrency": 1, "request_rate": None, "burstiness": 1.0, "closed": True, "num_prompts": 30}
 
 
 def mostly_failed(planned: int = 1000, ok: int = 388) -> PointTable:
@@ -45,15 +46,19 @@ def test_a_valid_run_reads_well() -> None:
     for table, length in zip(tables, (128, 2048), strict=True):
         table.point.load["output_len"] = length
     text = render_run(summarize(run(*tables, spec=FIXED)))
-    assert text.splitlines()[:15] == [
+    assert text.splitlines()[:19] == [
         "VALID: no request failed of 2,000",
-        "  not known: steady window (not checked: numbers cover the whole load point, ramp-up and drain",
-        "    included)",
         "",
         "Load points, qwen2.5-7b",
         "  load                     req/s  out tok/s  TTFT p50/p99 ms  TPOT p50/p99 ms  failed",
         "  concurrency 1, out 128   10.00      30.00    30.00 / 30.00    30.00 / 30.00       0",
         "  concurrency 1, out 2048  10.00      30.00    30.00 / 30.00    30.00 / 30.00       0",
+        "",
+        "Steady window",
+        "  load                     from-to s  req/s  out tok/s      95 %  whole run        ramp        tail  needs",
+        "  concurrency 1, out 128    0.1-99.9  10.00      30.00  +-<0.1 %      30.00  22 (0.1 %)  28 (0.1 %)      0",
+        "  concurrency 1, out 2048   0.1-99.9  10.00      30.00  +-<0.1 %      30.00  22 (0.1 %)  28 (0.1 %)      0",
+        "  whole run, ramp, tail: output tokens per s (share of the requests); needs: more requests for +-2 %",
         "",
         "Client: 1 worker, kernel receive times, clock error 0.3 us, at concurrency 1, out 128",
         "  worker  CPU %  wait %     send lag ms  receive lag ms  turn ms     backlog  switch/s  RSS",
@@ -65,7 +70,11 @@ def test_a_valid_run_reads_well() -> None:
 
 
 def test_a_percentile_that_is_not_shown_has_one_footnote() -> None:
-    text = render_run(summarize(run(point(*steady_requests(200)), point(*steady_requests(30)), spec=FIXED)))
+    text = render_run(
+        summarize(
+            run(point(*steady_requests(200)), point(*steady_requests(30), index=2, load=OTHER), spec=FIXED)
+        )
+    )
     assert text.startswith("WARN: samples\n  - concurrency 1: samples 200 values, limit 1,000 values")
     assert "At 1 more load point too." in text
     assert text.count("n/a: p99 needs 1,000 requests\n") == 1

@@ -16,7 +16,7 @@ Request throughput (req/s):              10.07
 Request goodput (req/s):                 10.07
 Output token throughput (tok/s):         30.20
 Peak output token throughput (tok/s):    9.00
-Peak concurrent requests:                1.00
+Peak concurrent requests:                3.00
 Total token throughput (tok/s):          110.74
 ---------------Time to First Token----------------
 Mean TTFT (ms):                          30.00

@@ -17,7 +17,7 @@ from inferometer.spec import (
     resolve_ignore_eos,
     warmup_point,
 )
-from inferometer.spec.fields import trace_window_s
+from inferometer.spec.fields import window_s
 
 
 def spec(tmp_path, dataset="mooncake", load=None, oversampled=False, **parts):
@@ -95,6 +95,6 @@ def test_options_of_traces_need_a_trace():
 
 
 def test_windows():
-    assert trace_window_s("10m-15m") == (600, 900)
-    assert trace_window_s(" 0 - 1.5h ") == (0, 5400)
-    assert trace_window_s("30s-") == (30, float("inf"))
+    assert window_s("10m-15m") == (600, 900)
+    assert window_s(" 0 - 1.5h ") == (0, 5400)
+    assert window_s("30s-") == (30, float("inf"))

@@ -9,43 +9,39 @@ is no success.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from inferometer.metrics.concurrency import peak_in_flight, spans
-from inferometer.metrics.counts import count_requests
-from inferometer.metrics.latency import (
-    NS_PER_MS,
-    NS_PER_S,
-    Arrivals,
-    Floats,
-    PointData,
-    first_positions,
-    steps,
-)
+from inferometer.metrics.concurrency import spans
+from inferometer.metrics.counts import count_requests, given_up_rows
+from inferometer.metrics.latency import NS_PER_S, Floats, PointData
 from inferometer.metrics.slo import RequestLimit, parse_slos
 from inferometer.metrics.throughput import add, throughput, total
+from inferometer.metrics.views.clocks import (
+    End,
+    Frames,
+    Timings,
+    busiest_second,
+    frames_per_second_peak,
+    timings,
+)
+from inferometer.metrics.views.comparison import Figure
+from inferometer.metrics.views.drafts import vllm_drafts
+from inferometer.metrics.views.statistics import vllm_statistics, whole
 from inferometer.record.tables import PointTable
-from inferometer.record.types import ChunkKind, RunMeta
+from inferometer.record.types import RunMeta
 
 DEFAULT_PERCENTILES = (99.0,)
-_WITH_CHOICES = (ChunkKind.CONTENT, ChunkKind.REASONING, ChunkKind.TOOL, ChunkKind.ROLE)
-
-
-@dataclass(frozen=True, slots=True)
-class _Requests:
-    """Successful requests by vLLM's clock: ms, aligned with the record; ``frames`` are what it counts."""
-
-    data: PointData
-    frames: Arrivals
-    ttft_ms: Floats
-    e2el_ms: Floats
-    tpot_ms: Floats
-    itl_ms: Floats
+NOTES = (
+    "percentiles of samples of any size, by linear interpolation",
+    "peak output throughput counts frames in seconds from the first send; peak concurrency counts the requests that "
+    "were under way at any time of one second",
+    "duration and rates are from the first send to the last end of all requests, failed ones too; its own clock also "
+    "runs while it starts its tasks",
+)
 
 
 def vllm_result(
@@ -63,51 +59,20 @@ def vllm_result(
         percentiles: those of the ``pNN_*_ms`` keys; p99 is always there, other programs rely on it.
         detailed: with the arrays of one element per request (``--save-detailed``).
     """
-    requests = _by_vllm_clock(PointData(table, "sent"))
+    requests = timings(table, Frames.CHOICES, End.FRAME)
     result = {**_configuration(table, meta), **_totals(requests, _goodput_limits(meta))}
     if detailed:
         result |= _arrays(requests)
-    result |= _peaks(requests)
-    for name in ("ttft", "tpot", "itl", "e2el"):
-        result |= _aggregates(name, getattr(requests, f"{name}_ms"), sorted({*percentiles, 99.0}))
+    result |= {
+        "max_output_tokens_per_s": frames_per_second_peak(requests),
+        "max_concurrent_requests": busiest_second(requests),
+    }
+    result |= vllm_drafts(table)
+    shown = sorted({*percentiles, 99.0})
+    for name in ("ttft", "tpot", "gaps", "e2el"):
+        result |= vllm_statistics("itl" if name == "gaps" else name, getattr(requests, f"{name}_ms"), shown)
     # Labels of the user stand beside vLLM's own keys, as its --metadata does; they never replace one.
     return {**meta.labels, **result}
-
-
-def _by_vllm_clock(data: PointData) -> _Requests:
-    frames = _frames(data)
-    first = first_positions(frames.row)
-    last = np.append(first[1:], len(frames.row)) - 1 if len(first) else first
-    first_ns, last_ns = data.column("first_token_ns").copy(), data.column("last_token_ns").copy()
-    first_ns[frames.row[first]] = frames.recv_ns[first]
-    last_ns[frames.row[first]] = frames.recv_ns[last]
-    ttft_ms = (first_ns - data.origin_ns) / NS_PER_MS
-    e2el_ms = (last_ns - data.origin_ns) / NS_PER_MS
-    n = data.output_tokens
-    tpot_ms = np.full(len(n), np.nan)
-    np.divide(e2el_ms - ttft_ms, n - 1, out=tpot_ms, where=n > 1)
-    return _Requests(data, frames, ttft_ms, e2el_ms, tpot_ms, steps(frames).gap_ms)
-
-
-def _frames(data: PointData) -> Arrivals:
-    """Frames with ``choices``: output and role, and what follows the last output but is neither usage nor end.
-
-    The record has one kind for finish-only frames, which have choices, and keep-alives, which have none; only
-    a finish-only frame is the last of its answer.
-    """
-    kind = np.asarray(data.table.chunks["kind"], dtype=np.float64)
-    request = np.asarray(data.table.chunks["request"], dtype=np.float64)
-    counted = np.isin(kind, _WITH_CHOICES)
-    last_counted = np.zeros(0, dtype=np.int64)
-    if counted.any():
-        positions = np.flatnonzero(counted)
-        last_counted = positions[np.append(np.diff(request[positions]) != 0, True)]
-    follows = np.searchsorted(last_counted, np.arange(len(kind)))
-    before = (
-        last_counted[np.maximum(follows - 1, 0)] if len(last_counted) else np.zeros(len(kind), dtype=np.int64)
-    )
-    finish = (kind == ChunkKind.OTHER) & (follows > 0) & (request[before] == request)
-    return data.arrivals_of(counted | finish)
 
 
 def _configuration(table: PointTable, meta: RunMeta) -> dict[str, Any]:
@@ -149,7 +114,7 @@ def _goodput_limits(meta: RunMeta) -> list[RequestLimit]:
     return limits
 
 
-def _totals(requests: _Requests, limits: list[RequestLimit]) -> dict[str, Any]:
+def _totals(requests: Timings, limits: list[RequestLimit]) -> dict[str, Any]:
     data = requests.data
     start, end = spans(data.table)
     duration_s = float(end.max() - start.min()) / NS_PER_S if len(start) else None
@@ -158,9 +123,9 @@ def _totals(requests: _Requests, limits: list[RequestLimit]) -> dict[str, Any]:
     return {
         "duration": duration_s,
         "completed": completed,
-        "failed": len(data.ok) - completed,
-        "total_input_tokens": _whole(input_tokens),
-        "total_output_tokens": _whole(output_tokens),
+        "failed": len(data.ok) - completed - int(given_up_rows(data.table).sum()),  # it gives none up
+        "total_input_tokens": whole(input_tokens),
+        "total_output_tokens": whole(output_tokens),
         "request_throughput": throughput(completed, duration_s),
         "request_goodput": throughput(_good(requests, limits), duration_s) if limits else None,
         "output_throughput": throughput(output_tokens, duration_s),
@@ -168,7 +133,7 @@ def _totals(requests: _Requests, limits: list[RequestLimit]) -> dict[str, Any]:
     }
 
 
-def _good(requests: _Requests, limits: list[RequestLimit]) -> int:
+def _good(requests: Timings, limits: list[RequestLimit]) -> int:
     good = np.ones(len(requests.ttft_ms), dtype=bool)
     for limit in limits:
         values = getattr(requests, f"{limit.metric}_ms")
@@ -176,41 +141,15 @@ def _good(requests: _Requests, limits: list[RequestLimit]) -> int:
     return int(good.sum())
 
 
-def _peaks(requests: _Requests) -> dict[str, Any]:
-    frames, sent_ns = requests.frames, requests.data.origin_ns
-    per_second = None
-    if len(frames.row):
-        second = ((frames.recv_ns - np.nanmin(sent_ns)) // NS_PER_S).astype(np.int64)
-        per_second = float(np.bincount(np.maximum(second, 0)).max())
-    ended = ~np.isnan(requests.e2el_ms)
-    start = sent_ns[ended]
-    return {
-        "max_output_tokens_per_s": per_second,
-        "max_concurrent_requests": peak_in_flight(start, start + requests.e2el_ms[ended] * NS_PER_MS),
-    }
-
-
-def _aggregates(name: str, values: Floats, percentiles: Sequence[float]) -> dict[str, float | None]:
-    present = values[~np.isnan(values)]
-    some = len(present) > 0
-    return {
-        f"mean_{name}_ms": float(present.mean()) if some else None,
-        f"median_{name}_ms": float(np.median(present)) if some else None,
-        f"std_{name}_ms": float(present.std()) if some else None,
-        **{f"p{p:g}_{name}_ms": float(np.percentile(present, p)) if some else None for p in percentiles},
-    }
-
-
-def _arrays(requests: _Requests) -> dict[str, list[Any]]:
+def _arrays(requests: Timings) -> dict[str, list[Any]]:
     """One element per request, in the order of the record; None where a failed request has none."""
     data = requests.data
-    table, frames = data.table, requests.frames
-    gaps = steps(frames)
-    edges = np.searchsorted(gaps.row, np.arange(1, len(requests.ttft_ms)))
-    per_request = iter(np.split(gaps.gap_ms / 1e3, edges))
+    table = data.table
+    edges = np.searchsorted(requests.gap_row, np.arange(1, len(requests.ttft_ms)))
+    per_request = iter(np.split(requests.gaps_ms / 1e3, edges))
     return {
-        "input_lens": _spread(data, data.input_tokens, whole=True),
-        "output_lens": _spread(data, data.output_tokens, whole=True),
+        "input_lens": _spread(data, data.input_tokens, counts=True),
+        "output_lens": _spread(data, data.output_tokens, counts=True),
         "ttfts": _spread(data, requests.ttft_ms / 1e3),
         "itls": [next(per_request).tolist() if ok else [] for ok in data.ok.tolist()],
         "latencies": _spread(data, requests.e2el_ms / 1e3),
@@ -221,15 +160,43 @@ def _arrays(requests: _Requests) -> dict[str, list[Any]]:
     }
 
 
-def _spread(data: PointData, values: Floats, whole: bool = False) -> list[Any]:
+def _spread(data: PointData, values: Floats, counts: bool = False) -> list[Any]:
     everyone = np.full(len(data.ok), np.nan)
     everyone[data.ok] = values
-    return [_whole(value) for value in _listed(everyone)] if whole else _listed(everyone)
+    return [whole(value) for value in _listed(everyone)] if counts else _listed(everyone)
 
 
 def _listed(values: Floats) -> list[float | None]:
     return [None if np.isnan(value) else value for value in values.tolist()]
 
 
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
+def vllm_figures(result: Mapping[str, Any]) -> list[Figure]:
+    """Its means beside ours."""
+    frames = "its clock stops at the first frame with choices, which may be the role frame"
+    return [
+        Figure(name="TTFT", value=result["mean_ttft_ms"], ours="TTFT", why=frames),
+        Figure(
+            name="TPOT",
+            value=result["mean_tpot_ms"],
+            ours="TPOT",
+            why="it divides by n-1 from its first frame to the finish frame, we by the tokens after the first chunk",
+        ),
+        Figure(
+            name="ITL",
+            value=result["mean_itl_ms"],
+            ours="ITL",
+            why="it pools gaps between frames with choices, also of frames that came in one read",
+        ),
+        Figure(
+            name="E2EL",
+            value=result["mean_e2el_ms"],
+            ours="E2EL",
+            why="it ends at the last frame with choices, the finish frame, we at the last output",
+        ),
+        Figure(
+            name="output token throughput",
+            value=result["output_throughput"],
+            ours="output throughput",
+            why="its window covers failed requests too",
+        ),
+    ]

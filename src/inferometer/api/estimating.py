@@ -1,0 +1,105 @@
+"""How long a run will take: from an earlier run of the same server and model, or from a stated assumption."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from inferometer.checks.duration import Overhead, PlanTime, overhead_of, plan_time
+from inferometer.errors import InferometerError, UsageError
+from inferometer.metrics.pace import Pace, pace_of
+from inferometer.metrics.summary import PointSummary, summarize
+from inferometer.record.folder import JOURNAL, RUN_JSON, read_meta
+from inferometer.record.store import read_run
+from inferometer.record.types import RunMeta
+from inferometer.spec import LoadPoint, RunSpec
+
+
+@dataclass(frozen=True, slots=True)
+class TimeEstimate:
+    """How long a plan will take.
+
+    Attributes:
+        plan: the times.
+        pace: what they follow from.
+        run: name of the run that the pace was measured in; None = it is assumed.
+    """
+
+    plan: PlanTime
+    pace: Pace
+    run: str | None
+
+
+class _Points(msgspec.Struct):
+    """What of ``summary.json`` the pace needs."""
+
+    points: list[PointSummary]
+
+
+def estimate(spec: RunSpec, points: Sequence[LoadPoint]) -> TimeEstimate:
+    """How long ``points``, warm-ups too, will take.
+
+    Taken from the run that ``--estimate-from`` names, else from the newest closed run in ``--out`` that measured the
+    same address, and the same model where one is named; without any from an assumption. No server is asked.
+
+    Raises:
+        UsageError: the named run cannot be used.
+    """
+    named = spec.sweep.estimate_from
+    folder = _named(Path(named)) if named is not None else _newest(spec)
+    pace, overhead = (Pace(), Overhead()) if folder is None else _measured(folder)
+    if pace.assumed and named is not None:
+        raise UsageError(f"--estimate-from {named}: no load point of it succeeded", "name another run")
+    plan = plan_time(spec, points, pace, overhead)
+    return TimeEstimate(plan, pace, None if folder is None or pace.assumed else folder.name)
+
+
+def _named(folder: Path) -> Path:
+    folder = folder.resolve()
+    if not (folder / RUN_JSON).is_file():
+        raise UsageError(
+            f"--estimate-from {folder} is no run folder", "name one, as `inferometer runs list` shows"
+        )
+    return folder
+
+
+def _newest(spec: RunSpec) -> Path | None:
+    folders = (
+        path.parent for path in Path(spec.output.out).glob(f"*/{RUN_JSON}") if not path.parent.is_symlink()
+    )
+    for folder in sorted(folders, reverse=True):
+        try:
+            meta = read_meta(folder)
+        except InferometerError:
+            continue
+        if not (folder / JOURNAL).is_dir() and _same(spec, meta) and not _measured(folder)[0].assumed:
+            return folder
+    return None
+
+
+def _same(spec: RunSpec, meta: RunMeta) -> bool:
+    """Whether a run measured the server and model that a spec names."""
+    asked = spec.endpoint
+    if (meta.spec.get("endpoint") or {}).get("url") != asked.url:
+        return False
+    return asked.model is None or asked.model == meta.model
+
+
+def _measured(folder: Path) -> tuple[Pace, Overhead]:
+    """What a stored run tells; an assumed pace where it cannot be read."""
+    try:
+        points = _reported(folder) or summarize(read_run(folder)).points
+        return pace_of(points), overhead_of(read_meta(folder))
+    except InferometerError:
+        return Pace(), Overhead()
+
+
+def _reported(folder: Path) -> list[PointSummary] | None:
+    """The load points of ``summary.json``; None where the run was never reported, or by another version."""
+    try:
+        return msgspec.json.decode((folder / "summary.json").read_bytes(), type=_Points).points
+    except (OSError, msgspec.DecodeError):
+        return None

@@ -1,0 +1,108 @@
+"""``inferometer search``: the largest load within limits, the peak of throughput, its knee, or the largest batch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inferometer.cli.help import SEARCH_PAGE, page
+from inferometer.cli.parse import SEARCH, Asked, parse_run
+from inferometer.cli.plan import render_values
+from inferometer.cli.resume import how_of, run_to_resume
+from inferometer.cli.run import hints, merged_from
+from inferometer.spec import Merged, RunSpec
+
+if TYPE_CHECKING:
+    from inferometer.api.searching import SearchResult
+    from inferometer.metrics.capacity import Probe
+
+
+def main(argv: list[str]) -> int:
+    """Merge flags, environment and file, and search, or show with ``--dry-run`` what it would do."""
+    if {"-h", "--help", "--help-all"} & set(argv):
+        print(page(SEARCH_PAGE, "--help-all" in argv, min(shutil.get_terminal_size().columns, 110)))
+        return 0
+    asked = parse_run(argv, SEARCH)
+    folder = run_to_resume(asked)
+    merged = _with_target(merged_from(asked, folder))
+
+    from inferometer.api.searching import check
+    from inferometer.tuner.outlook import outlook
+
+    check(merged.spec)
+    if not asked.quiet:
+        for hint in hints(asked):
+            print(f"hint: {hint}", file=sys.stderr)
+    if asked.dry_run:
+        print(render_values(merged.spec, merged.origins))
+        print("\nSearch")
+        for line in outlook(merged.spec):
+            print(f"  {line}")
+        print("nothing was sent: --dry-run")
+        return 0
+    if not asked.quiet:
+        for line in outlook(merged.spec):
+            print(f"search: {line}", file=sys.stderr, flush=True)
+    return _carry_out(asked, merged.spec, folder)
+
+
+def _with_target(merged: Merged) -> Merged:
+    """A search without ``--target`` is one for the largest load within limits."""
+    asked = merged.spec.search
+    if asked.target is not None:
+        return merged
+    spec = merged.spec.model_copy(update={"search": asked.model_copy(update={"target": "slo"})})
+    return merged._replace(spec=spec)
+
+
+def _carry_out(asked: Asked, spec: RunSpec, folder: Path | None) -> int:
+    from inferometer.api.searching import search
+    from inferometer.cli.live import watcher
+    from inferometer.cli.outcome import terminal
+    from inferometer.cli.signals import stopping
+    from inferometer.loadgen.stop import StopSignal
+    from inferometer.report.search import probe_line
+
+    def tell(probe: Probe) -> None:
+        if not asked.quiet:
+            print(probe_line(probe, spec.search.variable), file=sys.stderr, flush=True)
+
+    stop = StopSignal()
+    ui = "none" if asked.quiet else spec.output.ui
+    going = None if folder is None else (folder, how_of(asked))
+    with watcher(ui, terminal()) as observer, stopping(stop, spec.load.grace_s):
+        result = search(spec, observer, stop, tell, going)
+    return _print(result, asked.json)
+
+
+def _print(result: SearchResult, as_json: bool) -> int:
+    from inferometer.cli.outcome import width
+    from inferometer.report.search import answer_lines
+
+    if result.answer is None:
+        print("nothing was measured: see the notes in run.json")
+    else:
+        print("\n".join(answer_lines(result.answer.found, result.answer.variable, width())))
+    if result.run.summary.simulated:
+        print("simulated: no real server was measured")
+    path = result.run.path
+    print(f"run  {path}  (each load point: inferometer report {path})")
+    if result.run.summary.state != "complete":
+        print(f"next  inferometer search --resume {path}")
+    if as_json:
+        print(json.dumps(_for_machines(result), ensure_ascii=False))
+    return result.exit_code
+
+
+def _for_machines(result: SearchResult) -> dict[str, object]:
+    from inferometer.metrics.capacity import Capacity
+
+    line: dict[str, object] = {"run": str(result.run.path), "exit_code": result.exit_code}
+    found = None if result.answer is None else result.answer.found
+    if isinstance(found, Capacity):
+        names = ("status", "load", "low", "high", "limited_by")
+        line |= {name: getattr(found, name) for name in names}
+    return line

@@ -1,0 +1,148 @@
+"""A search as text: what was found, how surely, and the load points that it rests on."""
+
+from __future__ import annotations
+
+import textwrap
+
+from inferometer.metrics.capacity import Capacity, Probe, Reading
+from inferometer.metrics.targets import KneeResult, MaxBatchResult, PeakResult
+from inferometer.report.max_batch import max_batch_lines, round_lines
+from inferometer.report.targets import knee_lines, peak_lines
+from inferometer.report.text import ABSENT, count, number, quantity, table
+
+UNITS = {"request-rate": "req/s", "session-rate": "sessions/s", "max-concurrency": "in flight"}
+NAMES = {"request-rate": "rate", "session-rate": "session rate", "max-concurrency": "concurrency"}
+_SPLIT = 0.95  # share of the draws from which on another limit is not worth a word
+
+
+def answer_lines(
+    found: Capacity | PeakResult | KneeResult | list[MaxBatchResult], variable: str, width: int = 100
+) -> list[str]:
+    """The result of any search."""
+    if isinstance(found, Capacity):
+        return capacity_lines(found, width)
+    load = {"max-concurrency": "concurrency"}.get(variable, variable.replace("-", " "))
+    if isinstance(found, PeakResult):
+        return peak_lines(found, load)
+    if isinstance(found, KneeResult):
+        return knee_lines(found, load)
+    return [*max_batch_lines(found), *(line for each in found for line in ("", *round_lines(each)))]
+
+
+def capacity_lines(found: Capacity, width: int = 100) -> list[str]:
+    """The answer in a sentence, why it is not surer, and a row for each load point.
+
+    Args:
+        found: the result.
+        width: columns to wrap sentences at; the table keeps its own width.
+    """
+    lines = [_headline(found)]
+    for text in _remarks(found):
+        lines += textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="  ")
+    return [*lines, "", *(f"  {line}" for line in _evidence(found))]
+
+
+def probe_line(probe: Probe, variable: str) -> str:
+    """One load point while the search goes on."""
+    told = [_reading(reading) for reading in probe.readings]
+    words = [f"probe {probe.index}", f"{_load(probe.load, variable)}: {probe.outcome}{_why(probe)}", *told]
+    return "  ".join(words)
+
+
+def _load(load: float, variable: str) -> str:
+    return (
+        f"{NAMES[variable]} {load:.4g} {UNITS[variable]}"
+        if variable != "max-concurrency"
+        else f"concurrency {load:g}"
+    )
+
+
+def _headline(found: Capacity) -> str:
+    unit, name = UNITS[found.variable], NAMES[found.variable]
+    limited = "" if found.limited_by is None else f", limited by {found.limited_by}"
+    if found.status == "none":
+        return f"no {name} meets the limits{limited}"
+    if found.load is None:
+        return f"no {name} is known to meet the limits"
+    shown = _value(found, found.load)
+    if found.status in ("at least", "client"):
+        return f"max {name} at least {shown} {unit}"
+    interval = ""
+    if found.low is not None and found.high is not None:
+        interval = f" (95 % CI {_value(found, found.low)} to {_value(found, found.high)})"
+    elif found.status == "bracketed":
+        interval = ""
+    sure = "unsure: " if found.status == "unsure" else ""
+    return f"{sure}max {name} {shown} {unit}{interval}{limited}"
+
+
+def _value(found: Capacity, load: float) -> str:
+    return f"{load:g}" if found.variable == "max-concurrency" else f"{load:.3g}"
+
+
+def _remarks(found: Capacity) -> list[str]:
+    told = [found.why] if found.why else []
+    if found.limited_share is not None and found.limited_share < _SPLIT:
+        told.append(
+            f"{found.limited_by} is crossed first in {found.limited_share:.0%} of repetitions within the noise, "
+            "another limit in the others"
+        )
+    if found.carried_per_s is not None and found.variable != "max-concurrency":
+        told.append(
+            f"more came in than the server carried at some load points: it completed {found.carried_per_s:.3g} req/s"
+        )
+    invalid = sum(1 for probe in found.probes if probe.outcome == "client")
+    if invalid:
+        told.append(
+            f"{invalid} load point{'s' if invalid > 1 else ''} say nothing about the server: the client was the limit"
+        )
+    return told
+
+
+def _evidence(found: Capacity) -> list[str]:
+    slos = list(dict.fromkeys(reading.slo for probe in found.probes for reading in probe.readings))
+    header = [UNITS[found.variable], "point", "requests", *slos, "req/s done", "says"]
+    rows = []
+    for probe in sorted(found.probes, key=lambda probe: (probe.load, probe.repeat)):
+        readings = {reading.slo: reading for reading in probe.readings}
+        cells = [_cell(readings.get(slo)) for slo in slos]
+        done = number(probe.request_throughput_per_s)
+        rows.append(
+            [
+                f"{probe.load:.4g}",
+                str(probe.index),
+                count(probe.requests),
+                *cells,
+                done,
+                probe.outcome + _why(probe),
+            ]
+        )
+    return table(header, rows, ">" * (len(header) - 1) + "<")
+
+
+def _why(probe: Probe) -> str:
+    return f" ({probe.why})" if probe.why else ""
+
+
+def _cell(reading: Reading | None) -> str:
+    """What was measured, with its interval; where that is not known, how many were beyond the limit."""
+    if reading is None or reading.measured is None:
+        return ABSENT
+    if reading.low is not None and reading.high is not None and reading.enough:
+        low, high = _number(reading, reading.low), _number(reading, reading.high)
+        return f"{_number(reading, reading.measured)} ({low} to {high})"
+    if reading.beyond is not None:
+        return f"{count(reading.beyond)} of {count(reading.values)} beyond"
+    return _number(reading, reading.measured)
+
+
+def _number(reading: Reading, value: float) -> str:
+    return f"{100 * value:.3g} %" if reading.unit == "share" else number(value)
+
+
+def _reading(reading: Reading) -> str:
+    if reading.measured is None:
+        return f"{reading.slo}: no value"
+    if not reading.enough and reading.beyond is not None:
+        return f"{reading.slo}: {count(reading.beyond)} of {count(reading.values)} beyond"
+    return f"{reading.slo}: {quantity(reading.measured, reading.unit)}"

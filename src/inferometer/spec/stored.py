@@ -1,0 +1,117 @@
+"""The spec of a stored run: what it was asked for, taken up again, and held against what is asked for now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from inferometer.errors import RunFolderError, UsageError
+from inferometer.spec.layers import Layer, public_dict
+from inferometer.spec.model import RunSpec
+from inferometer.spec.options import SECRET_MARK, Option, options
+from inferometer.spec.points import LoadPoint
+
+# What may be another at any time: it decides in which order, how often and by whom is measured, and how that is judged
+# and shown, but not what one load point sends, nor to whom. What is not listed, as a field of a later version, may not.
+_FREE_PARTS = frozenset({"sweep", "search", "measure", "output"})
+_FREE_LOAD = frozenset({"pair", "workers", "warmup", "grace_s"})
+_CREDENTIALS = frozenset(
+    {"api_key", "api_key_file", "app_code", "header", "client_cert", "client_key", "ca_file", "insecure"}
+)
+# Values that a load point has by itself: others make another load point. One seed holds for all of them.
+_OF_POINTS = frozenset(field.name for field in fields(LoadPoint)) - {"seed"}
+_BINDING = frozenset({"sweep.same_prompts"})
+_KEYS = ("endpoint.api_key", "endpoint.api_key_file")
+
+
+def stored_layer(stored: Mapping[str, Any], run: str) -> Layer:
+    """What a stored run was asked for, as the weakest layer of values; secrets are not stored, so they are not in it.
+
+    Args:
+        stored: ``RunMeta.spec``.
+        run: its name.
+
+    Raises:
+        RunFolderError: it holds a value that this version does not know.
+    """
+    usual = public_dict(RunSpec())
+    given = {f"{part}.{name}": value for part, values in stored.items() for name, value in values.items()}
+    strange = sorted(set(given) - set(options()))
+    if strange:
+        raise RunFolderError(
+            f"run {run}: {', '.join(strange)} in its run.json is not known to this version",
+            "go on with it by the version of inferometer that began it",
+        )
+    values = {
+        dotted: value
+        for dotted, value in given.items()
+        if SECRET_MARK not in json.dumps(value)
+        and value != usual[options()[dotted].part][options()[dotted].name]
+    }
+    return Layer(values, dict.fromkeys(values, f"run {run}"))
+
+
+def check_secrets(stored: Mapping[str, Any], spec: RunSpec) -> None:
+    """The secrets that a run was begun with are there again.
+
+    Raises:
+        UsageError: one is not; they are never stored.
+    """
+    had, has = _flat(stored), _flat(public_dict(spec))
+    keyed = any(has[name] is not None for name in _KEYS) or "authorization" in _header_names(has)
+    for dotted, option in options().items():
+        before = had.get(dotted)
+        if option.name == "header" or before is None or SECRET_MARK not in json.dumps(before):
+            continue
+        if has[dotted] is None and not (dotted in _KEYS and keyed):
+            where = f"{option.flag} {option.metavar}, or in {option.variable}"
+            if dotted == "endpoint.api_key":
+                where = f"{option.flag} {option.metavar}, or in OPENAI_API_KEY"
+            raise UsageError(
+                f"the run was begun with {option.flag}, which is not stored", f"give it: {where}"
+            )
+    lacking = _header_names(had) - _header_names(has)
+    if lacking and not (lacking == {"authorization"} and keyed):
+        raise UsageError(
+            f"the run was begun with the headers {', '.join(sorted(lacking))}, whose values are not stored",
+            "give them again: --header 'NAME: VALUE'",
+        )
+
+
+def differences(stored: Mapping[str, Any], spec: RunSpec) -> list[str]:
+    """What is asked for otherwise than in a stored run, such as ``--temperature: 0.5 -> 0.9``.
+
+    Lists of loads and lengths, how it is judged and shown, and credentials may differ, and are left out.
+    """
+    now, usual = _flat(public_dict(spec)), _flat(public_dict(RunSpec()))
+    had = _flat(stored)
+    found = []
+    for dotted, option in options().items():
+        before, after = had.get(dotted, usual[dotted]), now[dotted]
+        if dotted not in _BINDING and _is_free(option):
+            continue
+        if json.dumps(before) != json.dumps(after):
+            found.append(f"{option.flag}: {shown_value(before)} -> {shown_value(after)}")
+    return found
+
+
+def _is_free(option: Option) -> bool:
+    names = {"load": _FREE_LOAD, "endpoint": _CREDENTIALS}.get(option.part, frozenset())
+    return option.part in _FREE_PARTS or option.name in names or option.name in _OF_POINTS
+
+
+def shown_value(value: Any) -> str:
+    """A value as a message shows it."""
+    if value is None or value == [] or value == "":
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{part}.{name}": value for part, values in spec.items() for name, value in values.items()}
+
+
+def _header_names(flat: Mapping[str, Any]) -> set[str]:
+    return {str(header).partition(":")[0].lower() for header in flat.get("endpoint.header") or ()}

@@ -1,0 +1,93 @@
+"""From a load point that was measured to a probe: pure, the same whether the run is going on or is read again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from inferometer.metrics.latency import PointData
+from inferometer.metrics.summary import PointSummary
+from inferometer.record.tables import PointTable
+from inferometer.spec import derive_seed
+from inferometer.tuner.objective import Objective
+from inferometer.tuner.overload import overload_of
+from inferometer.tuner.probe import Outcome, Probe, Reading
+
+# Hard conditions that fail for the client's or the measurement's sake; the others are the server's.
+OF_CLIENT = frozenset(
+    {
+        "workers",
+        "send lag",
+        "receive lag",
+        "chunk times",
+        "client CPU",
+        "clock",
+        "clock error",
+        "achieved rate",
+    }
+)
+OF_CLIENT_CLOSED = OF_CLIENT | {"concurrency"}
+
+
+def probe_of(
+    table: PointTable, summary: PointSummary, objectives: Sequence[Objective], seed: int, load: float
+) -> Probe:
+    """What a load point says of the limits.
+
+    Args:
+        table: the requests.
+        summary: the same in numbers, with the verdict.
+        objectives: the limits.
+        seed: of what is drawn for intervals.
+        load: the value that the search varies.
+    """
+    data = PointData(table, "planned", tuple(summary_slos(objectives)))
+    asked = table.point.load
+    own = derive_seed(seed, f"probe {table.point.index}")
+    readings = [objective.read(data, own) for objective in objectives]
+    over = (
+        None if asked.get("request_rate") is None else overload_of(table, float(asked.get("burstiness", 1.0)))
+    )
+    outcome, why = _outcome(
+        summary, readings, over is not None, capped=asked.get("max_concurrency") is not None
+    )
+    if over is not None and outcome == "overload":
+        why = f"in flight grew by {over.growth:.0f} over half of the load point"
+    e2el = summary.stats.get("e2el_ms")
+    return Probe(
+        load=load,
+        repeat=int(asked.get("repeat", 1)),
+        index=table.point.index,
+        requests=summary.counts.records,
+        duration_s=((table.point.end_ns or 0) - (table.point.epoch_ns or 0)) / 1e9,
+        outcome=outcome,
+        why=why,
+        readings=[] if outcome == "client" else readings,
+        request_throughput_per_s=summary.values.get("request_throughput_per_s"),
+        output_throughput_per_s=summary.values.get("output_throughput_per_s"),
+        e2el_ms=None if e2el is None else e2el.mean,
+        carried_per_s=None if over is None else over.carried_per_s,
+    )
+
+
+def summary_slos(objectives: Sequence[Objective]) -> list[str]:
+    """The limits per request, as ``metrics.slo`` reads them."""
+    return list(dict.fromkeys(text for objective in objectives for text in objective.per_request))
+
+
+def _outcome(
+    summary: PointSummary, readings: Sequence[Reading], overload: bool, capped: bool
+) -> tuple[Outcome, str]:
+    """What the load point says of its load, and why where that is not a limit."""
+    failed = {condition.name for condition in summary.verdict.failed if condition.level == "hard"}
+    closed = summary.load.get("request_rate") is None
+    own = failed & (OF_CLIENT_CLOSED if closed else OF_CLIENT)
+    if capped and not closed and own == {"achieved rate"}:
+        return "overload", "--max-concurrency held requests back"
+    if own:
+        return "client", ", ".join(sorted(own))
+    if overload:
+        return "overload", ""
+    if failed:
+        return "not met", ", ".join(sorted(failed))
+    words = {reading.met for reading in readings}
+    return ("not met" if "not met" in words else "met" if words == {"met"} else "unclear"), ""
