@@ -4,7 +4,7 @@ A block is quoted anew when a comment ``<!-- keep: REGEX -->`` stands right abov
 in the order of the page and in one temporary directory, and the lines of its output that match are kept. The Chinese
 page gets the same blocks. Servers are those that the page itself starts with ``inferometer serve-sim``.
 
-    python scripts/cookbook.py
+    python scripts/cookbook.py [TEXT]        (TEXT: only blocks that hold it)
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from pathlib import Path
 
 PAGE = Path(__file__).parents[1] / "docs/cookbook.md"
 PAGES = (PAGE, PAGE.parent / "zh/cookbook.md")
-QUOTED = re.compile(r"^<!-- keep: (?P<keep>.+) -->\n```console\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+QUOTED = re.compile(
+    r"^<!-- keep: (?P<keep>[^\n]+) -->\n```console\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^\$ inferometer (?:.*\\\n)*.*\n", re.MULTILINE)
 SYNTHETIC = {
@@ -56,10 +58,18 @@ def trimmed(output: str, keep: str) -> str:
     return "".join(lines)
 
 
-def requoted(page: str, answer: Callable[[str], str]) -> str:
-    """The page with the output of each quoted command line replaced by what ``answer`` gives for it."""
+def requoted(page: str, answer: Callable[[str], str], only: str = "") -> str:
+    """The page with the output of each quoted command line replaced by what ``answer`` gives for it.
+
+    Args:
+        page: its text.
+        answer: from a command line to what it prints.
+        only: blocks without this text stay as they are.
+    """
 
     def block(found: re.Match[str]) -> str:
+        if only not in found["body"]:
+            return found[0]
         said = [
             shown + trimmed(answer(_on_one_line(shown)), found["keep"])
             for shown in COMMAND.findall(found["body"])
@@ -79,14 +89,20 @@ def make_files(place: Path) -> None:
     """Small files in the form of those that the command lines name, of the texts that the package carries."""
     data = files("inferometer.workload") / "data"
     words = (data / "english.txt").read_text("utf-8").split()
-    questions = [json.loads(row)["question"] for row in (data / "questions.jsonl").open(encoding="utf-8")]
+    rows = (data / "questions.jsonl").read_text("utf-8").splitlines()
+    questions = [json.loads(row)["question"] for row in rows]
 
     def text(start: int, length: int) -> str:
         at = start * 997 % (len(words) - length)
         return " ".join(words[at : at + length])
 
     sharegpt = [
-        {"conversations": [_turn("human", text(i, 40 + i * 13 % 200)), _turn("gpt", text(i + 5000, 30 + i % 160))]}
+        {
+            "conversations": [
+                _turn("human", text(i, 40 + i * 13 % 200)),
+                _turn("gpt", text(i + 5000, 30 + i % 160)),
+            ]
+        }
         for i in range(200)
     ]
     alpaca = [
@@ -104,15 +120,15 @@ def make_files(place: Path) -> None:
     _write(place / "synthetic_config.json", SYNTHETIC)
 
 
-def main() -> int:
-    """Quote the page anew, and its Chinese twin with it."""
+def main(only: str = "") -> int:
+    """Quote the page anew, or the blocks of it that hold a text, and its Chinese twin with it."""
     page = PAGE.read_text("utf-8")
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         place = Path(name)
         make_files(place)
         servers = [line for line in commands(page) if line.startswith("serve-sim")]
         urls = dict(stack.enter_context(_serving(line)) for line in servers)
-        page = requoted(page, lambda line: _run(line, place, urls))
+        page = requoted(page, lambda line: _run(line, place, urls), only)
     PAGE.write_text(page, "utf-8")
     for other in PAGES[1:]:
         other.write_text(with_blocks_of(other.read_text("utf-8"), page), "utf-8")
@@ -142,7 +158,9 @@ def _serving(line: str) -> Iterator[tuple[str, str]]:
     """The server of a ``serve-sim`` line, at a free port: the URL on the page and the one that it has here."""
     port = re.search(r"--port (\d+)", line)
     words = _inferometer(re.sub(r"--port \d+", "", line) + " --port 0")
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(  # noqa: S603 - our own program
+        words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         try:
             assert process.stdout is not None
             yield f"http://127.0.0.1:{port[1] if port else 8000}", process.stdout.readline().split()[-1]
@@ -154,7 +172,9 @@ def _run(line: str, place: Path, urls: dict[str, str]) -> str:
     """What a command line prints, with the addresses of the page."""
     for shown, real in urls.items():
         line = line.replace(shown, real)
-    done = subprocess.run(_inferometer(line), cwd=place, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(  # noqa: S603 - our own program
+        _inferometer(line), cwd=place, capture_output=True, text=True, timeout=600, check=False
+    )
     if done.returncode not in _FINE:
         raise SystemExit(f"inferometer {line}\nended with {done.returncode}:\n{done.stdout}{done.stderr}")
     output = done.stdout
@@ -164,4 +184,4 @@ def _run(line: str, place: Path, urls: dict[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:2]))

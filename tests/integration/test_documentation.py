@@ -63,7 +63,9 @@ def commands_of_verbs(*verbs: str) -> list[str]:
     return [command for command in known if command.split()[0] in verbs]
 
 
-LOAD = commands_of_verbs("run", "perf", "bench")
+PLANNED = commands_of_verbs("run", "perf", "bench", "search")
+LOAD = [command for command in PLANNED if "--resume" not in command]
+RESUME = [command for command in PLANNED if "--resume" in command]
 SERVE = commands_of_verbs("serve-sim")
 DATA = commands_of_verbs("data")
 PYTHON = [path for path in ENGLISH if any(language == "python" for language, _ in blocks(path))]
@@ -112,8 +114,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_documents_show_commands_of_every_kind() -> None:
     shown = {command.split()[0] for path in ENGLISH for command in commands(path)}
-    assert {"demo", "run", "perf", "data", "serve-sim", "report", "runs", "metrics", "config"} <= shown
-    tested = [*LOAD, *SERVE, *DATA, *CHECK, *LOOK, *commands_of_verbs("demo")]
+    assert {"demo", "run", "search", "perf", "data", "serve-sim", "report", "runs", "metrics", "config"} <= shown
+    tested = [*PLANNED, *SERVE, *DATA, *CHECK, *LOOK, *commands_of_verbs("demo")]
     assert len(tested) == len({command for path in ENGLISH for command in commands(path)})
 
 
@@ -126,6 +128,22 @@ def test_a_load_command_makes_a_plan(
     said = capsys.readouterr()
     assert code == 0, said.err
     assert said.out.endswith("nothing was sent: --dry-run\n")
+
+
+@pytest.mark.parametrize("command", RESUME)
+def test_a_stored_run_can_be_gone_on_with(
+    command: str,
+    workplace: Path,
+    notebook_lines: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert notebook_lines
+    monkeypatch.chdir(workplace)
+    code = cli.main([*shlex.split(command), "--dry-run"])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    assert f"Going on with run {A_STORED_RUN}" in said.out
 
 
 @pytest.mark.parametrize("command", CHECK)

@@ -78,33 +78,29 @@ def test_the_same_prompts_are_told_to_come_from_the_cache(url: str, tmp_path: Pa
 
 
 def test_a_plan_takes_as_long_as_was_estimated_from_a_short_run(url: str, tmp_path: Path) -> None:
-    """A plan of two hours, and the same plan with counts, time limits and pauses divided by 1,000."""
-    run(url, tmp_path, *TINY, "--max-concurrency", "1", "16", "--num-prompts", "4", "64")
+    """A plan of two hours, and the same plan with counts, time limits and pauses divided by 1,000.
+
+    Other work on the machine may slow the one run and not the other: then both are made again.
+    """
     loads = ("--request-rate", "inf", "inf", "30", "60", "--max-concurrency", "2", "8", "64", "64")
-    plan = ("--url", url, "--out", str(tmp_path), *TINY, *loads, "--repeat", "2")
-    long = (
-        *plan,
-        "--num-prompts",
-        "18000",
-        "60000",
-        "30000",
-        "90000",
-        "--duration",
-        "25m",
-        "--pause",
-        "100s",
-    )
-    short = (*plan, "--num-prompts", "18", "60", "30", "90", "--duration", "1500ms", "--pause", "100ms")
-    hours = expected_s(long) / 3600
-    assert 1.8 < hours < 2.6, hours
-    expected = expected_s(short)
-    done = here("run", *short, "--quiet")
-    assert done.code in (0, 5), done
-    (sitting,) = read_meta(folders(tmp_path)[-1]).sittings
-    took = (sitting.anchors[-1]["monotonic_ns"] - sitting.anchors[0]["monotonic_ns"]) / 1e9
+    times = ("--num-prompts", "18000", "60000", "30000", "90000", "--duration", "25m", "--pause", "100s")
+    thousandth = ("--num-prompts", "18", "60", "30", "90", "--duration", "1500ms", "--pause", "100ms")
+    for attempt in range(3):
+        out = tmp_path / str(attempt)
+        run(url, out, *TINY, "--max-concurrency", "1", "16", "--num-prompts", "4", "64")
+        plan = ("--url", url, "--out", str(out), *TINY, *loads, "--repeat", "2")
+        long, short = (*plan, *times), (*plan, *thousandth)
+        hours, expected = expected_s(long) / 3600, expected_s(short)
+        done = here("run", *short, "--quiet")
+        assert done.code in (0, 5), done
+        (sitting,) = read_meta(folders(out)[-1]).sittings
+        took = (sitting.anchors[-1]["monotonic_ns"] - sitting.anchors[0]["monotonic_ns"]) / 1e9
+        if expected == pytest.approx(took, rel=0.2) and 1.8 < hours < 2.6:
+            break
     assert expected == pytest.approx(took, rel=0.2)
+    assert 1.8 < hours < 2.6
     shown = here("run", *long, "--dry-run").out
-    assert f"as fast as in run {folders(tmp_path)[-1].name}" in shown
+    assert f"as fast as in run {folders(out)[-1].name}" in shown
     assert re.search(r"about 2\.\d h \(12 min of it pauses", shown), shown[-600:]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +58,22 @@ def test_run_refuses_a_file_that_is_there_before_anything_is_sent(measured: Meas
     before = folders(measured.out)
     again = here("run", "--url", measured.url, "--out", str(measured.out), *QUICK, "--csv", str(measured.csv))
     check_message(again, 2, "exists already", "--csv")
+    other = here("run", "--url", measured.url, "--out", str(measured.out), *QUICK, "--csv", "table.xlsx")
+    check_message(other, 2, "--csv table.xlsx contradicts the format csv")
     assert folders(measured.out) == before
+
+
+def test_a_run_with_both_halves_of_the_guide_writes_both_files(measured: Measured, tmp_path: Path) -> None:
+    loads = ("--max-concurrency", "2", "--request-rate", "inf", "200", "--table", "guide")
+    done = here(
+        "run", "--url", measured.url, "--out", str(tmp_path), *QUICK, *loads, "--csv", f"{tmp_path}/csv/"
+    )
+    check_succeeded(done, tmp_path)
+    assert sorted(path.name for path in (tmp_path / "csv").iterdir()) == [
+        "benchmark_parallel.csv",
+        "benchmark_serving.csv",
+    ]
+    assert done.out.count("table  ") == 2
 
 
 def test_two_runs_make_the_guides_workbook_and_its_two_files(measured: Measured, tmp_path: Path) -> None:
@@ -85,6 +101,15 @@ def test_several_runs_without_a_style_are_our_own_table(measured: Measured) -> N
     assert "all at once" in done.out
 
 
+def test_a_view_judges_a_run_first_that_ended_before_it_was_judged(measured: Measured) -> None:
+    (path,) = measured.out.glob("*-static-*/run.json")
+    judged = json.loads(path.read_text())
+    path.write_text(json.dumps(judged | {"verdict": None}))
+    done = report(measured, "static", "--as", "mindie")
+    assert "The BenchMark test performance metric result is (simulated):" in done.out
+    assert json.loads(path.read_text())["verdict"] == judged["verdict"] is not None
+
+
 def test_csv_for_excel_on_a_chinese_windows(measured: Measured) -> None:
     done = report(measured, "static", "--table", "guide-zh", "--format", "csv", "--encoding", "utf-8-sig")
     assert done.out.startswith("\ufeff输入长度,输出长度,并发数,")
@@ -94,11 +119,16 @@ def test_csv_for_excel_on_a_chinese_windows(measured: Measured) -> None:
     ("words", "message"),
     [
         (("--table", "guid"), "did you mean 'guide'"),
-        (("--format", "md", "--to", "t.csv"), "contradict each other"),
+        (("--format", "md", "--to", "t.csv"), "--to t.csv contradicts the format md"),
+        (("--csv", "t.xlsx"), "--csv t.xlsx contradicts the format csv"),
+        (("--csv", ""), "--csv was given an empty name"),
+        (("--to", "t.pdf"), "no table is written as .pdf"),
+        (("--unproven",), "--unproven is about tables"),
+        (("--as", "vllm", "--encoding", "utf-8-sig"), "--encoding is about tables"),
         (("--to", "nowhere/t.csv"), "there is no directory"),
         (("--json",), "--json needs --as"),
         (("--as", "vllm", "--table", "guide"), "no table"),
-        (("--as", "nobody"), "unknown tool 'nobody'"),
+        (("--as", "nobody"), "unknown view 'nobody'"),
         (("--nodes-served", "0"), "'0' is not a whole number from 1 on"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -33,6 +34,14 @@ class TimeEstimate:
     run: str | None
 
 
+class _Measured(NamedTuple):
+    """The pace of a run, what it spent beside its load, and its name."""
+
+    pace: Pace
+    overhead: Overhead
+    name: str | None
+
+
 class _Points(msgspec.Struct):
     """What of ``summary.json`` the pace needs."""
 
@@ -46,38 +55,42 @@ def estimate(spec: RunSpec, points: Sequence[LoadPoint]) -> TimeEstimate:
     same address, and the same model where one is named; without any from an assumption. No server is asked.
 
     Raises:
-        UsageError: the named run cannot be used.
+        InferometerError: the named run cannot be used.
     """
     named = spec.sweep.estimate_from
-    folder = _named(Path(named)) if named is not None else _newest(spec)
-    pace, overhead = (Pace(), Overhead()) if folder is None else _measured(folder)
+    pace, overhead, name = _newest(spec) if named is None else _named(Path(named))
     if pace.assumed and named is not None:
         raise UsageError(f"--estimate-from {named}: no load point of it succeeded", "name another run")
-    plan = plan_time(spec, points, pace, overhead)
-    return TimeEstimate(plan, pace, None if folder is None or pace.assumed else folder.name)
+    return TimeEstimate(plan_time(spec, points, pace, overhead), pace, name)
 
 
-def _named(folder: Path) -> Path:
+def _named(folder: Path) -> _Measured:
     folder = folder.resolve()
     if not (folder / RUN_JSON).is_file():
         raise UsageError(
             f"--estimate-from {folder} is no run folder", "name one, as `inferometer runs list` shows"
         )
-    return folder
+    return _measured(folder)
 
 
-def _newest(spec: RunSpec) -> Path | None:
+def _newest(spec: RunSpec) -> _Measured:
+    """The newest closed run of the same server and model in which anything succeeded; assumed without one."""
     folders = (
         path.parent for path in Path(spec.output.out).glob(f"*/{RUN_JSON}") if not path.parent.is_symlink()
     )
-    for folder in sorted(folders, reverse=True):
-        try:
-            meta = read_meta(folder)
-        except InferometerError:
-            continue
-        if not (folder / JOURNAL).is_dir() and _same(spec, meta) and not _measured(folder)[0].assumed:
-            return folder
-    return None
+    found = (_usable(spec, folder) for folder in sorted(folders, reverse=True))
+    return next(filter(None, found), _Measured(Pace(), Overhead(), None))
+
+
+def _usable(spec: RunSpec, folder: Path) -> _Measured | None:
+    """What a run tells of this server and model; None where it tells nothing, or cannot be read."""
+    try:
+        if (folder / JOURNAL).is_dir() or not _same(spec, read_meta(folder)):
+            return None
+        found = _measured(folder)
+    except InferometerError:
+        return None
+    return None if found.pace.assumed else found
 
 
 def _same(spec: RunSpec, meta: RunMeta) -> bool:
@@ -88,13 +101,10 @@ def _same(spec: RunSpec, meta: RunMeta) -> bool:
     return asked.model is None or asked.model == meta.model
 
 
-def _measured(folder: Path) -> tuple[Pace, Overhead]:
-    """What a stored run tells; an assumed pace where it cannot be read."""
-    try:
-        points = _reported(folder) or summarize(read_run(folder)).points
-        return pace_of(points), overhead_of(read_meta(folder))
-    except InferometerError:
-        return Pace(), Overhead()
+def _measured(folder: Path) -> _Measured:
+    """What a stored run tells."""
+    points = _reported(folder) or summarize(read_run(folder)).points
+    return _Measured(pace_of(points), overhead_of(read_meta(folder)), folder.name)
 
 
 def _reported(folder: Path) -> list[PointSummary] | None:

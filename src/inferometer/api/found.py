@@ -18,6 +18,7 @@ from inferometer.record.tables import RunRecord
 from inferometer.record.types import RunMeta
 from inferometer.report.max_batch import write_max_batch
 from inferometer.spec import RunSpec
+from inferometer.spec.stored import target_of
 from inferometer.tuner.ledger import NoMoreProbes
 from inferometer.tuner.points import Wanted, load_of
 from inferometer.tuner.slo_search import again
@@ -25,6 +26,8 @@ from inferometer.tuner.targets import find_target
 
 SEARCH_JSON = "search.json"
 SCHEMA = "inferometer.search/1"
+
+_EVIDENCE = ("probes", "curve", "rounds")
 
 Found = Capacity | PeakResult | KneeResult | list[MaxBatchResult]
 
@@ -49,12 +52,6 @@ def is_search(meta: RunMeta) -> bool:
     return target_of(meta.spec) is not None
 
 
-def target_of(spec: Mapping[str, Any]) -> str | None:
-    """What a stored spec searched for."""
-    found = dict(spec.get("search", {})).get("target")
-    return None if found is None else str(found)
-
-
 def answer_of(record: RunRecord, summary: RunSummary) -> Answer | None:
     """What the load points of a stored search say; None for other runs, and where nothing was measured.
 
@@ -67,10 +64,10 @@ def answer_of(record: RunRecord, summary: RunSummary) -> Answer | None:
     tables = sorted(record.measured, key=lambda table: table.point.index)
     if spec.search.target == "slo":
         capacity = again(spec, tables, record.telemetry)
-        return None if capacity is None else Answer("slo", spec.search.variable, capacity)
-    start = load_of(spec.search.variable, tables[0].point.load) if spec.search.target != "max-batch" else 1.0
+        return None if capacity is None else Answer("slo", spec.search.varied, capacity)
+    start = load_of(spec.search.varied, tables[0].point.load) if spec.search.target != "max-batch" else 1.0
     found = find_target(spec, start, _stored_figures(spec, summary))
-    return Answer(str(spec.search.target), spec.search.variable, found)
+    return Answer(str(spec.search.target), spec.search.varied, found)
 
 
 def stored_answer(folder: Path, summary: RunSummary) -> Answer | None:
@@ -92,6 +89,19 @@ def write_answer(folder: Path, answer: Answer, model: str) -> None:
     write_atomic(folder / SEARCH_JSON, msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     if isinstance(answer.found, list):
         write_max_batch(answer.found, folder, model)
+
+
+def answer_data(answer: Answer) -> dict[str, Any]:
+    """What was found in a few names, without the load points that it rests on; a largest batch as a list of cases."""
+    said = {"target": answer.target, "variable": answer.variable}
+    if isinstance(answer.found, list):
+        return said | {"cases": [_short(case) for case in answer.found]}
+    return said | _short(answer.found)
+
+
+def _short(found: Capacity | PeakResult | KneeResult | MaxBatchResult) -> dict[str, Any]:
+    data: dict[str, Any] = msgspec.to_builtins(found)
+    return {name: value for name, value in data.items() if name not in _EVIDENCE}
 
 
 def spec_in(meta: RunMeta) -> RunSpec:
@@ -127,7 +137,7 @@ def _stored_figures(spec: RunSpec, summary: RunSummary) -> Any:
 
 def _asked(spec: RunSpec, load: Mapping[str, Any]) -> float:
     together = spec.search.target == "max-batch"
-    return load_of("max-concurrency" if together else spec.search.variable, load)
+    return load_of("max-concurrency" if together else spec.search.varied, load)
 
 
 def _key(load: float, repeat: int, lengths: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -26,7 +26,7 @@ from inferometer.record.lock import writing
 from inferometer.record.store import stored_points
 from inferometer.record.types import PointRecord, RunMeta
 from inferometer.spec import LoadPoint, RunSpec, load_points, load_title, merge, public_dict, with_warmups
-from inferometer.spec.stored import check_secrets, differences, shown_value, stored_layer
+from inferometer.spec.stored import check_kind, check_secrets, differences, shown_value, stored_layer
 
 INVALID = "invalid"
 _SERVER = ("server", "max_model_len", "simulated")
@@ -92,10 +92,12 @@ def resume(
 
     Raises:
         UsageError: something is not as it was and ``force`` is not set, each thing named; or ``redo`` names nothing.
+            Or it is that of a search.
         RunFolderError: no run, one that is still going on, or one that this version cannot read.
         InferometerError: as ``run``.
     """
     stop, observer, how = stop or StopSignal(), observer or NullObserver(), how or Resumption()
+    check_kind(read_meta(folder).spec, folder.name, "run")
     with going_on(folder, spec, how) as (past, asked):
         past.ask(load_points(asked))
         past.redo = chosen(past, how.redo)
@@ -143,16 +145,18 @@ def plan_on(past: Past, spec: RunSpec, how: Resumption, stop: StopSignal) -> Run
 
 
 def outline(folder: Path, spec: RunSpec, how: Resumption) -> Outline:
-    """What ``resume`` would do.
+    """What ``resume`` would do; of a search, what it has: what is missing follows from what it finds.
 
     Raises:
         UsageError, RunFolderError: as ``resume``, but for what only the server knows.
     """
     meta = read_meta(folder)
     spec = settle(_spec(meta, spec)).spec
+    verb = "run" if spec.search.target is None else "search"
+    check_kind(meta.spec, meta.run_id, verb)
     found = [*differences(meta.spec, spec), *_client_differences(meta)]
     past = Past(folder, -1, meta, stored_points(folder, meta))
-    past.ask(load_points(spec))
+    past.ask(load_points(spec) if verb == "run" else ())
     past.redo = chosen(past, how.redo)
     missing = tuple((point, _before(past, point)) for point in past.missing)
     kept = tuple(point for point in past.asked if past.finished(point.index) is not None)
@@ -284,8 +288,12 @@ def _named(word: str, asked: Mapping[int, LoadPoint]) -> set[int]:
         numbers = {number for span in spans for number in range(span[0], span[-1] + 1)}
         return numbers if numbers <= set(asked) else set()
     loads = {index: point.to_dict() for index, point in asked.items()}
-    titles = {index: (load_title(load), load_title(load, lengths=True)) for index, load in loads.items()}
-    return {index for index, names in titles.items() if word in names}
+    titles = {index: {load_title(load), load_title(load, lengths=True)} for index, load in loads.items()}
+    return {
+        index
+        for index, names in titles.items()
+        if word in names | {f"{name}, repeat {loads[index]['repeat']}" for name in names}
+    }
 
 
 def _before(past: Past, point: LoadPoint) -> str:

@@ -29,10 +29,12 @@ from inferometer.loadgen.stop import StopSignal
 from inferometer.metrics.capacity import Capacity, Probe
 from inferometer.metrics.latency import NS_PER_S
 from inferometer.metrics.summary import PointSummary, summarize_point
+from inferometer.record.folder import read_meta
 from inferometer.record.store import read_run
 from inferometer.record.tables import PointTable, Telemetry
 from inferometer.spec import RunSpec, resolve_ignore_eos
-from inferometer.spec.search_rules import check_search
+from inferometer.spec.search_rules import check_search, settled
+from inferometer.spec.stored import check_kind, check_variable
 from inferometer.tuner.objective import objectives_of
 from inferometer.tuner.outlook import first_wanted
 from inferometer.tuner.points import Wanted, load_of, point_of, spec_of
@@ -49,7 +51,7 @@ class SearchResult:
     Attributes:
         run: the load points as a run, with ``path`` and ``summary``.
         answer: what was found; None when not one load point was measured.
-        exit_code: 0 found, 3 even the lowest load fails, 5 unsure or the client was the limit, 130 interrupted.
+        exit_code: 0 found, 3 even the lowest load fails, 5 not sure or the client was the limit, 130 interrupted.
     """
 
     run: RunResult
@@ -67,7 +69,7 @@ def search(
     """Measure loads, one after the other, until what ``spec.search.target`` names is known.
 
     Args:
-        spec: what to do; ``search.target`` is set.
+        spec: what to do; without ``search.target`` it is the largest load within limits.
         observer: told how far it is.
         stop: asked for, it ends the search early with what was measured.
         tell: told of each load point once it is judged; of a search for the largest load within limits.
@@ -76,7 +78,7 @@ def search(
     Raises:
         InferometerError: something a person can act on; see ``inferometer.errors``.
     """
-    stop, observer = stop or StopSignal(), observer or NullObserver()
+    stop, observer, spec = stop or StopSignal(), observer or NullObserver(), settled(spec)
     check(spec)
     if going is None:
         plan = _planned(spec, prepare(spec_of(spec, first_wanted(spec)), stop))
@@ -118,6 +120,9 @@ def _planned(spec: RunSpec, plan: RunPlan) -> RunPlan:
 def _went_on(spec: RunSpec, going: tuple[Path, Resumption], told: tuple[Observer, StopSignal, Tell]) -> Path:
     folder, how = going
     observer, stop, tell = told
+    stored = read_meta(folder).spec
+    check_kind(stored, folder.name, "search")
+    check_variable(stored, folder.name, spec)
     with going_on(folder, spec, how) as (past, asked):
         past.redo = chosen(past, how.redo)
         first = spec_of(asked, first_wanted(asked))
@@ -158,7 +163,7 @@ class _Conductor:
             stored = [point for point in self._past.stored.points if point.kind == "measure"]
             if stored and self._spec.search.target != "max-batch":
                 first = min(stored, key=lambda point: point.index)
-                return load_of(self._spec.search.variable, first.load)
+                return load_of(self._spec.search.varied, first.load)
         tables = [finished.read()[0] for finished in warm]
         return start_of(self._spec, _latency_s(tables[0]) if tables else None)
 
@@ -191,5 +196,8 @@ def _exit_code(answer: Answer | None, result: RunResult, stop: StopSignal) -> in
         by_status = {"none": EXIT_SLO_NOT_MET, "unsure": EXIT_INVALID, "client": EXIT_INVALID}
         return by_status.get(found.status, EXIT_INVALID if found.load is None else 0)
     if isinstance(found, list):
+        # A batch at the end of the range is not sure to be the largest, but surely meets the limit.
+        if not all(each.sure or each.batch == each.high for each in found):
+            return EXIT_INVALID
         return 0 if any(each.batch is not None for each in found) else EXIT_SLO_NOT_MET
-    return 0 if found.load is not None else EXIT_INVALID
+    return 0 if found.sure else EXIT_INVALID

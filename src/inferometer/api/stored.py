@@ -103,7 +103,10 @@ def _listing(folder: Path) -> RunListing:
     except InferometerError as error:
         return RunListing(folder, "", "", "", f"unreadable: {error.message}", "", 0, False, 0)
     closed = not (folder / JOURNAL).is_dir()
-    points = meta.points if closed else stored_points(folder, meta).points
+    try:
+        points = meta.points if closed else stored_points(folder, meta).points
+    except (InferometerError, OSError):  # it goes on, and is being closed while we look
+        points = meta.points
     measured = [point for point in points if point.kind == "measure"]
     return RunListing(
         path=folder,

@@ -95,13 +95,15 @@ def plan_time(
 
 
 def overhead_of(meta: RunMeta) -> Overhead:
-    """What a run that was closed has spent beside its load, in its first sitting."""
+    """What a run has spent beside its load; assumed where it did not go from its start to its end in one sitting."""
+    if meta.state != "complete" or len(meta.sittings) != 1:
+        return Overhead()
     points = [
         (point.epoch_ns, point.end_ns, _paused_s(point))
         for point in meta.points
-        if point.sitting == 0 and point.epoch_ns is not None and point.end_ns is not None
+        if point.epoch_ns is not None and point.end_ns is not None
     ]
-    anchors = [anchor["monotonic_ns"] for anchor in meta.sittings[0].anchors] if meta.sittings else []
+    anchors = [anchor["monotonic_ns"] for anchor in meta.sittings[0].anchors]
     if not points or len(anchors) < 2:
         return Overhead()
     points.sort()

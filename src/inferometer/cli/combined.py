@@ -49,7 +49,9 @@ def _longest(done: Translation) -> None:
     group = _group(done, "--max-tokens")
     if group and done.spelled.get("--max-tokens") == "--MaxOutputLen" and _group(done, "--lengths"):
         done.groups.remove(group)
-        done.hints.append("--MaxOutputLen is not needed here: synthetic data has its own lengths, as in MindIE")
+        done.hints.append(
+            "--MaxOutputLen is not needed here: synthetic data has its own lengths, as in MindIE"
+        )
 
 
 def _prefix(done: Translation) -> None:

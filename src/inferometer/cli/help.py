@@ -8,13 +8,13 @@ from typing import NamedTuple
 from inferometer.cli.aliases import names_of
 from inferometer.cli.parse import options_of
 from inferometer.spec.options import Option
+from inferometer.spec.presets import PRESETS
 
 GENERAL = (
     ("-c, --config FILE", "YAML file of values; flags and environment win over it"),
     (
         "--preset NAME",
-        "a published test: static, dynamic, guide, lmdeploy-deepseekv3, speed; what is given beside it wins "
-        "(all: inferometer config presets)",
+        f"a published test: {', '.join(PRESETS)}; what is given beside it wins (see: inferometer config presets)",
     ),
     (
         "--resume [RUN]",

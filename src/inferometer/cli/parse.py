@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from inferometer.cli.aliases import ALIASES, Rename
+from inferometer.cli.sla import translated
 from inferometer.cli.translate import Translation, translate
 from inferometer.errors import UsageError
 from inferometer.spec.layers import Layer
@@ -87,7 +88,8 @@ def parse_run(argv: list[str], verb: str = "run") -> Asked:
         UsageError: unknown or refused flags, missing or superfluous values.
     """
     own = options_of(verb)
-    translation = translate(argv, {option.flag for option in own if option.part == SEARCH})
+    words, hints = translated(argv) if verb == SEARCH else (argv, [])
+    translation = translate(words, {option.flag for option in own if option.part == SEARCH})
     parser = run_parser(verb)
     found = vars(parser.parse(translation.argv()))
     flags = {dotted: found[dotted] for dotted in options() if dotted in found}
@@ -99,7 +101,7 @@ def parse_run(argv: list[str], verb: str = "run") -> Asked:
         )
     return Asked(
         flags=Layer(flags, {dotted: _origin(options()[dotted], translation, flags) for dotted in flags}),
-        hints=translation.hints,
+        hints=[*hints, *translation.hints],
         config=found["config"],
         preset=found["preset"],
         dry_run=found["dry_run"],

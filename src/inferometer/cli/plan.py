@@ -48,10 +48,15 @@ def render_plan(
     """
     measured = [point for point in points if point.kind == "measure"]
     lines = [render_values(spec, origins), "", "Load points"]
-    for point, time in zip(points, estimate.plan.points, strict=True):
+    titles = [
+        load_title(point.to_dict())
+        + (f", repeat {point.repeat}" if spec.sweep.repeat > 1 and point.kind == "measure" else "")
+        for point in points
+    ]
+    width = max(map(len, [*titles, " " * 32]))
+    for point, title, time in zip(points, titles, estimate.plan.points, strict=True):
         name = "warm-up" if point.kind == "warmup" else f"{point.index}"
-        title = load_title(point.to_dict())
-        lines.append(f"  {name:<8}{title:<32}  {_bounds(spec, point):<40}  {_time_text(time)}".rstrip())
+        lines.append(f"  {name:<8}{title:<{width}}  {_bounds(spec, point):<40}  {_time_text(time)}".rstrip())
     counts = [point.num_prompts for point in measured]
     known = sum(count for count in counts if count is not None)
     what = "sessions" if spec.sessions.wanted else "requests"
@@ -87,11 +92,13 @@ def time_lines(estimate: TimeEstimate) -> list[str]:
         return [f"{total} ({', '.join(parts)}), {basis}"]
     reach = estimate.pace.reach or 0.0
     lines = [f"{total} ({', '.join(parts)}), as fast as in run {estimate.run}"]
-    beyond = [str(point.point) for point in plan.points if point.beyond]
+    beyond = [str(point.point) for point in plan.points if point.beyond and point.point > 0]
     if beyond:
+        which = f"load point{'s' if len(beyond) > 1 else ''} {', '.join(beyond)}"
+        if len(beyond) == sum(1 for point in plan.points if point.point > 0):
+            which = "every load point"
         lines.append(
-            f"that run had at most {reach:.0f} requests in flight: the time of load point {', '.join(beyond)} is "
-            "extrapolated"
+            f"that run had at most {reach:.0f} requests in flight: the time of {which} is extrapolated"
         )
     return lines
 

@@ -21,17 +21,25 @@ Prints a stored run again, its numbers computed anew from the records; as a tabl
 expects (--table), in a format (--format, or --csv, --md and --xlsx with a file); or as another tool would have
 reported the same traffic (--as)."""
 _SHORT: tuple[Format, ...] = ("csv", "md", "xlsx")
+_OF_TABLES = ("encoding", "unproven", "overwrite", "nodes_served")
 
 
 def main(argv: list[str]) -> int:
     """Print the console report, a table, or another tool's view of stored runs."""
     asked = _parser().parse(argv)
     folders = list(dict.fromkeys(find_run(name, asked.out) for name in asked.run))
+    several = len(folders) > 1
+    for name in _OF_TABLES:
+        if getattr(asked, name) and (asked.view is not None or not (several or _wants_table(asked))):
+            raise UsageError(
+                f"--{name.replace('_', '-')} is about tables, and none was asked for",
+                "add --table STYLE, or leave it out",
+            )
     if asked.view is not None:
         return _view(asked, folders)
     if asked.json:
         raise UsageError("--json needs --as NAME", "summary.json in the run folder holds our own numbers")
-    if _wants_table(asked) or len(folders) > 1:
+    if several or _wants_table(asked):
         return _table(asked, folders)
 
     from inferometer import api
@@ -50,6 +58,7 @@ def main(argv: list[str]) -> int:
 def _parser() -> Parser:
     from inferometer.report.tables import STYLES
     from inferometer.report.tables.output import FORMATS
+    from inferometer.report.views import VIEWS
 
     styles = "; ".join(f"{name} = {style.about}" for name, style in STYLES.items())
     parser = Parser("report", _TEXT)
@@ -72,7 +81,6 @@ def _parser() -> Parser:
     parser.add_argument(
         "--encoding",
         choices=("utf-8", "utf-8-sig"),
-        default="utf-8",
         help="of text; utf-8-sig is what Excel on a Chinese Windows reads (default utf-8)",
     )
     parser.add_argument(
@@ -85,10 +93,7 @@ def _parser() -> Parser:
         "--nodes-served", type=_positive, metavar="N", help="nodes that serve, for --table lmdeploy"
     )
     parser.add_argument(
-        "--as",
-        dest="view",
-        metavar="TOOL",
-        help="what TOOL would have reported: vllm, sglang, evalscope, guidellm, aiperf, aisbench, mindie, lmdeploy",
+        "--as", dest="view", metavar="TOOL", help=f"what TOOL would have reported: {', '.join(VIEWS)}"
     )
     parser.add_argument("--json", action="store_true", help="with --as: that tool's own result objects")
     return parser
@@ -107,15 +112,16 @@ def _wants_table(asked: argparse.Namespace) -> bool:
 
 def _table(asked: argparse.Namespace, folders: list[Path]) -> int:
     from inferometer import api
+    from inferometer.cli.outcome import width
     from inferometer.report.tables.output import WORKBOOK, as_text, write
 
     targets = _targets(asked)
     report = api.tables(folders, asked.table or "ours", nodes=asked.nodes_served)
     for to, how in targets:
         if to is None and how.format != "xlsx":
-            _print(as_text(report, how, *_terminal()), how)
+            _print(as_text(report, how, width()), how)
             continue
-        for path in write(report, to or WORKBOOK, how):
+        for path in write(report, WORKBOOK if to is None else to, how):
             print(f"table  {path}")
         _tell_empty(report, how)
     return 0
@@ -125,30 +131,23 @@ def _targets(asked: argparse.Namespace) -> list[tuple[str | None, How]]:
     """Where the table goes, and how; at least one place.
 
     Raises:
-        UsageError: --format says one thing and a file another.
+        UsageError: a name is empty, or says another format than was asked for.
     """
-    from inferometer.report.tables.output import How, format_of
+    from inferometer.report.tables.output import How, check_name
 
     def how(chosen: Format) -> How:
-        return How(chosen, asked.encoding, asked.unproven, asked.overwrite)
+        return How(chosen, asked.encoding or "utf-8", asked.unproven, asked.overwrite)
 
-    short: list[tuple[str | None, How]] = [
-        (getattr(asked, name), how(name)) for name in _SHORT if getattr(asked, name) is not None
-    ]
+    short: list[tuple[str | None, How]] = []
+    for form in _SHORT:
+        name = getattr(asked, form)
+        if name is not None:
+            check_name(name, form, f"--{form}")
+            short.append((name, how(form)))
     if asked.to is None and asked.format is None:
         return short or [(None, how("console"))]
-    told = format_of(Path(asked.to)) if asked.to is not None else None
-    if asked.format and told and asked.format != told:
-        raise UsageError(
-            f"--format {asked.format} and --to {asked.to} contradict each other", "leave one out"
-        )
+    told = None if asked.to is None else check_name(asked.to, asked.format)
     return [(asked.to, how(asked.format or told or "console")), *short]
-
-
-def _terminal() -> tuple[int]:
-    from inferometer.cli.outcome import width
-
-    return (width(),)
 
 
 def _print(text: str, how: How) -> None:
@@ -170,17 +169,24 @@ def _tell_empty(report: TableReport, how: How) -> None:
 def _view(asked: argparse.Namespace, folders: list[Path]) -> int:
     if _wants_table(asked) or len(folders) > 1:
         raise UsageError(
-            "--as shows one run, and no table", "leave out --table, --format and --to, name one RUN"
+            "--as shows one run, and no table",
+            "leave out what is about tables, name one RUN; --json is for programs",
         )
 
+    from inferometer import api
+    from inferometer.cli.outcome import width
     from inferometer.record.store import read_run
-    from inferometer.report.views import VIEWS, render_view, view_json
+    from inferometer.report.views import render_view, view_json, view_named
 
-    if asked.view not in VIEWS:
-        raise UsageError(f"unknown tool {asked.view!r} for --as", f"known: {', '.join(VIEWS)}")
+    view_named(asked.view)
     record = read_run(folders[0])
+    if (
+        record.meta.verdict is None
+    ):  # it ended before it was judged, and a view has to say whether it is INVALID
+        api.report(folders[0])
+        record = read_run(folders[0])
     if asked.json:
         print(json.dumps(view_json(record, asked.view), ensure_ascii=False))
     else:
-        print(render_view(record, asked.view))
+        print(render_view(record, asked.view, width()))
     return 0

@@ -59,13 +59,15 @@ def _plan(merged: Merged, points: Sequence[LoadPoint]) -> str:
 
 def merged_from(asked: Asked, folder: Path | None = None) -> Merged:
     """Flags over environment over file over preset over the stored run that goes on, over defaults."""
-    stored = [] if folder is None else [layer_of(folder)]
     file = file_layer(asked.config) if asked.config else Layer()
     given = [asked.flags, environment_layer(os.environ), file]
-    if asked.preset is None:
-        return merge([*given, *stored])
-    names = {dotted for layer in given for dotted in layer.values}
-    return merge([*given, preset_layer(asked.preset, names), *stored])
+    if asked.preset is not None:
+        given.append(preset_layer(asked.preset, _names(given)))
+    return merge(given if folder is None else [*given, layer_of(folder, _names(given))])
+
+
+def _names(layers: Sequence[Layer]) -> set[str]:
+    return {dotted for layer in layers for dotted in layer.values}
 
 
 def hints(asked: Asked) -> list[str]:

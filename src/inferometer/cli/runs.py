@@ -79,13 +79,15 @@ def _show(folder: Path) -> int:
 
 def _recover(folder: Path) -> int:
     from inferometer import api
+    from inferometer.spec.stored import target_of
 
     run = api.recover(folder)
     records = sum(len(table.requests["index"]) for table in run.tables)
     print(f"recovered  {records} requests in {len(run.tables)} load points  {run.path}")
     print(f"next  inferometer report {run.path}")
     if run.meta.state != "complete":
-        print(f"or    inferometer run --resume {run.path}")
+        verb = "run" if target_of(run.meta.spec) is None else "search"
+        print(f"or    inferometer {verb} --resume {run.path}")
     return 0
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from inferometer.cli.help import SEARCH_PAGE, page
 from inferometer.cli.parse import SEARCH, Asked, parse_run
 from inferometer.cli.plan import render_values
-from inferometer.cli.resume import how_of, run_to_resume
+from inferometer.cli.resume import how_of, render_search, run_to_resume
 from inferometer.cli.run import hints, merged_from
-from inferometer.spec import Merged, RunSpec
+from inferometer.spec import RunSpec
+from inferometer.spec.search_rules import settled
 
 if TYPE_CHECKING:
     from inferometer.api.searching import SearchResult
@@ -26,8 +27,9 @@ def main(argv: list[str]) -> int:
         print(page(SEARCH_PAGE, "--help-all" in argv, min(shutil.get_terminal_size().columns, 110)))
         return 0
     asked = parse_run(argv, SEARCH)
-    folder = run_to_resume(asked)
-    merged = _with_target(merged_from(asked, folder))
+    folder = run_to_resume(asked, SEARCH)
+    merged = merged_from(asked, folder)
+    merged = merged._replace(spec=settled(merged.spec))
 
     from inferometer.api.searching import check
     from inferometer.tuner.outlook import outlook
@@ -42,20 +44,13 @@ def main(argv: list[str]) -> int:
         for line in outlook(merged.spec):
             print(f"  {line}")
         print("nothing was sent: --dry-run")
+        if folder is not None:
+            print("\n" + render_search(asked, merged.spec, folder))
         return 0
     if not asked.quiet:
         for line in outlook(merged.spec):
             print(f"search: {line}", file=sys.stderr, flush=True)
     return _carry_out(asked, merged.spec, folder)
-
-
-def _with_target(merged: Merged) -> Merged:
-    """A search without ``--target`` is one for the largest load within limits."""
-    asked = merged.spec.search
-    if asked.target is not None:
-        return merged
-    spec = merged.spec.model_copy(update={"search": asked.model_copy(update={"target": "slo"})})
-    return merged._replace(spec=spec)
 
 
 def _carry_out(asked: Asked, spec: RunSpec, folder: Path | None) -> int:
@@ -68,7 +63,7 @@ def _carry_out(asked: Asked, spec: RunSpec, folder: Path | None) -> int:
 
     def tell(probe: Probe) -> None:
         if not asked.quiet:
-            print(probe_line(probe, spec.search.variable), file=sys.stderr, flush=True)
+            print(probe_line(probe, spec.search.varied), file=sys.stderr, flush=True)
 
     stop = StopSignal()
     ui = "none" if asked.quiet else spec.output.ui
@@ -98,11 +93,7 @@ def _print(result: SearchResult, as_json: bool) -> int:
 
 
 def _for_machines(result: SearchResult) -> dict[str, object]:
-    from inferometer.metrics.capacity import Capacity
+    from inferometer.api.found import answer_data
 
     line: dict[str, object] = {"run": str(result.run.path), "exit_code": result.exit_code}
-    found = None if result.answer is None else result.answer.found
-    if isinstance(found, Capacity):
-        names = ("status", "load", "low", "high", "limited_by")
-        line |= {name: getattr(found, name) for name in names}
-    return line
+    return line if result.answer is None else line | answer_data(result.answer)

@@ -16,12 +16,14 @@ def check_wanted(output: Output) -> None:
     """Refuse a file that could not be written after the run, before anything is sent.
 
     Raises:
-        UsageError: see ``check_free``; replacing a file is not offered here.
+        UsageError: see ``check_name`` and ``check_free``; replacing a file is not offered here.
     """
     if output.csv is None:
         return
+    from inferometer.report.tables.output import check_name
     from inferometer.report.tables.placing import check_free
 
+    check_name(output.csv, "csv", "--csv")
     check_free(Path(output.csv), next_step="give --csv another name, or remove that file")
 
 
@@ -42,8 +44,9 @@ def print_wanted(result: RunResult, output: Output, width: int, *, colour: bool)
         print(f"\n{console(report, width, colour=colour)}\n")
     if output.csv is not None:
         try:
-            (path,) = write(report, output.csv, How("csv"))
+            written = write(report, output.csv, How("csv"))
         except UsageError as error:
             error.run_folder = str(result.path)
             raise
-        print(f"table  {path}")
+        for path in written:
+            print(f"table  {path}")

@@ -62,12 +62,14 @@ def in_order(points: Sequence[LoadPoint]) -> Conduct:
         overrun: list[PointRecord] = []
         left_out = 0
         for place, point in enumerate(points, start=1):
-            if any(is_higher(point, known) for known in overrun):
-                left_out += 1
+            # A warm-up of one load point alone goes with it.
+            judged = points[place] if point.kind == "warmup" and point.index < 0 else point
+            if any(is_higher(judged, known) for known in overrun):
+                left_out += point.kind == "measure"
                 continue
             finished = carry_out(point)
             if finished.hopeless is not None:
-                left = len(points) - place
+                left = sum(each.kind == "measure" for each in points[place:])
                 raise EndOfRun(finished.hopeless, left, whole=not left)
             if finished.point.stop_reason == "saturated":
                 overrun.append(finished.point)

@@ -59,9 +59,9 @@ class RunPlan:
     numbered: int = 0  # highest number of a load point that is there already, of a run that goes on
 
     def points_after(self, point: LoadPoint) -> int:
-        """How many of the load points known beforehand come after ``point``."""
+        """How many of the measured load points known beforehand come after ``point``."""
         places = [place for place, each in enumerate(self.points) if each.index == point.index]
-        return len(self.points) - 1 - places[0] if places else 0
+        return sum(each.kind == "measure" for each in self.points[places[0] + 1 :]) if places else 0
 
     @property
     def measured(self) -> int:
@@ -245,7 +245,8 @@ class _Sitting:
         self._began, self._rests = True, point.kind == "measure"
         done = outcome.point
         self._meta.points[place] = successor(self._meta.points[place], done)
-        with suppress(RunFolderError):  # the journal has all but what this process alone knows, and says if it has not
+        # The journal has all but what this process alone knows, and says if it has not.
+        with suppress(RunFolderError):
             self._write_meta()
         self._observer.on_point_end(done)
         named = f"load point {done.index} ({load_title(done.load)})"

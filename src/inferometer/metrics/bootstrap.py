@@ -7,8 +7,9 @@ would call such a series far more certain than it is; drawing whole blocks of it
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,7 +20,7 @@ Statistic = Callable[[Floats], float]
 
 _FEWEST_VALUES = 8
 _FEWEST_BLOCKS = 3
-_AT_ONCE = 1 << 20
+_MOST_BLOCKS = 1000  # more say the same, and take longer to draw
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -48,7 +49,7 @@ def block_interval(
 
     The ends are percentiles of the statistic over the resamples, expanded for the number of blocks as a t interval is
     for the number of values (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", 4.3): with few blocks
-    plain percentiles are too narrow. Time grows with ``resamples`` x values.
+    plain percentiles are too narrow. Time grows with ``resamples`` x values; of a mean, x blocks.
 
     Args:
         values: in time order; NaN = no value, left out.
@@ -64,7 +65,7 @@ def block_interval(
     series = _present(values)
     if len(series) < _FEWEST_VALUES:
         return None
-    length = block_length(series) if block is None else max(block, 1)
+    length = max(block_length(series), len(series) // _MOST_BLOCKS) if block is None else max(block, 1)
     blocks = len(series) / length
     if blocks < _FEWEST_BLOCKS:
         return None
@@ -77,47 +78,68 @@ def block_interval(
     return Interval(float(low), float(high), confidence)
 
 
-def repeats_interval(
-    samples: Sequence[Floats],
-    statistic: Statistic,
-    *,
-    seed: int,
-    confidence: float = 0.95,
-    resamples: int = 1000,
-) -> Interval | None:
-    """The interval of ``statistic`` over all values of several repeats, by hierarchical bootstrap.
+class Part(NamedTuple):
+    """A statistic of one series.
 
-    The spread between repeats comes from drawing repeats with replacement, the spread inside them from drawing blocks
-    of each; both are added, and the t quantile for their joint degrees of freedom (Welch-Satterthwaite) makes the
-    interval: symmetric, and wide where few repeats differ by much, as it should be. Of repeats of one value each it
-    is the t interval of their mean.
+    Attributes:
+        value: of the statistic.
+        variance: of its error, by what the series shows; 0 of a single value.
+        freedom: degrees of freedom behind ``variance``.
+    """
+
+    value: float
+    variance: float
+    freedom: float
+
+
+def statistic_of(values: Floats, percentile: float | None) -> float:
+    """A percentile (0 to 100) of the values; None = their mean."""
+    return float(values.mean() if percentile is None else np.percentile(values, percentile))
+
+
+def part_of(values: Floats, percentile: float | None = None) -> Part:
+    """The mean of a series in time order, or a percentile (0 to 100) of it, and the variance of its error.
+
+    That variance is what the circular block bootstrap of the mean tends to with ever more resamples, which is known
+    without drawing any: the variance of the means of all blocks, divided by how many make the series. The error of a
+    percentile is that of the share of values below it, carried over to the values (Woodruff 1952).
 
     Args:
-        samples: one series in time order per repeat; NaN = no value, left out.
-        statistic: from an array of values to a number.
-        seed: the same seed gives the same interval.
-        confidence: 0 to 1.
-        resamples: how often all is drawn anew.
-
-    Returns:
-        None with fewer than two repeats that have values: nothing is known of the spread between them.
+        values: at least one, without NaN.
+        percentile: which; None = the mean.
     """
-    series = [present for present in map(_present, samples) if len(present)]
-    repeats = len(series)
+    found = statistic_of(values, percentile)
+    if percentile is None:
+        return Part(found, *_variance_of_mean(values))
+    variance, freedom = _variance_of_mean((values <= found).astype(np.float64))
+    share, error = percentile / 100.0, math.sqrt(variance)
+    if error == 0.0:
+        return Part(found, 0.0, freedom)
+    around = max(share - error, 0.0), min(share + error, 1.0)
+    below, above = np.quantile(values, around)
+    return Part(found, (float(above - below) / (around[1] - around[0]) * error) ** 2, freedom)
+
+
+def half_width(parts: Sequence[Part], confidence: float = 0.95) -> float:
+    """Half of the interval of the mean of a statistic over repeats of a measurement.
+
+    Two levels, of which the wider one counts: the t interval of the repeats' own values, which holds whatever repeats
+    differ by, and is as wide as few repeats deserve; and that of the error inside them, which keeps it from being
+    narrow where repeats agree by chance. Of one repeat the second alone is left: how another run would differ, it
+    cannot know.
+
+    Args:
+        parts: one per repeat, at least one.
+        confidence: 0 to 1.
+    """
+    repeats, quantile = len(parts), 0.5 + confidence / 2.0
+    inside = (
+        _error(sum(part.variance for part in parts), sum(part.freedom for part in parts), quantile) / repeats
+    )
     if repeats < 2:
-        return None
-    rng = np.random.default_rng(seed)
-    lengths = [block_length(one) for one in series]
-    drawn = [list(_redrawn(*pair, resamples, rng)) for pair in zip(series, lengths, strict=True)]
-    inside = np.var([statistic(np.concatenate(parts)) for parts in zip(*drawn, strict=True)])
-    chosen = rng.integers(repeats, size=(resamples, repeats))
-    both = np.var([statistic(np.concatenate([drawn[r][i] for r in row])) for i, row in enumerate(chosen)])
-    # Drawing R repeats of R shows (R - 1) / R of the spread between them.
-    between = max(float(both - inside), 0.0) * repeats / (repeats - 1.0)
-    freedom_inside = sum(len(one) / length - 1.0 for one, length in zip(series, lengths, strict=True))
-    half = _half_width(between, repeats - 1.0, float(inside), freedom_inside, confidence)
-    middle = statistic(np.concatenate(series))
-    return Interval(middle - half, middle + half, confidence)
+        return inside
+    seen = float(np.var([part.value for part in parts], ddof=1)) / repeats
+    return max(inside, _error(seen, repeats - 1.0, quantile))
 
 
 def block_length(values: Floats) -> int:
@@ -199,32 +221,33 @@ def _last_correlated(correlation: Floats, run: int, n: int) -> int:
 def _statistics(
     series: Floats, statistic: Statistic, length: int, times: int, rng: np.random.Generator
 ) -> Floats:
-    """The statistic of the series drawn anew, ``times`` times; means of short series all at once."""
-    n = len(series)
-    if statistic is not np.mean or n * times > _AT_ONCE:
-        return np.array([statistic(drawn) for drawn in _redrawn(series, length, times, rng)])
-    blocks = np.lib.stride_tricks.sliding_window_view(np.concatenate((series, series[: length - 1])), length)
-    drawn = blocks[rng.integers(n, size=(times, -(-n // length)))].reshape(times, -1)[:, :n]
-    return np.asarray(drawn.mean(axis=1), dtype=np.float64)
-
-
-def _redrawn(series: Floats, length: int, times: int, rng: np.random.Generator) -> Iterator[Floats]:
-    """The series drawn anew ``times`` times: blocks from anywhere on it, bent to a ring."""
-    n = len(series)
+    """The statistic of the series drawn anew, ``times`` times: blocks from anywhere on it, bent to a ring."""
+    n, blocks = len(series), -(-len(series) // length)
+    starts = rng.integers(n, size=(times, blocks), dtype=np.int32)
+    if statistic is np.mean:
+        last = n - (blocks - 1) * length
+        whole = _block_sums(series, length)[starts[:, :-1]].sum(axis=1)
+        return np.asarray((whole + _block_sums(series, last)[starts[:, -1]]) / n, dtype=np.float64)
     ring = np.concatenate((series, series[: length - 1]))
-    blocks = np.lib.stride_tricks.sliding_window_view(ring, length)
-    for _ in range(times):
-        yield blocks[rng.integers(n, size=-(-n // length), dtype=np.int32)].reshape(-1)[:n]
+    drawn = np.lib.stride_tricks.sliding_window_view(ring, length)
+    return np.array([statistic(drawn[row].reshape(-1)[:n]) for row in starts])
 
 
-def _half_width(
-    between: float, freedom_between: float, inside: float, freedom_inside: float, confidence: float
-) -> float:
-    """T quantile x standard error of two independent parts of a variance."""
-    total = between + inside
-    if total == 0.0:
-        return 0.0
-    doubt = between**2 / freedom_between
-    doubt += inside**2 / freedom_inside if freedom_inside > 0 else 0.0
-    freedom = min(total**2 / doubt, 1e4) if doubt > 0 else 1e4
-    return t_quantile(0.5 + confidence / 2.0, freedom) * math.sqrt(total)
+def _block_sums(series: Floats, length: int) -> Floats:
+    """Sum of the ``length`` values from each place on, the series bent to a ring."""
+    sums = np.concatenate(([0.0], np.cumsum(np.concatenate((series, series[: length - 1])))))
+    return np.asarray(sums[length:] - sums[:-length], dtype=np.float64)
+
+
+def _variance_of_mean(values: Floats) -> tuple[float, float]:
+    """Variance of the error of the mean, by blocks that suit the series, and its degrees of freedom."""
+    length = block_length(values)
+    blocks = len(values) / length
+    if blocks < 2.0:
+        return 0.0, 0.0
+    return float(np.var(_block_sums(values, length) / length)) / (blocks - 1.0), blocks - 1.0
+
+
+def _error(variance: float, freedom: float, quantile: float) -> float:
+    """T quantile x standard error."""
+    return t_quantile(quantile, freedom) * math.sqrt(variance) if variance > 0.0 else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -86,17 +87,22 @@ def concurrency_peak(table: PointTable) -> int | None:
     return peak_in_flight(*spans(table))
 
 
-def held_from_ns(table: PointTable) -> float:
-    """From when on the load was as high as was asked for: the end of a ramp, else 0; in ns from the epoch."""
-    load = table.point.load
-    return 0.0 if load.get("ramp") is None else LoadPoint.from_dict(load).settled_s * NS_PER_S
+def held_ns(table: PointTable) -> Window:
+    """While the load was what was asked for: from the end of a ramp, else 0, until a spike, else for ever.
+
+    After a spike the server is busy with what the spike has left.
+    """
+    load, spike_at_s = table.point.load, table.point.load.get("spike_at_s")
+    begin_s = 0.0 if load.get("ramp") is None else LoadPoint.from_dict(load).settled_s
+    return Window(begin_s * NS_PER_S, math.inf if spike_at_s is None else float(spike_at_s) * NS_PER_S)
 
 
 def plateau(table: PointTable, asked: int) -> Window | None:
     """The part of a closed loop in which ``asked`` requests, or sessions, should be under way.
 
     It starts when every worker had begun as many of them as it holds permits, not before a ramp has ended, and ends
-    when a worker had begun its last, from when on its permits go back unused. None when there is no such time.
+    when a worker had begun its last, from when on its permits go back unused, or with a spike. None when there is no
+    such time.
     """
     start_ns, _, worker = holders(table)
     starts, ends = [], []
@@ -108,7 +114,8 @@ def plateau(table: PointTable, asked: int) -> Window | None:
         if permits:
             starts.append(float(own[permits - 1]))
             ends.append(float(own[-1]))
-    window = Window(max(*starts, held_from_ns(table)), min(ends))
+    held = held_ns(table)
+    window = Window(max(*starts, held.start_ns), min(*ends, held.end_ns))
     return window if window.end_ns > window.start_ns else None
 
 

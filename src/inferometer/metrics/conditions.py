@@ -41,6 +41,7 @@ WARN: tuple[Judge, ...] = (
     drafts.drafts_are_ours,
     shapes.stopped_early,
     shapes.shape_complete,
+    shapes.given_up_as_asked,
     client.never_very_late,
     client.had_its_core,
 )

@@ -82,8 +82,7 @@ def count_requests(table: PointTable) -> Counts:
     stopped = _stopped(table)
     ok = by_status.get("ok", 0)
     cut_off = cut_off_rows(table)
-    given_up = given_up_rows(table)
-    failed = np.asarray(status != "ok", dtype=bool) & ~cut_off & ~given_up
+    failed = failed_rows(table)
     return Counts(
         planned=_expected(table, stopped),
         records=len(status),
@@ -92,7 +91,7 @@ def count_requests(table: PointTable) -> Counts:
         cut_off=int(cut_off.sum()),
         by_status=by_status,
         errors=_error_groups(table, failed),
-        given_up=int(given_up.sum()),
+        given_up=int(given_up_rows(table).sum()),
     )
 
 
@@ -118,9 +117,10 @@ def given_up_rows(table: PointTable) -> Bools:
     return np.asarray(table.text("status") == "aborted", dtype=bool)
 
 
-def not_failed_rows(table: PointTable) -> Bools:
-    """The requests that did not succeed and are no failures either: cut off, or given up as asked."""
-    return cut_off_rows(table) | given_up_rows(table)
+def failed_rows(table: PointTable) -> Bools:
+    """The requests that failed; those cut off and those given up as asked are neither successes nor failures."""
+    broken = np.asarray(table.text("status") != "ok", dtype=bool)
+    return broken & ~cut_off_rows(table) & ~given_up_rows(table)
 
 
 def cut_off_rows(table: PointTable) -> Bools:

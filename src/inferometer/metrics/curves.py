@@ -65,7 +65,8 @@ def output_curve(data: PointData) -> Curve | None:
 
     The server made the tokens of both. A chunk of unknown token count has its share of what its request has left; one
     of a request that was cut off, whose sum is not known, as many as chunks of the successful ones had on average. An
-    answer that came in one piece has arrived when it ended. None when the tokens of a successful request are not known.
+    answer that came in one piece was in the making from its send to its end: taken as one arrival, those that end
+    together would come as pulses. None when the tokens of a successful request are not known.
     """
     tokens = tokens_of(data)
     if tokens is None:
@@ -75,16 +76,20 @@ def output_curve(data: PointData) -> Curve | None:
     in_one[chunks.row] = False
     cut_ns, cut_tokens = _cut_off_chunks(data, cut_off_rows(data.table))
     per_chunk = float(tokens.mean()) if len(tokens) else 1.0
-    at_ns = np.concatenate((chunks.recv_ns, data.end_ns[in_one], cut_ns))
-    came = (tokens, data.output_tokens[in_one], np.where(np.isnan(cut_tokens), per_chunk, cut_tokens))
-    return curve(at_ns, np.concatenate(came))
+    came = np.concatenate((tokens, np.where(np.isnan(cut_tokens), per_chunk, cut_tokens)))
+    arrived = curve(np.concatenate((chunks.recv_ns, cut_ns)), came)
+    if not in_one.any():
+        return arrived
+    made = spread(data.column("sent_ns")[in_one], data.end_ns[in_one], data.output_tokens[in_one])
+    moments = np.union1d(arrived.at_ns, made.at_ns)
+    return Curve(moments, arrived.by(moments) + made.by(moments))
 
 
 def input_curve(data: PointData) -> Curve | None:
     """Input tokens of successful requests, spread as in ``request_curve``; None when those of one are not known."""
     if np.isnan(data.input_tokens).any():
         return None
-    return _spread(data.column("sent_ns"), data.end_ns, data.input_tokens)
+    return spread(data.column("sent_ns"), data.end_ns, data.input_tokens)
 
 
 def request_curve(data: PointData) -> Curve:
@@ -93,12 +98,12 @@ def request_curve(data: PointData) -> Curve:
     In a window it counts by the share of its time that lies inside. Counting ends would be as right in the long run,
     but where requests end together, one wave more or less at the edge of a window is a large part of it.
     """
-    return _spread(data.column("sent_ns"), data.end_ns, np.ones(len(data.end_ns)))
+    return spread(data.column("sent_ns"), data.end_ns, np.ones(len(data.end_ns)))
 
 
 def chunk_curve(data: PointData) -> Curve:
     """Output chunks, or answers where there are none: what stands for tokens that are not known."""
-    return curve(data.output_chunks.recv_ns) if len(data.output_chunks.row) else curve(data.end_ns)
+    return curve(data.output_chunks.recv_ns) if len(data.output_chunks.row) else request_curve(data)
 
 
 def in_flight(start_ns: Floats, end_ns: Floats, edges_ns: Floats) -> Floats:
@@ -106,8 +111,8 @@ def in_flight(start_ns: Floats, end_ns: Floats, edges_ns: Floats) -> Floats:
     return np.diff(_time_since(start_ns, edges_ns) - _time_since(end_ns, edges_ns)) / np.diff(edges_ns)
 
 
-def _spread(start_ns: Floats, end_ns: Floats, amounts: Floats) -> Curve:
-    """The curve of amounts that come evenly from their start to their end."""
+def spread(start_ns: Floats, end_ns: Floats, amounts: Floats) -> Curve:
+    """The curve of amounts that come evenly from their start to their end; those without either are left out."""
     known = ~np.isnan(start_ns) & ~np.isnan(end_ns)
     start_ns, amounts = start_ns[known], amounts[known]
     end_ns = np.maximum(end_ns[known], start_ns + 1.0)

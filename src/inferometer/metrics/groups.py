@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from inferometer.metrics.counts import not_failed_rows
+from inferometer.metrics.counts import failed_rows
 from inferometer.metrics.latency import Bools, Floats, PointData
 from inferometer.metrics.percentiles import Stat, stat
 from inferometer.metrics.throughput import total
@@ -20,7 +20,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         requests: how many have a record.
-        failed: not successful, those that the end of the load point cut off left out.
+        failed: not successful; those cut off at the end of the load point, or given up as asked, left out.
         input_tokens: of the successful ones; None where one is not known, as in all totals.
         cached_tokens: prompt tokens that the server took from its prefix cache.
         stats: TTFT, TPOT and E2EL in ms, by key ("ttft_ms"); one without a value is not in it.
@@ -88,7 +88,7 @@ def _group(data: PointData, name: str, mask: Bools, percentiles: Sequence[float]
         name=name,
         requests=int(mask.sum()),
         ok=ok,
-        failed=int(mask.sum()) - ok - int((mask & not_failed_rows(data.table)).sum()),
+        failed=int((mask & failed_rows(data.table)).sum()),
         input_tokens=total(data.input_tokens[mine]),
         cached_tokens=total(data.column("cached_tokens")[mine]),
         output_tokens=total(data.output_tokens[mine]),

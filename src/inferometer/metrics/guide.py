@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from inferometer.metrics.latency import NS_PER_MS, Floats, Ints, PointData, first_positions, steps
+from inferometer.metrics.views.statistics import quotients
 
 
 def second_chunk_gap_ms(data: PointData) -> Floats:
@@ -34,24 +35,20 @@ def tpot_from_second_ms(data: PointData) -> Floats:
     left = data.output_tokens[row] - np.where(told >= 2, told, 2.0)
     span_ms = (data.column("last_token_ns")[row] - chunks.recv_ns[second]) / NS_PER_MS
     result = np.full(int(data.ok.sum()), np.nan)
-    result[row] = np.divide(span_ms, left, out=np.full(len(row), np.nan), where=left > 0)
+    result[row] = quotients(span_ms, left)
     return result
 
 
 def decode_rate_per_s(data: PointData) -> Floats:
     """Output tokens per second of decoding, per request: out / (t_end - t1); NaN for one chunk."""
     span_s = (data.column("last_token_ns") - data.column("first_token_ns")) / (1000.0 * NS_PER_MS)
-    out = np.full(len(span_s), np.nan)
-    np.divide(data.output_tokens, span_s, out=out, where=data.streamed & (span_s > 0))
-    return out
+    return np.where(data.streamed, quotients(data.output_tokens, span_s), np.nan)
 
 
 def decode_ms_per_token(data: PointData) -> Floats:
     """Time of decoding per output token, per request: (t_end - t1) / out."""
     span_ms = (data.column("last_token_ns") - data.column("first_token_ns")) / NS_PER_MS
-    out = np.full(len(span_ms), np.nan)
-    np.divide(span_ms, data.output_tokens, out=out, where=data.streamed & (data.output_tokens > 0))
-    return out
+    return np.where(data.streamed, quotients(span_ms, data.output_tokens), np.nan)
 
 
 def undisturbed_gap_ms(data: PointData) -> Floats:

@@ -9,18 +9,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from inferometer.metrics.bootstrap import Interval, block_interval, repeats_interval
-from inferometer.metrics.latency import Floats, PointData
+from inferometer.metrics.bootstrap import Part, half_width, part_of, statistic_of
+from inferometer.metrics.latency import Floats
 from inferometer.metrics.percentiles import percentile_name, samples_needed
-from inferometer.metrics.series import Series, latency_series, rate_series
+from inferometer.metrics.series import Samples
 from inferometer.metrics.verdict import Condition
-from inferometer.spec import derive_seed
 
 _OWN_OF_A_POINT = ("index", "repeat", "seed")
-_CONFIDENCE = 0.95
-_RESAMPLES = 300
-_RESAMPLES_APART = 100  # where only the order of two intervals is asked for
-_MOST_VALUES = 40_000  # above, what is left inside a repeat is small beside what is between them
 _NEGLIGIBLE = 0.01  # a difference so small is none, however certain it is
 # What repeats may differ in: a 3-repeat run is accepted by AscendCloud's users when QPS stays within 5 % and latency
 # within 10 %.
@@ -37,9 +32,9 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         mean: of a throughput the mean of the repeats; of a latency its statistic over the requests of all repeats.
-        low, high: 95 % interval; None where it cannot be known.
-        repeats: how many were measured. One repeat's interval holds what chance did inside the run ("within-run
-            only"), and knows nothing of how another run would differ.
+        low, high: 95 % interval; None for one repeat, which cannot know how another one would differ (what it can
+            know, its steady window says).
+        repeats: how many were measured.
         spread: standard deviation / mean of the repeats' own figures; None for one repeat.
     """
 
@@ -61,7 +56,7 @@ class Differing(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         repeat: which, counted from 1.
         key: of the figure.
-        value, others: the figure of this repeat, and of all others together.
+        value, others: the figure of this repeat, and the mean of the others'.
     """
 
     repeat: int
@@ -101,20 +96,20 @@ def rows_of(loads: Sequence[tuple[int, dict[str, Any]]]) -> list[Row]:
 
 
 def measured_rows(
-    points: Sequence[PointData], percentiles: Sequence[float], *, sort: bool = False
+    points: Sequence[Samples], percentiles: Sequence[float], *, sort: bool = False
 ) -> list[Row]:
     """Rows with the figures of their load points.
 
-    Throughputs, and TTFT, TPOT and E2EL as mean and percentiles. Intervals: over repeats by hierarchical bootstrap
-    (repeats, then blocks inside each), of one repeat by block bootstrap; see ``metrics.bootstrap``.
+    Throughputs, and TTFT, TPOT and E2EL as mean and percentiles. Intervals on two levels, between repeats and inside
+    them: ``metrics.bootstrap.half_width``.
 
     Args:
         points: the measured load points.
         percentiles: those to show.
         sort: by load instead of by time, for load points that were measured in an order of chance.
     """
-    known = {data.table.point.index: data for data in points}
-    rows = rows_of([(data.table.point.index, data.table.point.load) for data in points])
+    known = {point.point: point for point in points}
+    rows = rows_of([(point.point, point.load) for point in points])
     if sort:
         rows.sort(key=lambda row: _size(row.load))
     return [_filled(row, [known[index] for index in row.points], percentiles) for row in rows]
@@ -146,89 +141,60 @@ def _size(load: dict[str, Any]) -> tuple[float, ...]:
     return tuple(float(load.get(name) or 0.0) for name in names)
 
 
-def _filled(row: Row, points: Sequence[PointData], percentiles: Sequence[float]) -> Row:
-    series = [*rate_series(points), *latency_series(points)]
+def _filled(row: Row, points: Sequence[Samples], percentiles: Sequence[float]) -> Row:
     estimates: dict[str, Estimate] = {}
     differing: list[Differing] = []
-    for one in series:
-        for key, figure in _figures(one, percentiles):
-            seed = derive_seed(row.points[0], f"interval of {key}")
-            estimates[key] = _estimate(one.samples, figure, seed, len(points))
-            if key in _COMPARED and len(points) > 1:
-                differing += _differing(one.samples, figure, seed, key)
+    for key, p, samples in _figures(points, percentiles):
+        parts = [part_of(sample, p) for sample in samples]
+        whole = None if key in points[0].rates else statistic_of(np.concatenate(samples), p)
+        estimates[key] = _estimate(parts, whole)
+        if key in _COMPARED and len(parts) > 1:
+            differing += _differing(parts, key)
     for unit, number in (("node", points[0].nodes), ("device", points[0].devices)):
         for side in ("input", "output", "total"):
-            whole = estimates.get(f"{side}_throughput_per_s")
-            if number is not None and whole is not None:
-                estimates[f"{side}_throughput_per_{unit}_per_s"] = _divided(whole, number)
+            undivided = estimates.get(f"{side}_throughput_per_s")
+            if number is not None and undivided is not None:
+                estimates[f"{side}_throughput_per_{unit}_per_s"] = _divided(undivided, number)
     return msgspec.structs.replace(row, estimates=estimates, differing=differing)
 
 
-class _Figure(msgspec.Struct, frozen=True):
-    """A statistic of a sample: its mean, or a percentile."""
-
-    percentile: float | None
-
-    def __call__(self, values: Floats) -> float:
-        if self.percentile is None:
-            return float(values.sum() / len(values))
-        # As numpy's percentile, without its 0.2 ms of preparation: a row asks for thousands.
-        place = (len(values) - 1) * self.percentile / 100.0
-        low = int(place)
-        found = np.partition(values, (low, min(low + 1, len(values) - 1)))
-        below, above = float(found[low]), float(found[min(low + 1, len(values) - 1)])
-        return below + (above - below) * (place - low)
-
-
-def _figures(series: Series, percentiles: Sequence[float]) -> Iterator[tuple[str, _Figure]]:
-    if series.rate:
-        yield series.key, _Figure(None)
-        return
-    yield f"{series.key}.mean", _Figure(None)
-    count = sum(len(sample) for sample in series.samples)
-    for p in percentiles:
-        if count >= samples_needed(p):
-            yield f"{series.key}.{percentile_name(p)}", _Figure(p)
-
-
-def _estimate(samples: Sequence[Floats], figure: _Figure, seed: int, repeats: int) -> Estimate:
-    interval = _interval(samples, figure, seed)
-    own = np.array([figure(sample) for sample in samples])
-    spread = float(own.std(ddof=1) / own.mean()) if len(own) > 1 and own.mean() else None
-    return Estimate(
-        mean=figure(np.concatenate(samples)),
-        low=None if interval is None else interval.low,
-        high=None if interval is None else interval.high,
-        repeats=repeats,
-        spread=spread,
-    )
-
-
-def _interval(
-    samples: Sequence[Floats], figure: _Figure, seed: int, resamples: int = _RESAMPLES
-) -> Interval | None:
-    count = sum(len(sample) for sample in samples)
-    if len(samples) == 1:
-        if count > _MOST_VALUES:
-            return None
-        return block_interval(samples[0], figure, seed=seed, confidence=_CONFIDENCE, resamples=resamples)
-    if count > _MOST_VALUES:
-        samples, figure = [np.array([figure(sample)]) for sample in samples], _Figure(None)
-    return repeats_interval(samples, figure, seed=seed, confidence=_CONFIDENCE, resamples=resamples)
-
-
-def _differing(samples: Sequence[Floats], figure: _Figure, seed: int, key: str) -> Iterator[Differing]:
-    """Repeats whose own interval lies beside that of all others together."""
-    for place, sample in enumerate(samples):
-        others = [*samples[:place], *samples[place + 1 :]]
-        own = _interval([sample], figure, seed, _RESAMPLES_APART)
-        rest = _interval(others, figure, seed, _RESAMPLES_APART)
-        if own is None or rest is None:
+def _figures(
+    points: Sequence[Samples], percentiles: Sequence[float]
+) -> Iterator[tuple[str, float | None, list[Floats]]]:
+    """Key, percentile (None = the mean) and samples of each figure that every repeat has."""
+    for key in points[0].rates:
+        if all(key in point.rates for point in points):
+            yield key, None, [point.rates[key] for point in points]
+    for key in points[0].latencies:
+        if not all(key in point.latencies for point in points):
             continue
-        value, together = figure(sample), figure(np.concatenate(others))
-        apart = own.low > rest.high or own.high < rest.low
-        if apart and abs(value - together) > _NEGLIGIBLE * abs(together):
-            yield Differing(repeat=place + 1, key=key, value=value, others=together)
+        samples = [point.latencies[key] for point in points]
+        yield f"{key}.mean", None, samples
+        count = sum(len(sample) for sample in samples)
+        for p in percentiles:
+            if count >= samples_needed(p):
+                yield f"{key}.{percentile_name(p)}", p, samples
+
+
+def _estimate(parts: Sequence[Part], whole: float | None) -> Estimate:
+    """The figure over all repeats: ``whole``, else the mean of theirs."""
+    own = np.array([part.value for part in parts])
+    mean = float(own.mean()) if whole is None else whole
+    if len(parts) == 1:
+        return Estimate(mean=mean, low=None, high=None, repeats=1)
+    half = half_width(parts)
+    spread = float(own.std(ddof=1) / own.mean()) if own.mean() else None
+    return Estimate(mean=mean, low=mean - half, high=mean + half, repeats=len(parts), spread=spread)
+
+
+def _differing(parts: Sequence[Part], key: str) -> Iterator[Differing]:
+    """Repeats whose own interval lies beside that of all others together."""
+    for place, part in enumerate(parts):
+        others = [*parts[:place], *parts[place + 1 :]]
+        together = sum(other.value for other in others) / len(others)
+        apart = abs(part.value - together)
+        if apart > max(half_width([part]) + half_width(others), _NEGLIGIBLE * abs(together)):
+            yield Differing(repeat=place + 1, key=key, value=part.value, others=together)
 
 
 def _divided(whole: Estimate, number: int) -> Estimate:

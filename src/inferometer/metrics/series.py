@@ -1,72 +1,66 @@
-"""The figures of repeats as series in time order, one per repeat: what intervals are drawn from."""
+"""The figures of a load point as series in time order: what intervals over repeats are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from inferometer.metrics.latency import NS_PER_S, Floats, PointData
+from inferometer.metrics.curves import spread
+from inferometer.metrics.latency import Floats, PointData
 from inferometer.metrics.throughput import window_s
 
-MOST_BINS, FEWEST_BINS = 60, 9
+_MOST_BINS, _FEWEST_BINS = 60, 9
 
 
-class Series(NamedTuple):
-    """One figure of one load.
+class Samples(NamedTuple):
+    """The figures of one load point; one that does not exist is left out.
 
     Attributes:
-        key: as in ``PointSummary``.
-        rate: whether the mean of a sample is the figure; else its values are requests.
-        samples: per repeat, in time order.
+        point: index of the load point.
+        load: as asked.
+        rates: throughputs in equal parts of the window, by key as in ``PointSummary``; the mean is the throughput.
+        latencies: of the requests in the order of their index, by key.
+        nodes, devices: that serve; None = not told.
     """
 
-    key: str
-    rate: bool
-    samples: list[Floats]
+    point: int
+    load: dict[str, Any]
+    rates: dict[str, Floats]
+    latencies: dict[str, Floats]
+    nodes: int | None
+    devices: int | None
 
 
-def rate_series(points: Sequence[PointData]) -> Iterator[Series]:
-    """Throughputs as equal parts of the window, whose mean is the throughput; those that every repeat has.
+def samples_of(data: PointData) -> Samples:
+    """The series of a load point: small beside its chunks, which need not be kept for them.
 
-    A request and its tokens count evenly from its send to its end. Counted where they arrive, requests that end
-    together, and the pulse of an engine's steps, would look like chance, which they are not.
+    In a throughput a request and its tokens count evenly from its send to its end. Counted where they arrive, requests
+    that end together, and the pulse of an engine's steps, would look like chance, which they are not.
     """
-    for key, amounts in (
-        ("request_throughput_per_s", _requests),
-        ("input_throughput_per_s", lambda data: data.input_tokens),
-        ("output_throughput_per_s", lambda data: data.output_tokens),
-        ("total_throughput_per_s", lambda data: data.input_tokens + data.output_tokens),
-    ):
-        samples = [_spread_out(data, amounts(data)) for data in points]
-        known = [sample for sample in samples if sample is not None]
-        if known and len(known) == len(samples):
-            yield Series(key, True, known)
+    amounts = {
+        "request_throughput_per_s": np.ones(int(data.ok.sum())),
+        "input_throughput_per_s": data.input_tokens,
+        "output_throughput_per_s": data.output_tokens,
+        "total_throughput_per_s": data.input_tokens + data.output_tokens,
+    }
+    rates = {key: _rates(data, values) for key, values in amounts.items()}
+    latencies = {key: getattr(data, key) for key in ("ttft_ms", "tpot_ms", "e2el_ms")}
+    return Samples(
+        point=data.table.point.index,
+        load=data.table.point.load,
+        rates={key: values for key, values in rates.items() if values is not None},
+        latencies={key: v[~np.isnan(v)] for key, v in latencies.items() if not np.isnan(v).all()},
+        nodes=data.nodes,
+        devices=data.devices,
+    )
 
 
-def latency_series(points: Sequence[PointData]) -> Iterator[Series]:
-    """TTFT, TPOT and E2EL of the requests in the order of their index; those that every repeat has."""
-    for key in ("ttft_ms", "tpot_ms", "e2el_ms"):
-        samples = [values[~np.isnan(values)] for values in (getattr(data, key) for data in points)]
-        if samples and all(len(sample) for sample in samples):
-            yield Series(key, False, samples)
-
-
-def _requests(data: PointData) -> Floats:
-    return np.ones(int(data.ok.sum()))
-
-
-def _spread_out(data: PointData, amounts: Floats) -> Floats | None:
+def _rates(data: PointData, amounts: Floats) -> Floats | None:
     """Amount per second in equal parts of the window; None when there is none, or an amount is not known."""
     window, sent_ns, end_ns = window_s(data), data.column("sent_ns"), data.end_ns
     if window is None or window <= 0 or not len(amounts) or np.isnan(amounts + sent_ns + end_ns).any():
         return None
-    bins = min(MOST_BINS, max(FEWEST_BINS, len(amounts) // 2))
+    bins = min(_MOST_BINS, max(_FEWEST_BINS, len(amounts) // 2))
     bins -= bins % 3  # the longest block is a third, and there have to be three
-    edges_ns = sent_ns.min() + np.linspace(0.0, window * NS_PER_S, bins + 1)
-    lasted_ns = np.maximum(end_ns - sent_ns, 1.0)
-    so_far = [float(amounts @ np.clip((edge_ns - sent_ns) / lasted_ns, 0.0, 1.0)) for edge_ns in edges_ns]
-    so_far[-1] = float(amounts.sum())
-    parts: Floats = np.diff(np.asarray(so_far))
-    return parts * (bins / window)
+    return spread(sent_ns, end_ns, amounts).rates(np.linspace(sent_ns.min(), end_ns.max(), bins + 1))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
 
 from inferometer.metrics.concurrency import holders
+from inferometer.metrics.counts import cut_off_rows, given_up_rows
 from inferometer.metrics.evidence import Evidence
 from inferometer.metrics.latency import NS_PER_S, Floats
 from inferometer.metrics.verdict import Condition
@@ -19,6 +21,7 @@ _LEAST_IN_PART = 10
 _RATE_TOLERANCE = 0.01
 _LATE_MS = 2.0
 _CONCURRENCY_SHARE = 0.95
+_SIGMAS = 4.0  # of the share of requests that are given up
 _MOMENTS = 5000  # at which the permits and what is in flight are compared
 _WHY_STOPPED = {
     "errors": (
@@ -63,15 +66,20 @@ def _elapsed_s(e: Evidence) -> float | None:
 
 
 def shape_complete(e: Evidence) -> Condition | None:
-    """The load point lasted until the curve had come to its end."""
+    """The load point lasted until the curve had come to its end.
+
+    One that time ended did, whenever its last request was due: rates may be low, and answers long.
+    """
     curve = curve_of_load(e)
-    if curve is None or not curve.end_s or e.table.point.stop_reason in _WHY_STOPPED:
+    reason = e.table.point.stop_reason
+    if curve is None or not curve.end_s or reason in _WHY_STOPPED:
         return None
     load = LoadPoint.from_dict(e.table.point.load)
     if load.ramp is not None and load.ramp_time_s is None and load.climb is None and load.spike is None:
         return None  # it goes over the requests, whatever their times
     asked_s = min(curve.end_s, load.duration_s or curve.end_s)
-    lasted_s = _elapsed_s(e)
+    timed = reason == "duration" or (reason == "complete" and load.num_prompts is None)
+    lasted_s = asked_s if timed else _elapsed_s(e)
     # The last request of a curve may be due a little before its end.
     ok = None if lasted_s is None else lasted_s >= (1.0 - 0.05) * asked_s
     return Condition(
@@ -85,6 +93,30 @@ def shape_complete(e: Evidence) -> Condition | None:
         next_step="no request was sent"
         if ok is None
         else "the load point ended before its shape did: give more --num-prompts, or --duration",
+    )
+
+
+def given_up_as_asked(e: Evidence) -> Condition | None:
+    """As large a share of the requests was given up as was asked for, but for chance."""
+    share = float(e.table.point.load.get("cancel_share") or 0.0)
+    sent = ~np.isnan(e.table.number("sent_ns")) & ~cut_off_rows(e.table)
+    requests = int(sent.sum())
+    if not share or not requests:
+        return None
+    measured = float((sent & given_up_rows(e.table)).sum()) / requests
+    least = share - _SIGMAS * math.sqrt(share * (1.0 - share) / requests)
+    return Condition(
+        name="given up",
+        level="warn",
+        asked=f"{share * 100:g} % of the requests given up by the client",
+        measured=measured,
+        limit=max(0.0, least),
+        unit="share",
+        ok=measured >= least,
+        next_step="answers had ended before their clients left: a part of an answer is counted in chunks, one for each "
+        "token, and theirs have several; give --cancel-within, shorter than answers take"
+        if e.table.point.load.get("cancel_within_s") is None
+        else "answers had ended before their clients left: give a shorter --cancel-within",
     )
 
 
@@ -172,9 +204,7 @@ def rounds_full(e: Evidence) -> Condition:
     asked = int(e.table.point.load.get("max_concurrency") or 1)
     start_ns, end_ns, _ = holders(e.table)
     rounds = len(start_ns) // asked
-    whole = np.argsort(start_ns, kind="stable")[
-        : rounds * asked
-    ]  # no round begins before the one before has ended
+    whole = np.argsort(start_ns, kind="stable")[: rounds * asked]  # rounds do not overlap
     starts, ends = start_ns[whole].reshape(rounds, asked), end_ns[whole].reshape(rounds, asked)
     measured = None
     if rounds:

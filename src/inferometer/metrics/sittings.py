@@ -10,7 +10,13 @@ def sitting_conditions(meta: RunMeta) -> list[Condition]:
     """One condition for a run of several sittings: nothing that matters was changed between them."""
     if len(meta.sittings) < 2:
         return []
-    changed = [change for sitting in meta.sittings for change in sitting.changed]
+    begun = [point.sitting for point in meta.points if point.kind == "measure" and point.epoch_ns is not None]
+    changed = [
+        change
+        for place, sitting in enumerate(meta.sittings)
+        for change in sitting.changed
+        if begun and min(begun) < place <= max(begun)  # else all that is there was measured alike
+    ]
     return [
         Condition(
             name="sittings",

@@ -5,27 +5,15 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from inferometer.metrics.groups import Group, grouped
 from inferometer.metrics.latency import NS_PER_S, Bools, Floats, PointData
-from inferometer.metrics.percentiles import Stat, percentile_name, samples_needed, stat
+from inferometer.metrics.percentiles import percentile_name, samples_needed
 from inferometer.spec import LoadPoint
 
 _RECOVERED = 1.10  # of the percentile before the spike
 _JUDGED = (99.0, 95.0, 90.0, 75.0, 50.0)
+_AT_ONCE = 1024  # windows
 _WINDOWS = 5  # after the spike, at least, for the percentile by which the recovery is judged
-
-
-class Phase(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests that were planned in one part of the load point.
-
-    Attributes:
-        requests: how many, failed ones and those given up too.
-        ok: how many of them succeeded.
-        stats: TTFT, TPOT and E2EL of the successful ones, by key; as in ``PointSummary.stats``.
-    """
-
-    requests: int
-    ok: int
-    stats: dict[str, Stat]
 
 
 class Spike(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,9 +36,9 @@ class Spike(msgspec.Struct, frozen=True, kw_only=True):
     factor: float
     at_s: float
     time_s: float
-    before: Phase
-    during: Phase
-    after: Phase
+    before: Group
+    during: Group
+    after: Group
     judged: str | None
     before_ms: float | None
     recovery_s: float | None
@@ -70,14 +58,14 @@ def spike_of(data: PointData, percentiles: tuple[float, ...]) -> Spike | None:
     factor, at_s, time_s = (float(load[name]) for name in ("spike", "spike_at_s", "spike_time_s"))
     planned_s = data.table.number("planned_ns") / NS_PER_S
     begin_s = LoadPoint.from_dict(load).settled_s
-    masks = (
-        (planned_s >= begin_s) & (planned_s < at_s),
-        (planned_s >= at_s) & (planned_s < at_s + time_s),
-        planned_s >= at_s + time_s,
-    )
-    before, during, after = (_phase(data, mask, percentiles) for mask in masks)
+    masks = {
+        "before": (planned_s >= begin_s) & (planned_s < at_s),
+        "during": (planned_s >= at_s) & (planned_s < at_s + time_s),
+        "after": planned_s >= at_s + time_s,
+    }
+    before, during, after = grouped(data, masks, percentiles)
     metric = "ttft_ms" if not np.isnan(data.ttft_ms).all() else "e2el_ms"
-    recovery = _recovery(data, metric, (masks[0], masks[2]), at_s + time_s)
+    recovery = _recovery(data, metric, (masks["before"], masks["after"]), at_s + time_s)
     return Spike(
         factor=factor,
         at_s=at_s,
@@ -89,17 +77,6 @@ def spike_of(data: PointData, percentiles: tuple[float, ...]) -> Spike | None:
         before_ms=recovery[1],
         recovery_s=recovery[2],
         reason=recovery[3],
-    )
-
-
-def _phase(data: PointData, mask: Bools, percentiles: tuple[float, ...]) -> Phase:
-    mine = mask[data.ok]
-    samples = {"ttft_ms": data.ttft_ms, "tpot_ms": data.tpot_ms, "e2el_ms": data.e2el_ms}
-    stats = {key: stat(sample[mine], percentiles) for key, sample in samples.items()}
-    return Phase(
-        requests=int(mask.sum()),
-        ok=int(mine.sum()),
-        stats={key: found for key, found in stats.items() if found is not None},
     )
 
 
@@ -131,9 +108,17 @@ def _recovery(
         return None, None, None, f"needs {least} requests before the spike and {_WINDOWS * least} after it"
     name, size = f"{percentile_name(p)}_{metric}", samples_needed(p)
     usual_ms = float(np.percentile(before, p))
-    rolling = np.percentile(np.lib.stride_tricks.sliding_window_view(after, size), p, axis=1)
-    back: Floats = np.flatnonzero(rolling <= _RECOVERED * usual_ms).astype(np.float64)
-    if not len(back):
+    first = _first_back(after, size, p, _RECOVERED * usual_ms)
+    if first is None:
         return name, usual_ms, None, "it had not come back within 10 % when the load point ended"
-    first = int(back[0])
     return name, usual_ms, 0.0 if first == 0 else float(planned_s[first] - end_s), ""
+
+
+def _first_back(values: Floats, size: int, p: float, limit: float) -> int | None:
+    """Where the first run of ``size`` values begins whose p-th percentile is within a limit; None without one."""
+    windows = np.lib.stride_tricks.sliding_window_view(values, size)
+    for begin in range(0, len(windows), _AT_ONCE):  # all windows in one would take ``size`` times the memory
+        back = np.flatnonzero(np.percentile(windows[begin : begin + _AT_ONCE], p, axis=1) <= limit)
+        if len(back):
+            return begin + int(back[0])
+    return None

@@ -16,7 +16,7 @@ import numpy as np
 
 from inferometer.metrics import curves
 from inferometer.metrics.changepoints import level_changes, segments, trend
-from inferometer.metrics.concurrency import Window, held_from_ns, holders, plateau, spans
+from inferometer.metrics.concurrency import Window, held_ns, holders, plateau, spans
 from inferometer.metrics.latency import NS_PER_S, Floats, PointData
 from inferometer.record.tables import PointTable
 
@@ -29,6 +29,7 @@ _EXCESS = 0.05
 FEWEST_ENDED = 8
 """Answers that have to end in a window."""
 _AT_LEVEL = 0.985
+_FEW_LIVES = 5.0
 _SETTLED_PERCENTILE = 95.0
 
 
@@ -103,7 +104,7 @@ def life_bins(data: PointData, window: Window) -> float:
 def _held(data: PointData) -> _Held | Found:
     """When the load was held, by what was asked."""
     load = data.table.point.load
-    if 0.0 < held_from_ns(data.table) >= float(np.nanmax(data.table.number("sent_ns"))):
+    if 0.0 < held_ns(data.table).start_ns >= float(np.nanmax(data.table.number("sent_ns"))):
         return _too_short("a ramp up to the last request")
     rate, limit = load.get("request_rate"), load.get("max_concurrency")
     if load.get("trace") or (rate is not None and math.isfinite(float(rate))):
@@ -135,7 +136,8 @@ def _at_level(start_ns: Floats, end_ns: Floats, window: Window) -> Window:
 
 def _held_open(data: PointData) -> _Held | Found:
     start_ns, end_ns = spans(data.table)
-    window = Window(max(float(start_ns.min()), held_from_ns(data.table)), float(start_ns.max()))
+    held = held_ns(data.table)
+    window = Window(max(float(start_ns.min()), held.start_ns), min(float(start_ns.max()), held.end_ns))
     if not window.end_ns > window.start_ns:
         return _sent_at_once()
     # In flight at t = rate x mean of min(latency, t): once t is its p95, it stays within about a per cent.
@@ -156,19 +158,24 @@ def _growth(table: PointTable, window: Window) -> Found | None:
     growth = line.change * float(waiting.mean()) / seconds
     if growth < _EXCESS * offered:
         return None
-    carried = _carried_per_s(end_ns)
+    carried = _carried_per_s(table.number("end_ns")[table.text("status") == "ok"])
     grew = f"in flight grew until the end, from {waiting[:10].mean():,.0f} to {waiting[-10:].mean():,.0f}"
     if carried is None or carried > (1.0 - _EXCESS) * offered:
         return _too_short(f"{grew}, though the service carried what was offered")
     return Found(
         None,
-        f"{grew}: {offered:,.3g} req/s were offered, the service carried about {carried:,.3g}",
-        f"offer less, such as --request-rate {0.9 * carried:.2g}",
+        f"{grew}: {_short(offered)} req/s were offered, the service carried about {_short(carried)}",
+        f"offer less, such as --request-rate {_short(0.9 * carried, 2)}",
     )
 
 
+def _short(value: float, digits: int = 3) -> str:
+    """Some digits of a rate, never with an exponent."""
+    return f"{float(f'{value:.{digits}g}'):.10g}"
+
+
 def _carried_per_s(end_ns: Floats) -> float | None:
-    """Requests that ended per second, the first and the last tenth left out; None when they ended together."""
+    """Requests that succeeded per second, the first and the last tenth left out; None when they ended together."""
     ended = np.sort(end_ns)
     first, last = len(ended) // 10, len(ended) - 1 - len(ended) // 10
     took_ns = float(ended[last] - ended[first])
@@ -179,14 +186,20 @@ def _level(data: PointData, output: curves.Curve, window: Window) -> Found:
     """The longest time of one level in a window."""
     edges = bin_edges(window)
     rates = output.rates(edges)
-    changes = level_changes(rates, _SHORTEST_LEVEL, round(life_bins(data, window)))
+    life = life_bins(data, window)
+    changes = level_changes(rates, _SHORTEST_LEVEL, round(life))
     first, last = _longest_level(rates, changes)
     if last - first < _KEPT * BINS:
         parts = [float(rates[a:b].mean()) for a, b in segments(BINS, changes)]
+        between = f"between {min(parts):,.0f} and {max(parts):,.0f} tok/s"
+        if life * _FEW_LIVES > BINS:
+            return _too_short(
+                f"{_span(window)} at full load is {BINS / life:.2g} times as long as a request: waves of requests "
+                f"that begin and end together moved the throughput {between}"
+            )
         return Found(
             None,
-            f"throughput never settled: it changed its level {len(changes)} times in {_span(window)}, between "
-            f"{min(parts):,.0f} and {max(parts):,.0f} tok/s",
+            f"throughput never settled: it changed its level {len(changes)} times in {_span(window)}, {between}",
             "see what changed at the server (throttling, other load, caches), or measure for longer",
         )
     inside = float(rates[first:last].mean())

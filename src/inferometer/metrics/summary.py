@@ -22,6 +22,7 @@ from inferometer.metrics.latency import Floats, PointData
 from inferometer.metrics.percentiles import Stat, stat
 from inferometer.metrics.rows import Row, measured_rows, repeat_conditions
 from inferometer.metrics.sent import Pictures, pictures_of
+from inferometer.metrics.series import samples_of
 from inferometer.metrics.servers import ServerSummary, by_server
 from inferometer.metrics.sittings import sitting_conditions
 from inferometer.metrics.speculative import Speculative, speculative_of
@@ -122,22 +123,18 @@ def summarize(run: RunRecord) -> RunSummary:
     sampling = spec.sampling.model_copy(update={"ignore_eos": resolve_ignore_eos(spec)})
     urls = (spec.endpoint.url, *spec.endpoint.more_url)
     served = (spec.sweep.nodes_served, spec.sweep.devices_served)
-    points = [
-        msgspec.structs.replace(
-            summarize_point(table, spec.measure, sampling, run.telemetry, served),
-            servers=by_server(PointData(table), urls, spec.measure.percentiles),
-            vllm=vllm_result(table, run.meta, percentiles=_percentiles_for_vllm(spec.measure)),
+    points, samples = [], []
+    for table in run.measured:
+        data = _data(table, spec.measure, served)
+        points.append(
+            msgspec.structs.replace(
+                _summary(data, spec.measure, sampling, run.telemetry),
+                servers=by_server(data, urls, spec.measure.percentiles),
+                vllm=vllm_result(table, run.meta, percentiles=_percentiles_for_vllm(spec.measure)),
+            )
         )
-        for table in run.measured
-    ]
-    rows = measured_rows(
-        [
-            PointData(table, served=served, steady_window=spec.measure.steady_window)
-            for table in run.measured
-        ],
-        spec.measure.percentiles,
-        sort=spec.sweep.order != "given",
-    )
+        samples.append(samples_of(data))
+    rows = measured_rows(samples, spec.measure.percentiles, sort=spec.sweep.order != "given")
     own = decide([*_run_conditions(run), *sitting_conditions(run.meta), *repeat_conditions(rows)])
     return RunSummary(
         schema=SCHEMA,
@@ -181,11 +178,16 @@ def summarize_point(
     Raises:
         UsageError: an SLO in ``measure`` cannot be read.
     """
-    telemetry = telemetry or Telemetry()
-    data = PointData(table, "planned", measure.slo, served, measure.steady_window)
-    counts = count_requests(table)
-    stats = _stats(data, measure)
-    evidence = Evidence(data, counts, stats, measure, sampling or Sampling(), telemetry)
+    return _summary(_data(table, measure, served), measure, sampling or Sampling(), telemetry or Telemetry())
+
+
+def _data(table: PointTable, measure: Measure, served: tuple[int | None, int | None]) -> PointData:
+    return PointData(table, "planned", measure.slo, served, measure.steady_window)
+
+
+def _summary(data: PointData, measure: Measure, sampling: Sampling, telemetry: Telemetry) -> PointSummary:
+    table, counts, stats = data.table, count_requests(data.table), _stats(data, measure)
+    evidence = Evidence(data, counts, stats, measure, sampling, telemetry)
     return PointSummary(
         index=table.point.index,
         sitting=table.point.sitting,
@@ -203,7 +205,7 @@ def summarize_point(
         client=client_health(table, telemetry),
         verdict=decide(conditions.judge(evidence)),
         groups=groups_of(data, measure.percentiles),
-        failures=read_failures(table, (sampling or Sampling()).stream),
+        failures=read_failures(table, sampling.stream),
         pictures=pictures_of(data),
         rows=data_rows_of(table),
         input_drift=input_drift(data),

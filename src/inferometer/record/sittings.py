@@ -39,10 +39,12 @@ def successor(stored: PointRecord, done: PointRecord | None) -> PointRecord:
         return stored
     if stored.sitting != done.sitting:
         return stored if came_to_its_end(stored) and not came_to_its_end(done) else done
-    # What the parent process alone knows: repeats, which it counts as it draws, and what the server's engine counted.
+    # What the parent process alone knows: repeats, which it counts as it draws, what the server's engine counted, and
+    # what it noted once the workers had ended.
     return msgspec.structs.replace(
         done,
         repeated_prompts=max(stored.repeated_prompts, done.repeated_prompts),
+        prepared=max(stored.prepared, done.prepared, key=len),
         counters_before=done.counters_before or stored.counters_before,
         counters_after=done.counters_after or stored.counters_after,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,8 +75,13 @@ def max_batch_lines(results: Sequence[MaxBatchResult]) -> list[str]:
     for result in results:
         case = f"in {result.input_tokens}, out {result.output_tokens}: " if several else ""
         lines.append(f"{case}{_answer(result)}")
-        lines += [f"  limited by {result.limited_by}", *(f"  {text}" for text in result.why)]
-        lines += [f"  not sure: {text}" for text in result.doubts]
+        said = [
+            f"limited by {result.limited_by}",
+            *result.why,
+            *(f"not sure: {text}" for text in result.doubts),
+        ]
+        for text in said:
+            lines += textwrap.wrap(text, 100, initial_indent="  ", subsequent_indent="    ")
     return [*lines, "", *table(header, rows, ">>>>>>>>>")]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import textwrap
 
 from inferometer.metrics.capacity import Capacity, Probe, Reading
@@ -12,6 +14,7 @@ from inferometer.report.text import ABSENT, count, number, quantity, table
 
 UNITS = {"request-rate": "req/s", "session-rate": "sessions/s", "max-concurrency": "in flight"}
 NAMES = {"request-rate": "rate", "session-rate": "session rate", "max-concurrency": "concurrency"}
+_CHANCE = 0.05  # of having seen no failure although more fail (for many requests the rule of three)
 _SPLIT = 0.95  # share of the draws from which on another limit is not worth a word
 
 
@@ -51,7 +54,7 @@ def probe_line(probe: Probe, variable: str) -> str:
 
 def _load(load: float, variable: str) -> str:
     return (
-        f"{NAMES[variable]} {load:.4g} {UNITS[variable]}"
+        f"{NAMES[variable]} {_digits(load, 4)} {UNITS[variable]}"
         if variable != "max-concurrency"
         else f"concurrency {load:g}"
     )
@@ -59,7 +62,7 @@ def _load(load: float, variable: str) -> str:
 
 def _headline(found: Capacity) -> str:
     unit, name = UNITS[found.variable], NAMES[found.variable]
-    limited = "" if found.limited_by is None else f", limited by {found.limited_by}"
+    limited = "" if found.limited_by is None else f", limited by {_limit(found, found.limited_by)}"
     if found.status == "none":
         return f"no {name} meets the limits{limited}"
     if found.load is None:
@@ -70,32 +73,61 @@ def _headline(found: Capacity) -> str:
     interval = ""
     if found.low is not None and found.high is not None:
         interval = f" (95 % CI {_value(found, found.low)} to {_value(found, found.high)})"
-    elif found.status == "bracketed":
-        interval = ""
     sure = "unsure: " if found.status == "unsure" else ""
     return f"{sure}max {name} {shown} {unit}{interval}{limited}"
 
 
 def _value(found: Capacity, load: float) -> str:
-    return f"{load:g}" if found.variable == "max-concurrency" else f"{load:.3g}"
+    return f"{load:,.0f}" if found.variable == "max-concurrency" else _digits(load, 3)
+
+
+def _digits(value: float, significant: int) -> str:
+    """``12.4``, ``1,234``: so many significant digits, or all before the point."""
+    return f"{value:,.{max(significant - 1 - math.floor(math.log10(value)), 0)}f}" if value > 0 else "0"
+
+
+def _limit(found: Capacity, slo: str) -> str:
+    """What is limited, without its limit; with it where the same is limited twice."""
+    names = {each.slo: re.split("[<>]", each.slo)[0].strip() for probe in found.probes for each in probe.readings}
+    name = names.get(slo, slo)
+    return name if list(names.values()).count(name) == 1 else slo
 
 
 def _remarks(found: Capacity) -> list[str]:
     told = [found.why] if found.why else []
+    told += _shown(found)
     if found.limited_share is not None and found.limited_share < _SPLIT:
         told.append(
-            f"{found.limited_by} is crossed first in {found.limited_share:.0%} of repetitions within the noise, "
+            f"{_limit(found, str(found.limited_by))} is crossed first in {found.limited_share:.0%} of repetitions within the noise, "
             "another limit in the others"
         )
     if found.carried_per_s is not None and found.variable != "max-concurrency":
         told.append(
-            f"more came in than the server carried at some load points: it completed {found.carried_per_s:.3g} req/s"
+            f"more came in than the server carried at some load points: it completed {_digits(found.carried_per_s, 3)} req/s"
         )
     invalid = sum(1 for probe in found.probes if probe.outcome == "client")
     if invalid:
         told.append(
             f"{invalid} load point{'s' if invalid > 1 else ''} say nothing about the server: the client was the limit"
         )
+    return told
+
+
+def _shown(found: Capacity) -> list[str]:
+    """Of a limit on failures what so many requests show, where that is less than the limit says."""
+    if found.load is None:
+        return []
+    told = []
+    seen = [reading for probe in found.probes if probe.load <= found.load for reading in probe.readings]
+    for slo in dict.fromkeys(reading.slo for reading in seen if reading.slo.startswith("failed")):
+        of_limit = [reading for reading in seen if reading.slo == slo]
+        count_, failed = sum(each.values for each in of_limit), sum(each.beyond or 0 for each in of_limit)
+        bound = 1.0 - _CHANCE ** (1.0 / count_) if count_ else 1.0
+        if failed == 0 and bound > of_limit[0].limit:
+            told.append(
+                f"{slo}: none of {count_:,} requests failed at loads up to there, which by itself shows only that no "
+                f"more than {100 * bound:.2g} % fail (95 %)"
+            )
     return told
 
 
@@ -109,7 +141,7 @@ def _evidence(found: Capacity) -> list[str]:
         done = number(probe.request_throughput_per_s)
         rows.append(
             [
-                f"{probe.load:.4g}",
+                f"{probe.load:g}" if found.variable == "max-concurrency" else _digits(probe.load, 4),
                 str(probe.index),
                 count(probe.requests),
                 *cells,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inferometer.metrics.spike import Phase, Spike
+from inferometer.metrics.groups import Group
+from inferometer.metrics.spike import Spike
 from inferometer.metrics.summary import PointSummary
 from inferometer.report.text import ABSENT, count, number, percent, table
 
 _LATENCIES = {"ttft_ms": "TTFT", "tpot_ms": "TPOT", "e2el_ms": "E2EL"}
-_NAMES = ("before", "during", "after")
 
 
 def shape_lines(points: Sequence[PointSummary], titles: Sequence[str]) -> list[str]:
@@ -26,7 +26,9 @@ def _told(point: PointSummary) -> list[str]:
             f"given up {count(counts.given_up)} of {count(counts.records)} as asked, not in the latencies"
         )
     if counts.cut_off and point.load.get("drain") == "cut":
-        told.append(f"cut off {count(counts.cut_off)} of {count(counts.records)} at the end, as asked (--drain cut)")
+        told.append(
+            f"cut off {count(counts.cut_off)} of {count(counts.records)} at the end, as asked (--drain cut)"
+        )
     if point.stop_reason == "errors":
         told.append(f"stopped: the failed share, {percent(counts.failed_share)}, went above --stop-on-errors")
     if point.stop_reason == "saturated":
@@ -55,20 +57,20 @@ def _phases(spike: Spike, shown: tuple[str, str]) -> list[str]:
     phases = (spike.before, spike.during, spike.after)
     keys = [key for key in _LATENCIES if any(key in phase.stats for phase in phases)]
     both = "/".join(dict.fromkeys(shown))
-    header = ["phase", "requests", *(f"{_LATENCIES[key]} {both} ms" for key in keys), "not ok"]
+    header = ["phase", "requests", *(f"{_LATENCIES[key]} {both} ms" for key in keys), "failed"]
     rows = [
         [
-            name,
+            phase.name,
             count(phase.requests),
             *(_pair(phase, key, shown) for key in keys),
-            count(phase.requests - phase.ok),
+            count(phase.failed),
         ]
-        for name, phase in zip(_NAMES, phases, strict=True)
+        for phase in phases
     ]
     return table(header, rows, "<" + ">" * (len(header) - 1))
 
 
-def _pair(phase: Phase, key: str, shown: tuple[str, str]) -> str:
+def _pair(phase: Group, key: str, shown: tuple[str, str]) -> str:
     found = phase.stats.get(key)
     names = dict.fromkeys(shown)
     return " / ".join(ABSENT if found is None else number(found.percentiles.get(name)) for name in names)

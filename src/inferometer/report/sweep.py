@@ -74,8 +74,8 @@ def repeat_table(
 def repeat_notes(summary: RunSummary) -> list[str]:
     """What the table does not say: how the intervals were made, and which repeats differ."""
     notes = [
-        "\u00b1: half of the 95 % interval over n repeats (repeats, and blocks of requests inside them, drawn anew); "
-        f"{ABSENT}: too few requests in all repeats together"
+        "\u00b1: half of the 95 % interval over n repeats: t interval of their own values, and no less than the chance "
+        f"inside them; {ABSENT}: too few requests in all repeats together"
     ]
     for row, title in zip(summary.rows, titled([row.load for row in summary.rows]), strict=True):
         notes += _differing(row, title)

@@ -153,9 +153,9 @@ class WaveLoop:
     """Rounds of requests that begin together, one after the other; a static batch.
 
     Each round begins when the last request of the round before has ended (``benchmark_parallel.py`` of the MindIE
-    guides, ``performance_maxbs``). It measures what a batch of one size takes; the throughput of requests of unequal
-    lengths comes out lower than that of a closed loop, for the short ones wait for the long ones. No worker knows of
-    the others' requests, so there is only one.
+    guides, ``performance_maxbs``), and all of it is due in that instant. It measures what a batch of one size takes;
+    the throughput of requests of unequal lengths comes out lower than that of a closed loop, for the short ones wait
+    for the long ones. No worker knows of the others' requests, so there is only one.
 
     Args:
         concurrency: requests of a round.
@@ -171,7 +171,7 @@ class WaveLoop:
         self._taken = self._out = 0
 
     def wake_ns(self) -> int | None:
-        """When the next request of the round is due; None while the round has only to end."""
+        """When the round began, or begins; None while the one before has only to end."""
         return None if self.exhausted() else self._due_ns()
 
     def take(self) -> Planned:
@@ -199,10 +199,8 @@ class WaveLoop:
         return self._until_ns is not None and due_ns is not None and due_ns >= self._until_ns
 
     def _due_ns(self) -> int | None:
-        order = self._taken % self._concurrency
-        if order == 0 and self._out:
-            return None
-        return self._begin_ns + order * START_STAGGER_NS
+        ending = self._taken % self._concurrency == 0 and self._out
+        return None if ending else self._begin_ns
 
 
 def levels_at(edges: list[Edge], at_ns: Iterator[int]) -> Iterator[int]:

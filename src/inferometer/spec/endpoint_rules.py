@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from inferometer.spec.endpoint import NO_METRICS, Endpoint
 from inferometer.spec.model import RunSpec
 from inferometer.spec.problems import Problem
+from inferometer.spec.url import shown_url
 
 FRAMING_HEADERS = ("content-length", "transfer-encoding")  # they follow from the body
 SERVER_TOKENIZER = "server"  # --tokenizer: the server's own, asked over HTTP
@@ -80,9 +80,14 @@ def _servers(endpoint: Endpoint) -> Iterator[Problem]:
     counted = Counter((endpoint.url, *endpoint.more_url))
     for url in (url for url, count in counted.items() if count > 1):
         yield Problem(f"{url} is given {counted[url]} times in --url and --more-url", "name each server once")
+    if NO_METRICS in endpoint.metrics_url and len(endpoint.metrics_url) > 1:
+        yield Problem(f"--metrics-url has {NO_METRICS} beside addresses", f"give {NO_METRICS} alone, or none")
     for url in endpoint.metrics_url:
-        if url != NO_METRICS and not re.match(r"https?://[^/?#\s]+", url):
-            yield Problem(f"--metrics-url {url!r} is no http or https address", "http://HOST:PORT/metrics, or off")
+        if "?" in url:
+            yield Problem(
+                f"--metrics-url {shown_url(url)!r} has a query, which would not be sent",
+                "write http://HOST:PORT/PATH",
+            )
 
 
 def _tls(endpoint: Endpoint) -> Iterator[Problem]:

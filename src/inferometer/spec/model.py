@@ -100,7 +100,7 @@ class Measure(Part):
     )
     steady_window: SteadyWindow = option(
         "auto",
-        "time of a load point whose rates are shown beside those of all of it (10s-60s; auto = found)",
+        "part of a load point that counts as steady, shown beside the whole: found, none, or from its start (10s-60s)",
         metavar="auto|off|FROM-TO",
         advanced=True,
     )
@@ -118,7 +118,11 @@ class Output(Part):
     table: (
         Literal["ours", "vllm", "evalscope", "lmdeploy", "aisbench", "mindie", "guide", "guide-zh", "speed"]
         | None
-    ) = option(None, "after the run, print its load points in the columns of this community", metavar="STYLE")
+    ) = option(
+        None,
+        "after the run, print its load points in the columns of this community (all: inferometer report --help)",
+        metavar="STYLE",
+    )
     csv: str | None = option(
         None,
         "after the run, write that table to a new file, as CSV (default: our own columns)",

@@ -5,8 +5,8 @@ same order, lengths and arrival pattern, and differ in the load alone. Each furt
 anew, from ``derive_seed(load.seed, "repeat 2")``: an interval over repeats has to hold the chance of lengths and
 arrivals too, which equal seeds would hide; ``--same-prompts`` keeps one seed, and its spread is the server's alone. A
 room that draws numbers takes its own stream with ``derive_seed(point.seed, concern)``; the concerns in use are
-``workload`` and ``schedule``. A warm-up has a seed of its own, so that it does not put the measured prompts into a
-prefix cache.
+``workload``, ``schedule`` and ``cancel``. A warm-up has a seed of its own, so that it does not put the measured
+prompts into a prefix cache.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class LoadPoint:
     repeat: int = 1  # which measurement of the same load this is
     ramp: str | None = None  # "linear", "exponential", "step" or "climb"
     ramp_from: float | None = None  # requests per second, or in flight
-    ramp_time_s: float | None = None  # None = a ramp goes over the requests, or its length follows from ``climb``
+    ramp_time_s: float | None = None  # None = it goes over the requests, or follows from ``climb``
     ramp_steps: int | None = None
     climb: float | None = None
     climb_every_s: float | None = None

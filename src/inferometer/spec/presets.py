@@ -67,7 +67,7 @@ PRESETS: Mapping[str, Preset] = {
             **_PARALLEL,
             "sweep.epochs": 10,
             "workload.input_len": (1024, 2048),
-            "workload.output_len": (256, 256),
+            "workload.output_len": (256,),
         },
         notes=(_WAVES,),
     ),
@@ -94,7 +94,7 @@ PRESETS: Mapping[str, Preset] = {
             **_PARALLEL,
             "sweep.epochs": 5,
             "workload.input_len": (512, 1024),
-            "workload.output_len": (256, 256),
+            "workload.output_len": (256,),
         },
         then=_GUIDE,
         notes=("one run holds one data set, so the combined test is three runs", _WAVES),
@@ -231,4 +231,12 @@ def preset_layer(name: str, given: Collection[str]) -> Layer:
         if dotted in given and (dotted in values or dotted not in _ONLY_WHERE_REPLACED):
             for each in dropped:
                 values.pop(each, None)
+    if "workload.output_len" in given and _paired(values, "workload.output_len", "load.num_prompts"):
+        del values["load.num_prompts"]
     return Layer(values, dict.fromkeys(values, f"preset {name}"))
+
+
+def _paired(values: Mapping[str, Any], one: str, other: str) -> bool:
+    """Whether both are lists of which the first values belong together, and so on."""
+    lengths = {len(value) if isinstance(value := values.get(name), tuple) else 1 for name in (one, other)}
+    return len(lengths) == 1 and lengths != {1}

@@ -9,7 +9,7 @@ from itertools import chain
 from urllib.parse import urlsplit
 
 from inferometer.spec.data_rules import data_problems
-from inferometer.spec.endpoint import Endpoint
+from inferometer.spec.endpoint import NO_METRICS, Endpoint
 from inferometer.spec.endpoint_rules import endpoint_problems, server_problems
 from inferometer.spec.model import RunSpec
 from inferometer.spec.problems import Problem, raise_problems
@@ -56,6 +56,9 @@ def _urls(endpoint: Endpoint) -> Iterator[Problem]:
     yield from _url(endpoint.url, "--url")
     for url in endpoint.more_url:
         yield from _url(url, "--more-url")
+    for url in endpoint.metrics_url:
+        if url != NO_METRICS:
+            yield from _url(url, "--metrics-url")
     if endpoint.endpoint is not None:
         yield from _path(endpoint.endpoint)
 

@@ -30,6 +30,9 @@ AboveZeroShare = Annotated[
 ]
 
 
+Variable = Literal["request-rate", "max-concurrency", "session-rate"]
+
+
 class Search(Part):
     """A search for the largest load that a service carries; the lists of ``Load`` are not its load points."""
 
@@ -38,8 +41,11 @@ class Search(Part):
         "what to look for: the largest load within --slo (default), the peak of throughput, its knee, or the largest "
         "static batch",
     )
-    variable: Literal["request-rate", "max-concurrency", "session-rate"] = option(
-        "request-rate", "the load that is varied; all others stay as they are", flag="--search"
+    variable: Variable | None = option(
+        None,
+        "the load that is varied; all others stay as they are (default: request-rate, session-rate where requests are "
+        "sessions; for the peak and the knee max-concurrency)",
+        flag="--search",
     )
     lowest: PositiveNumber | None = option(
         None,
@@ -84,3 +90,10 @@ class Search(Part):
         "max-batch: batch sizes to look at, one range, or one per pair of lengths (1-1000 200-300)",
         metavar="LB-RB",
     )
+
+    @property
+    def varied(self) -> Variable:
+        """The load that is varied: what was asked for, else what is natural for the target."""
+        if self.variable is not None:
+            return self.variable
+        return "request-rate" if self.target in (None, "slo") else "max-concurrency"

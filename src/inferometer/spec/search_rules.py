@@ -14,6 +14,15 @@ _VARIED = {
 }
 
 
+def settled(spec: RunSpec) -> RunSpec:
+    """The same search with its target and the load that it varies said, so that both are stored."""
+    target = spec.search.target or "slo"
+    asked = spec.search.model_copy(update={"target": target})
+    arrive = asked.variable is None and target == "slo" and spec.sessions.wanted
+    variable = "session-rate" if arrive else asked.varied
+    return spec.model_copy(update={"search": asked.model_copy(update={"variable": variable})})
+
+
 def check_search(spec: RunSpec) -> None:
     """Refuse what a search cannot do; the rest of the spec is checked as for a run.
 
@@ -25,7 +34,7 @@ def check_search(spec: RunSpec) -> None:
 
 def _problems(spec: RunSpec) -> Iterator[Problem]:
     asked = spec.search
-    varied = "max_concurrency" if asked.target == "max-batch" else _VARIED[asked.variable]
+    varied = "max_concurrency" if asked.target == "max-batch" else _VARIED[asked.varied]
     for name in ("max_concurrency", "request_rate", "num_prompts"):
         values, flag = getattr(spec.load, name), "--" + name.replace("_", "-")
         if values and name == varied:
@@ -50,11 +59,11 @@ def _problems(spec: RunSpec) -> Iterator[Problem]:
                 f"{flag} has {len(values)} values, and a search varies the load only",
                 f"give {flag} one value",
             )
-    if asked.variable == "session-rate" and not spec.sessions.wanted:
+    if asked.varied == "session-rate" and not spec.sessions.wanted:
         yield Problem(
             "--search session-rate, but requests are not sessions", "give --turns N or --multi-turn"
         )
-    if asked.variable == "request-rate" and spec.sessions.wanted and asked.target != "max-batch":
+    if asked.varied == "request-rate" and spec.sessions.wanted and asked.target != "max-batch":
         yield Problem("--search request-rate, but what arrives are sessions", "write --search session-rate")
     yield from _bounds(spec)
 
@@ -63,7 +72,7 @@ def _bounds(spec: RunSpec) -> Iterator[Problem]:
     asked = spec.search
     if asked.lowest is not None and asked.highest is not None and asked.lowest > asked.highest:
         yield Problem(f"--min {asked.lowest:g} is above --max {asked.highest:g}", "swap them")
-    if asked.variable == "max-concurrency":
+    if asked.varied == "max-concurrency":
         for flag, value in (("--min", asked.lowest), ("--max", asked.highest)):
             if value is not None and not value.is_integer():
                 yield Problem(

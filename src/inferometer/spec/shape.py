@@ -11,7 +11,7 @@ from inferometer.spec.kinds import Part, PositiveInt, PositiveNumber, Seconds, f
 
 FromZero = Annotated[float, AfterValidator(finite), Field(ge=0)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
-AboveOne = Annotated[float, AfterValidator(finite), Field(gt=1)]
+Factor = Annotated[float, AfterValidator(finite), Field(gt=1, le=1000)]
 
 RAMP_STEPS = 5
 CLIMB_EVERY_S = 1.0
@@ -57,7 +57,7 @@ class Shape(Part):
     burst: PositiveInt = option(
         1, "requests that arrive together; the mean rate stays as asked", metavar="N", advanced=True
     )
-    spike: AboveOne | None = option(
+    spike: Factor | None = option(
         None,
         "rate or concurrency goes up to X times itself for a while, then back",
         metavar="X",

@@ -10,6 +10,9 @@ from inferometer.spec.model import RunSpec
 from inferometer.spec.problems import Problem
 from inferometer.spec.shape import RAMP_STEPS
 
+MOST_STEPS = 10_000
+MOST_TIMES = 1000  # what was asked for, at the beginning of a ramp
+
 
 def shape_problems(spec: RunSpec) -> Iterator[Problem]:
     """What contradicts itself in ``--ramp``, ``--spike`` and their kin."""
@@ -17,6 +20,7 @@ def shape_problems(spec: RunSpec) -> Iterator[Problem]:
     yield from _without_curve(spec)
     yield from _ramp(spec)
     yield from _begin(spec)
+    yield from _size(spec)
     yield from _spike(spec)
     yield from _burst(spec)
     yield from _waves(spec)
@@ -59,8 +63,9 @@ def _alone(spec: RunSpec) -> Iterator[Problem]:
     missing = [flag for flag, value in parts.items() if value is None]
     if 0 < len(missing) < len(parts):
         given = next(flag for flag, value in parts.items() if value is not None)
+        verb = "are" if len(missing) > 1 else "is"
         yield Problem(
-            f"{given} is one part of a spike, and {' and '.join(missing)} is missing",
+            f"{given} is one part of a spike, and {' and '.join(missing)} {verb} missing",
             "write --spike 3 --spike-at 60s --spike-time 10s",
         )
     if shape.cancel_within_s is not None and not shape.cancel_share:
@@ -96,7 +101,8 @@ def _ramp(spec: RunSpec) -> Iterator[Problem]:
     shape, limit_s = spec.shape, spec.load.duration_s
     if not shape.ramped or shape.climb is not None:
         return
-    if not _open(spec) and shape.ramp_time_s is None and limit_s is None and not _replayed(spec):
+    permits = not (_open(spec) or _replayed(spec) or _at_once(spec))
+    if permits and shape.ramp_time_s is None and limit_s is None:
         yield Problem(
             "a ramp of concurrency has no length: how long requests take is the server's doing",
             "give --ramp-time 60s, or --duration",
@@ -128,6 +134,27 @@ def _begin(spec: RunSpec) -> Iterator[Problem]:
     lowest = min(rate for rate in spec.load.request_rate or () if math.isfinite(rate))
     if shape.climb is not None and begin is not None and begin > lowest:
         yield Problem(f"--climb begins at {begin:g}, above --request-rate {lowest:g}", "lower --ramp-from")
+
+
+def _size(spec: RunSpec) -> Iterator[Problem]:
+    """A curve is made before anything is sent, so it cannot have any number of pieces, nor of permits."""
+    shape, load = spec.shape, spec.load
+    asked = [float(each) for each in load.request_rate or load.max_concurrency or () if math.isfinite(each)]
+    if not asked:
+        return
+    if shape.ramp_from is not None and shape.ramp_from > MOST_TIMES * max(asked):
+        yield Problem(
+            f"--ramp-from {shape.ramp_from:g} is more than {MOST_TIMES:,} times what is asked for, {max(asked):g}",
+            "begin lower",
+        )
+    steps = (max(asked) - (shape.ramp_from or 0.0)) / shape.climb if shape.climb is not None else 0.0
+    steps = max(steps, float(shape.ramp_steps or 0))
+    if steps > MOST_STEPS:
+        flag = f"--climb {shape.climb:g}" if shape.climb is not None else f"--ramp-steps {shape.ramp_steps}"
+        yield Problem(
+            f"{flag} makes {steps:,.0f} steps, and {MOST_STEPS:,} are the most",
+            "take larger steps, or --ramp linear, which has none",
+        )
 
 
 def _spike(spec: RunSpec) -> Iterator[Problem]:

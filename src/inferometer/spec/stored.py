@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -12,6 +12,7 @@ from inferometer.spec.layers import Layer, public_dict
 from inferometer.spec.model import RunSpec
 from inferometer.spec.options import SECRET_MARK, Option, options
 from inferometer.spec.points import LoadPoint
+from inferometer.spec.search import Search
 
 # What may be another at any time: it decides in which order, how often and by whom is measured, and how that is judged
 # and shown, but not what one load point sends, nor to whom. What is not listed, as a field of a later version, may not.
@@ -26,19 +27,64 @@ _BINDING = frozenset({"sweep.same_prompts"})
 _KEYS = ("endpoint.api_key", "endpoint.api_key_file")
 
 
-def stored_layer(stored: Mapping[str, Any], run: str) -> Layer:
-    """What a stored run was asked for, as the weakest layer of values; secrets are not stored, so they are not in it.
+def target_of(stored: Mapping[str, Any]) -> str | None:
+    """What a stored spec searched for; None for that of a run."""
+    found = dict(stored.get("search", {})).get("target")
+    return None if found is None else str(found)
+
+
+def check_kind(stored: Mapping[str, Any], run: str, verb: str) -> None:
+    """A run goes on as a run, and a search as a search: its load points follow from its own results.
 
     Args:
         stored: ``RunMeta.spec``.
         run: its name.
+        verb: "run" or "search", by which it is to go on.
+
+    Raises:
+        UsageError: it is of the other kind.
+    """
+    kind = "run" if target_of(stored) is None else "search"
+    if kind != verb:
+        what = "no search" if kind == "run" else "that of a search"
+        raise UsageError(
+            f"run {run} is {what}", f"go on with it: inferometer {kind} --resume {run}; or leave out --resume"
+        )
+
+
+def check_variable(stored: Mapping[str, Any], run: str, spec: RunSpec) -> None:
+    """A search that goes on varies the load that it varied: the others were kept as they were.
+
+    Raises:
+        UsageError: it is to vary another.
+    """
+    had, now = (_varied(search) for search in (Search.model_validate(stored["search"]), spec.search))
+    if had != now:
+        raise UsageError(
+            f"run {run} searched by {had}, which cannot become {now}", "start a new search (without --resume)"
+        )
+
+
+def _varied(search: Search) -> str:
+    return "--target max-batch" if search.target == "max-batch" else f"--search {search.varied}"
+
+
+def stored_layer(stored: Mapping[str, Any], run: str, given: Collection[str] = ()) -> Layer:
+    """What a stored run was asked for, as the weakest layer of values; secrets are not stored, so they are not in it.
+
+    A concurrency that was the load itself is no cap on rates that are given now, and is left out beside them.
+
+    Args:
+        stored: ``RunMeta.spec``.
+        run: its name.
+        given: dotted names of what is given now.
 
     Raises:
         RunFolderError: it holds a value that this version does not know.
     """
     usual = public_dict(RunSpec())
-    given = {f"{part}.{name}": value for part, values in stored.items() for name, value in values.items()}
-    strange = sorted(set(given) - set(options()))
+    had = _flat(stored)
+    strange = sorted(set(had) - set(options()))
     if strange:
         raise RunFolderError(
             f"run {run}: {', '.join(strange)} in its run.json is not known to this version",
@@ -46,10 +92,12 @@ def stored_layer(stored: Mapping[str, Any], run: str) -> Layer:
         )
     values = {
         dotted: value
-        for dotted, value in given.items()
+        for dotted, value in had.items()
         if SECRET_MARK not in json.dumps(value)
         and value != usual[options()[dotted].part][options()[dotted].name]
     }
+    if "load.request_rate" in given and "load.request_rate" not in values:
+        values.pop("load.max_concurrency", None)
     return Layer(values, dict.fromkeys(values, f"run {run}"))
 
 

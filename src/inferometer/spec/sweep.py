@@ -13,20 +13,24 @@ class Sweep(Part):
 
     epochs: PositiveInt | None = option(
         None,
-        "requests per load point as so many times its concurrency, in place of --num-prompts",
+        "requests per load point: N times its concurrency, in place of --num-prompts",
         metavar="N",
     )
     repeat: PositiveInt = option(
-        1, "measure each load point so many times, in rounds, so that chance shows", metavar="N"
+        1,
+        "times each load point is measured, in rounds (A B A B); 3 or more give useful intervals",
+        metavar="N",
     )
     order: Literal["given", "reversed", "shuffled"] = option(
-        "given", "order of the load points; shuffled: each round anew, by seed", advanced=True
+        "given",
+        "order in which load points are measured; shuffled: each round anew, by --seed",
+        advanced=True,
     )
     pause_s: Seconds | None = option(
         None, "rest between measured load points (10s, 1m)", flag="--pause", metavar="TIME"
     )
     warmup_each: bool = option(
-        False, "a warm-up before each load point, not only before the first", advanced=True
+        False, "warm up before each load point, not only before the first", advanced=True
     )
     same_prompts: bool = option(
         False,
@@ -34,14 +38,14 @@ class Sweep(Part):
         advanced=True,
     )
     nodes_served: PositiveInt | None = option(
-        None, "nodes that serve, for throughput per node", metavar="N", advanced=True
+        None, "number of nodes that serve, for throughput per node", metavar="N", advanced=True
     )
     devices_served: PositiveInt | None = option(
-        None, "accelerators that serve, for throughput per device", metavar="N", advanced=True
+        None, "number of accelerators that serve, for throughput per device", metavar="N", advanced=True
     )
     estimate_from: str | None = option(
         None,
-        "run folder that time estimates are taken from (default: the newest of the same server and model in --out)",
+        "run folder that time estimates are based on (default: the newest of the same server and model in --out)",
         metavar="RUN",
         advanced=True,
     )

@@ -205,7 +205,8 @@ def _upward(probes: Sequence[Probe], settings: Settings, top: float) -> Ask | St
             "client", "the client could not make even the lowest load: see the conditions of its load points"
         )
     last = max(sound, key=lambda probe: (probe.load, probe.requests))
-    if last.load >= top * 0.999 or (top < settings.top and last.load >= 0.9 * top):
+    beside = settings.closed and last.load >= top - 1.0
+    if last.load >= top * 0.999 or (top < settings.top and (beside or last.load >= 0.9 * top)):
         if not last.enough and last.requests < settings.needs and settings.fixed is None:
             return _ask(probes, settings, last.load, _full(probes, settings, last.load))
         if top < settings.top:

@@ -12,7 +12,8 @@ from inferometer.metrics.latency import Floats
 DRAWS = 400
 _NEAR = 0.4
 _FEWEST_FOR_EXCESS = 4
-_ROUNDS = 6
+_ROUNDS = 16
+_FARTHEST = 0.2  # relative step of a round: a fit around one end must not throw the crossing to the other
 _BEND = 1.0  # how far the curve may be off its tangent at distance d: _BEND * |slope| * d^2
 
 
@@ -67,7 +68,7 @@ def crossing(samples: Sequence[Sample], bounds: tuple[float, float], seed: int) 
         return None
     excess = _excess(loads, margins[0], sigma[0], float(found[0]))
     rng = np.random.default_rng(seed)
-    drawn = margins + rng.standard_normal((DRAWS, len(loads))) * sigma * excess
+    drawn = margins + rng.standard_normal((DRAWS, len(loads))) * errors * excess
     around, _, _ = _solve(loads, drawn, errors, np.repeat(found, DRAWS), bounds)
     return Crossing(float(found[0]), around, excess, float(slope[0]))
 
@@ -89,7 +90,8 @@ def _solve(
         spread = (weight * (offset - mean_x) ** 2).sum(1, keepdims=True)
         slope = (weight * (offset - mean_x) * (margins - mean_y)).sum(1, keepdims=True) / spread
         falling = np.minimum(slope, -1e-3)
-        moved = np.maximum(1.0 + (mean_x - mean_y / falling) / 2.0, 0.1)
+        step = np.clip(mean_x - mean_y / falling, -_FARTHEST, _FARTHEST)
+        moved = 1.0 + step / 2.0
         at = np.clip(at * moved**2, *bounds)
     return at[:, 0], slope[:, 0], sigma
 

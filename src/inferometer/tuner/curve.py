@@ -267,6 +267,11 @@ def _judged(summary: PointSummary, throughput: float | None) -> tuple[State, str
     return "ok", next((text for name, text in remarks.items() if name not in unsaid), None)
 
 
+def signed(share: float) -> str:
+    """``+2.5 %``."""
+    return f"{share * 100:+.1f} %"
+
+
 def hard_failures(summary: PointSummary) -> list[Condition]:
     """Hard conditions that do not hold; a send lag only where it is a part of the answer time that can be felt.
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from inferometer.metrics.capacity import Probe
 from inferometer.metrics.latency import Floats
 from inferometer.spec import derive_seed
 from inferometer.tuner.crossing import Crossing, Sample, crossing
-from inferometer.tuner.probe import Probe
 
 _SATURATED_ERROR = 0.15  # of the margin -1 that a latency has where the server is just full
 _BEYOND_DOUBT = 3.5  # standard errors
@@ -116,7 +116,7 @@ def _samples(probes: Sequence[Probe], slo: str) -> list[Sample]:
         if probe.outcome != "overload":
             samples.append(Sample(probe.load, reading.margin, max(reading.error, 1e-3)))
             requests.append(probe.requests if reading.enough else 0)
-        elif probe.carried_per_s is not None and reading.unit == "ms":
+        elif probe.carried_per_s is not None and reading.excursions is not None:
             samples.append(Sample(probe.carried_per_s, -1.0, _SATURATED_ERROR))
             requests.append(0)
     return _smoothed(samples, requests)

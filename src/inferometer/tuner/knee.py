@@ -23,10 +23,8 @@ import numpy as np
 
 from inferometer.metrics.summary import PointSummary
 from inferometer.metrics.targets import CurveProbe, KneeResult
-from inferometer.tuner.curve import OBJECTIVES, Curve, read_curve_probe
-from inferometer.tuner.ledger import STEP, Bounds, Ledger, NoMoreProbes
-from inferometer.tuner.probe import Measure
-from inferometer.tuner.wording import signed
+from inferometer.tuner.curve import OBJECTIVES, Curve, read_curve_probe, signed
+from inferometer.tuner.ledger import STEP, Bounds, Ledger, Measure, NoMoreProbes
 
 _CLIMB = 4.0
 _NEAR = 2.0

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from inferometer.metrics.summary import PointSummary
-from inferometer.tuner.probe import Measure
+
+Measure = Callable[[float, int], PointSummary]
+"""Measures one load (a rate per s, or a number in flight), for the first, second ... time."""
 
 STEP = 1.25
 """How far apart two loads are when a search takes them for neighbours: what lies between is the precision of a load."""

@@ -21,8 +21,7 @@ from inferometer.metrics.summary import PointSummary
 from inferometer.metrics.targets import BatchRound, MaxBatchResult
 from inferometer.tuner.batch_round import STATISTICS, BatchCase, BatchLimit, read_round
 from inferometer.tuner.curve import Noise
-from inferometer.tuner.ledger import Ledger, NoMoreProbes
-from inferometer.tuner.probe import Measure
+from inferometer.tuner.ledger import Ledger, Measure, NoMoreProbes
 
 _FAR = 4
 _BEYOND = 1.5

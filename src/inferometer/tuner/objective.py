@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import msgspec
 import numpy as np
 
 from inferometer.errors import UsageError
 from inferometer.metrics.bootstrap import Interval, block_interval, block_length
-from inferometer.metrics.latency import Floats, PointData
+from inferometer.metrics.capacity import Reading
+from inferometer.metrics.latency import Bools, Floats, PointData
 from inferometer.metrics.percentiles import samples_needed
-from inferometer.metrics.slo import LATENCIES, RATES, PointLimit, RequestLimit, good_requests, parse_slos
+from inferometer.metrics.slo import LATENCIES, RATES, PointLimit, RequestLimit, parse_slos
 from inferometer.spec import derive_seed
-from inferometer.tuner.probe import Reading
 
+_LEAST_VALUES = 100
 FEWEST_VALUES = 500  # of a mean, or of a share whose limit would do with fewer
 _FEW = 10  # occurrences from which on a share is drawn anew rather than reckoned
 _MOST_VALUES = 20_000  # gaps of a probe that are resampled; more make the interval no better known
@@ -33,6 +35,7 @@ _PER_EXCURSION = (
     1.4  # standard error of a percentile x root of the excursions beyond it / scale of its tail, simulated
 )
 _PER_BLOCK = 20.0
+_FAR_BEYOND = 1e3  # times the limit
 _NEVER_FAILED = 2.0  # margin of a load at which nothing failed
 _CLEARLY = 0.01  # chance that as many are beyond the limit at a load that meets it
 
@@ -43,7 +46,8 @@ class Objective:
 
     Attributes:
         text: as it was written.
-        kind: "percentile" or "mean" of a latency in ms, or "share" of requests that fail it.
+        kind: "percentile" or "mean" of a latency in ms, or "share" of requests that failed; an attainment is a
+            percentile of the worst latency / limit of each request.
         metric: a name of ``metrics.slo.LATENCIES``, "attainment" or "failed".
         percentile: 0 to 100, of a percentile.
         limit: ms, or the largest share.
@@ -59,16 +63,33 @@ class Objective:
     needs: int
     per_request: tuple[str, ...] = ()
 
+    @property
+    def least(self) -> int:
+        """Values without which nothing is said."""
+        if self.metric == "failed":
+            return self.needs
+        proper = samples_needed(self.percentile) if 0 < self.percentile < 100 else 0
+        return min(self.needs, max(_LEAST_VALUES, proper))
+
+    @property
+    def limits_ms(self) -> tuple[float, ...]:
+        """Every limit on a latency in it."""
+        if self.metric == "attainment":
+            return tuple(limit.limit_ms for limit in parse_slos(self.per_request)[0])
+        return () if self.metric == "failed" else (self.limit,)
+
     def read(self, data: PointData, seed: int) -> Reading:
         """What a load point says of the limit."""
-        if self.kind == "share":
-            return self._share(_violations(self.metric, data), seed)
+        if self.metric == "failed":
+            return self._share(_failures(data), seed)
+        if self.metric == "attainment":
+            return self._attainment(_worst_ratios(data), seed)
         values = LATENCIES[self.metric](data)
         return self._latency(values[~np.isnan(values)], seed)
 
     def _latency(self, values: Floats, seed: int) -> Reading:
         count, beyond = len(values), int((values > self.limit).sum())
-        enough = count >= self.needs
+        enough = count >= self.least
         statistic: Callable[[Floats], float] = np.mean
         if self.kind == "percentile":
             p = self.percentile
@@ -104,6 +125,21 @@ class Objective:
             error=error,
         )
 
+    def _attainment(self, ratios: Floats, seed: int) -> Reading:
+        """Judged as a percentile of the worst ratio, told as the share of requests beyond a limit."""
+        judged = replace(self, limit=1.0)._latency(ratios, seed)
+        beyond = np.asarray(ratios > 1.0, dtype=np.float64)
+        interval = _share_interval(beyond, seed) if len(beyond) else None
+        return msgspec.structs.replace(
+            judged,
+            measured=float(beyond.mean()) if len(beyond) else None,
+            low=None if interval is None else interval.low,
+            high=None if interval is None else interval.high,
+            beyond=int(beyond.sum()),
+            limit=self.limit,
+            unit="share",
+        )
+
     def _from_few(
         self, beyond: int, count: int, measured: float | None
     ) -> Literal["met", "not met", "unclear"]:
@@ -116,7 +152,7 @@ class Objective:
 
     def _share(self, violations: Floats, seed: int) -> Reading:
         count, beyond = len(violations), int(violations.sum())
-        enough = count >= self.needs
+        enough = count >= self.least
         interval = _share_interval(violations, seed) if count else None
         smoothed = (beyond + 0.5) / (count + 1.0)
         error = _UNKNOWN_SHARE
@@ -186,9 +222,8 @@ def _objective(limit: PointLimit, per_request: Sequence[RequestLimit]) -> Object
         text = f"{limit.text} ({' '.join(each.text for each in per_request)})"
         share = 1.0 - limit.limit
         needs = max(FEWEST_VALUES, samples_needed(100.0 * limit.limit)) if share > 0 else 1000
-        return Objective(
-            text, "share", "attainment", 0.0, share, needs, tuple(each.text for each in per_request)
-        )
+        own = tuple(each.text for each in per_request)
+        return Objective(text, "percentile", "attainment", 100.0 * limit.limit, share, needs, own)
     if limit.metric == "failed":
         return Objective(limit.text, "share", "failed", 0.0, limit.limit, 1)
     if limit.statistic == "mean":
@@ -199,15 +234,33 @@ def _objective(limit: PointLimit, per_request: Sequence[RequestLimit]) -> Object
     )
 
 
-def _violations(metric: str, data: PointData) -> Floats:
-    """1 for each request that ended by itself and failed the limit, else 0, in the order in which they were due."""
-    status = data.table.text("status")
-    ended = np.isin(status.astype(str), ("cancelled", "aborted"), invert=True)
-    bad = np.asarray(status != "ok", dtype=np.float64)
-    if metric == "attainment":
-        good = good_requests(data)
-        bad[data.ok] = 1.0 if good is None else 1.0 - good.astype(np.float64)
-    return np.asarray(bad[ended])
+def _ended(data: PointData) -> Bools:
+    """The requests that ended by themselves."""
+    return np.isin(data.table.text("status").astype(str), ("cancelled", "aborted"), invert=True)
+
+
+def _failures(data: PointData) -> Floats:
+    """1 for each request that ended by itself and failed, else 0, in the order in which they were due."""
+    return np.asarray(data.table.text("status") != "ok", dtype=np.float64)[_ended(data)]
+
+
+def _worst_ratios(data: PointData) -> Floats:
+    """Of each request that ended by itself the largest of latency / limit; a failed one is far beyond any limit.
+
+    A share of requests meets all its limits exactly where that percentile of this ratio is at most 1.
+    """
+    limits, _ = parse_slos(data.slo)
+    worst = np.zeros(int(data.ok.sum()))
+    for limit in limits:
+        values = LATENCIES[limit.metric](data)
+        if (
+            limit.metric == "tpot"
+        ):  # an answer of one token has none and meets any limit on it, as for goodput
+            values = np.where(data.output_tokens <= data.first_chunk_tokens, 0.0, values)
+        worst = np.maximum(worst, np.where(np.isnan(values), _FAR_BEYOND, values / limit.limit_ms))
+    ratios = np.full(len(data.ok), _FAR_BEYOND)
+    ratios[data.ok] = worst
+    return ratios[_ended(data)]
 
 
 def _interval(values: Floats, statistic: Callable[[Floats], float], seed: int) -> Interval | None:
@@ -247,7 +300,7 @@ def _tail_error(values: Floats, p: float, measured: float, apart: int) -> float:
 
     A bootstrap of the one excursion that a short series may have had cannot show that there might have been none.
     """
-    tail = 1.0 - p / 100.0
+    tail = max(1.0 - p / 100.0, 1.0 / len(values))
     if tail >= 0.4:
         return 0.0
     scale = (measured - float(np.median(values))) / math.log(0.5 / tail)

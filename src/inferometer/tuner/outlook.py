@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from inferometer.spec import RunSpec
+from inferometer.tuner.batch_round import STATISTICS
 from inferometer.tuner.capacity import FEWEST_AT_LIMIT, MOST_TIMES_NEEDS, SCOUT_REQUESTS
 from inferometer.tuner.objective import objectives_of
 from inferometer.tuner.points import Wanted
-from inferometer.tuner.targets import batch_cases
+from inferometer.tuner.targets import batch_budget, batch_cases, batch_limit
 
 _SCOUTS = (3, 5)  # as a rule
 
@@ -19,6 +20,7 @@ def first_wanted(spec: RunSpec) -> Wanted:
     """
     asked = spec.search
     if asked.target == "max-batch":
+        batch_limit(spec)
         case = batch_cases(spec)[0]
         return Wanted(case.low, 1, case.low, (case.input_tokens, case.output_tokens), together=True)
     requests = None
@@ -28,49 +30,77 @@ def first_wanted(spec: RunSpec) -> Wanted:
 
 
 def outlook(spec: RunSpec) -> list[str]:
-    """How many load points and requests, and how long, in sentences.
+    """What is looked for, how many load points and requests that takes, and how long, in sentences.
 
     Raises:
         UsageError: as ``first_wanted``.
     """
     asked = spec.search
-    loads = {"max-concurrency": "requests in flight"}.get(asked.variable, asked.variable.replace("-", " "))
+    if asked.target == "max-batch":
+        return [*_of_batches(spec), *_budget(spec)]
+    loads = {"max-concurrency": "requests in flight"}.get(asked.varied, asked.varied.replace("-", " "))
     if asked.target != "slo":
-        each = " for each pair of lengths" if asked.target == "max-batch" else ""
-        return [f"looks for {asked.target}: at most {asked.max_probes} load points{each}", *_budget(spec)]
-    bounds = _bounds(spec)
-    lines = [f"looks for the largest {loads} with {' '.join(spec.measure.slo)}{bounds}"]
-    fixed = spec.load.num_prompts[0] if spec.load.num_prompts else None
-    if spec.load.duration_s is not None and fixed is None:
-        seconds = asked.max_probes * spec.load.duration_s
-        return [
-            *lines,
-            f"at most {asked.max_probes} load points of {spec.load.duration_s:g} s: {_minutes(seconds)}",
-            *_budget(spec),
-        ]
-    if fixed is not None:
-        total = (2 + FEWEST_AT_LIMIT) * fixed, asked.max_probes * fixed
-        lines.append(f"{2 + FEWEST_AT_LIMIT} to {asked.max_probes} load points of {fixed:,} requests each")
-    else:
-        needs = max(objective.needs for objective in objectives_of(spec.measure.slo))
-        near = max(asked.max_probes - _SCOUTS[0], 1)
-        total = (
-            _SCOUTS[0] * SCOUT_REQUESTS + FEWEST_AT_LIMIT * needs,
-            round(_SCOUTS[1] * SCOUT_REQUESTS + 2 * needs + (near - 2) * MOST_TIMES_NEEDS * needs),
-        )
-        lines.append(
-            f"{_SCOUTS[0]} to {_SCOUTS[1]} short load points, then {FEWEST_AT_LIMIT} to {near} near the limit of "
-            f"{needs:,} to {round(MOST_TIMES_NEEDS * needs):,} requests, as many as an interval of "
-            f"+-{asked.precision:.3g} of the load takes; a wider --precision, or --num-prompts, costs less"
-        )
-    if asked.variable != "max-concurrency":
+        what = f"the {'knee' if asked.target == 'knee' else 'peak'} of {asked.objective.replace('-', ' ')}"
+        against = f" against mean {asked.knee_latency.upper()}" if asked.target == "knee" else ""
+        most = f"at most {asked.max_probes} load points{_each(spec)}"
+        return [f"looks for {what}{against} over {loads}{_bounds(spec)}: {most}", *_budget(spec)]
+    number = "number of " if asked.varied == "max-concurrency" else ""
+    first = f"looks for the largest {number}{loads} with {' '.join(spec.measure.slo)}{_bounds(spec)}"
+    if spec.load.duration_s is not None and not spec.load.num_prompts:
+        return [first, f"at most {asked.max_probes} load points{_each(spec)}", *_budget(spec)]
+    told, total = _requests_of(spec)
+    if asked.varied != "max-concurrency":
         times = ", ".join(
             f"{_minutes(total[0] / r)} to {_minutes(total[1] / r)} at {r:g}/s" for r in (1.0, 10.0, 100.0)
         )
-        lines.append(f"{total[0]:,} to {total[1]:,} requests in all: {times}")
+        times = f": {times}"
     else:
-        lines.append(f"{total[0]:,} to {total[1]:,} requests in all, or more where more are in flight")
-    return [*lines, *_budget(spec)]
+        times = ", or more where more are in flight"
+    return [first, told, f"{total[0]:,} to {total[1]:,} requests in all{times}", *_budget(spec)]
+
+
+def _of_batches(spec: RunSpec) -> list[str]:
+    cases, limit = batch_cases(spec), batch_limit(spec)
+    each = f" for each of {len(cases)} pairs of lengths" if len(cases) > 1 else ""
+    what = f"{STATISTICS[limit.statistic]} <= {limit.limit_ms:g} ms"
+    return [f"looks for the largest static batch with {what}: at most {batch_budget(spec)} load points{each}"]
+
+
+def _each(spec: RunSpec) -> str:
+    """How long a load point is, where the user said so."""
+    if spec.load.num_prompts:
+        return f" of {spec.load.num_prompts[0]:,} requests each"
+    if spec.load.duration_s is None:
+        return ""
+    seconds = spec.search.max_probes * spec.load.duration_s
+    return f" of {spec.load.duration_s:g} s: {_minutes(seconds)}"
+
+
+def _requests_of(spec: RunSpec) -> tuple[str, tuple[int, int]]:
+    """How many load points of how many requests a search within limits takes, in words, and requests in all."""
+    asked, most = spec.search, spec.search.max_probes
+    fewest = min(_SCOUTS[0] - 1 + FEWEST_AT_LIMIT, most)
+    if spec.load.num_prompts:
+        fixed = spec.load.num_prompts[0]
+        several = f"{fewest} to {most}" if fewest < most else f"{most}"
+        return f"{several} load points{_each(spec)}", (fewest * fixed, most * fixed)
+    needs = max(objective.needs for objective in objectives_of(spec.measure.slo))
+    scouts = [min(count, most) for count in _SCOUTS]
+    near = max(most - scouts[0], 0)
+    fewest = min(FEWEST_AT_LIMIT, near)
+    largest = round(MOST_TIMES_NEEDS * needs)
+    total = (
+        scouts[0] * SCOUT_REQUESTS + fewest * needs,
+        scouts[1] * SCOUT_REQUESTS + min(near, 2) * needs + max(near - 2, 0) * largest,
+    )
+    told = (
+        f"{_SCOUTS[0]} to {_SCOUTS[1]} short load points, then {fewest} to {near} near the limit of "
+        f"{needs:,} to {largest:,} requests, as many as an interval of +-{100 * asked.precision:.3g} % takes; "
+        "a wider --precision, or --num-prompts, costs less"
+    )
+    if near < FEWEST_AT_LIMIT:
+        told = f"{most} load points, too few to know the load to +-{100 * asked.precision:.3g} % (--max-probes)"
+    return told, total
 
 
 def _bounds(spec: RunSpec) -> str:
@@ -89,4 +119,6 @@ def _budget(spec: RunSpec) -> list[str]:
 def _minutes(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
+    if seconds < 600:
+        return f"{seconds / 60:.2g} min"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -18,10 +18,8 @@ from dataclasses import dataclass
 
 from inferometer.metrics.summary import PointSummary
 from inferometer.metrics.targets import CurveProbe, PeakResult
-from inferometer.tuner.curve import OBJECTIVES, Curve, Gain, read_curve_probe
-from inferometer.tuner.ledger import STEP, Bounds, Ledger, NoMoreProbes
-from inferometer.tuner.probe import Measure
-from inferometer.tuner.wording import about, percent, signed
+from inferometer.tuner.curve import OBJECTIVES, Curve, Gain, read_curve_probe, signed
+from inferometer.tuner.ledger import STEP, Bounds, Ledger, Measure, NoMoreProbes
 
 _CLIMB = 4.0
 _NEAR = 2.0
@@ -251,7 +249,7 @@ def _limited_by(search: _PeakSearch, curve: Curve, answer: float | None) -> str:
         return f"not even the lowest load, {search.bounds.lower:g}, was carried: {first or 'nothing was measured'}"
     decline = _decline(curve, answer, search.options.tolerance)
     if decline is not None:
-        return f"the server: throughput falls beyond the peak, by up to {percent(decline)}"
+        return f"the server: throughput falls beyond the peak, by up to {_percent(decline)}"
     if _reached(search, curve, answer):
         return "the server: more load brings no more throughput"
     if ceiling is not None:
@@ -271,12 +269,12 @@ def _why(search: _PeakSearch, curve: Curve, answer: float | None) -> list[str]:
     if answer != best:
         gain = curve.gain(answer, best)
         near = (
-            f"within {percent(search.options.tolerance)}"
+            f"within {_percent(search.options.tolerance)}"
             if gain.share <= search.options.tolerance
             else "inside the noise"
         )
         said.append(
-            f"load {answer:g} is the smallest that is {near} of it: {percent(gain.share)} less ({about(gain.half)})"
+            f"load {answer:g} is the smallest that is {near} of it: {_percent(gain.share)} less ({_about(gain.half)})"
         )
     least = least_load(curve, search.options.closed)
     if least is not None and search.options.closed:
@@ -286,7 +284,7 @@ def _why(search: _PeakSearch, curve: Curve, answer: float | None) -> list[str]:
     if search.verified is not None and search.beyond is not None:
         gain = search.verified
         said.append(
-            f"one step beyond, load {search.beyond:g} brings {signed(gain.share)} (95 % interval {about(gain.half)})"
+            f"one step beyond, load {search.beyond:g} brings {signed(gain.share)} (95 % interval {_about(gain.half)})"
         )
     return said
 
@@ -303,7 +301,7 @@ def _doubts(search: _PeakSearch, curve: Curve, answer: float | None, ended: str 
         found.append("the step beyond the peak was not measured twice")
     elif not _no_better(search.verified, tolerance):
         most = search.verified.share + search.verified.half
-        found.append(f"repeats differ too much to rule out that the step beyond brings {percent(most)} more")
+        found.append(f"repeats differ too much to rule out that the step beyond brings {_percent(most)} more")
     ceiling = curve.ceiling
     if ceiling is not None and curve.states[ceiling] == "no evidence":
         found.append(f"the load generator could not make load {ceiling:g}: {curve.remark(ceiling)}")
@@ -322,3 +320,13 @@ def _doubts(search: _PeakSearch, curve: Curve, answer: float | None, ended: str 
 def _settled(search: _PeakSearch) -> bool:
     """Whether the last comparison had already said enough when the budget ended."""
     return search.verified is not None and _no_better(search.verified, search.options.tolerance)
+
+
+def _about(half: float) -> str:
+    """Half of an interval: ``+-1.6 %``."""
+    return f"+-{half * 100:.1f} %"
+
+
+def _percent(share: float) -> str:
+    """``2.5 %``, without zeros at the end."""
+    return f"{round(share * 100, 1):g} %"

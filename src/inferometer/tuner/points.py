@@ -30,7 +30,7 @@ class Wanted(NamedTuple):
 def spec_of(spec: RunSpec, wanted: Wanted) -> RunSpec:
     """The spec of a run of that one load."""
     load: dict[str, Any] = {}
-    if spec.search.variable == "max-concurrency" or wanted.together:
+    if spec.search.varied == "max-concurrency" or wanted.together:
         load["max_concurrency"] = (round(wanted.load),)
     else:
         load["request_rate"] = (wanted.load,)

@@ -34,7 +34,7 @@ def start_of(spec: RunSpec, e2el_s: float | None) -> float:
     lowest = spec.search.lowest
     if lowest is not None:
         return lowest
-    if spec.search.variable == "max-concurrency":
+    if spec.search.varied == "max-concurrency":
         return 1.0
     if e2el_s is None:
         raise UsageError(
@@ -47,9 +47,9 @@ def start_of(spec: RunSpec, e2el_s: float | None) -> float:
 def settings_of(spec: RunSpec, objectives: Sequence[Objective], start: float) -> Settings:
     """What the spec says about a search that begins at ``start``."""
     asked = spec.search
-    closed = asked.variable == "max-concurrency"
+    closed = asked.varied == "max-concurrency"
     return Settings(
-        variable=asked.variable,
+        variable=asked.varied,
         start=start,
         lowest=asked.lowest or (1.0 if closed else float(f"{start * _LOWEST:.3g}")),
         highest=asked.highest,
@@ -88,7 +88,7 @@ def again(spec: RunSpec, tables: Sequence[PointTable], telemetry: Telemetry) -> 
     if not tables:
         return None
     objectives = objectives_of(spec.measure.slo)
-    start = load_of(spec.search.variable, tables[0].point.load)
+    start = load_of(spec.search.varied, tables[0].point.load)
     settings = settings_of(spec, objectives, start)
     probes = [probe_from(spec, objectives, (table, telemetry)) for table in tables]
     step = next_step(probes, settings)
@@ -102,7 +102,7 @@ def probe_from(
     table, telemetry = measured
     sampling = spec.sampling.model_copy(update={"ignore_eos": resolve_ignore_eos(spec)})
     summary = summarize_point(table, spec.measure, sampling, telemetry)
-    load = load_of(spec.search.variable, table.point.load)
+    load = load_of(spec.search.varied, table.point.load)
     return probe_of(table, summary, objectives, spec.load.seed, load)
 
 

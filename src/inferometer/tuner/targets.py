@@ -11,11 +11,10 @@ from inferometer.spec import RunSpec
 from inferometer.spec.batch_ranges import parse_batch_ranges
 from inferometer.tuner.batch_round import BatchCase, BatchLimit
 from inferometer.tuner.knee import KneeOptions, find_knee
-from inferometer.tuner.ledger import Bounds
+from inferometer.tuner.ledger import Bounds, Measure, NoMoreProbes
 from inferometer.tuner.max_batch import BatchOptions, find_max_batches
 from inferometer.tuner.peak import PeakOptions, find_peak
 from inferometer.tuner.points import Wanted
-from inferometer.tuner.probe import Measure
 
 Figures = Callable[[Wanted], PointSummary]
 """Measures a load; raises ``NoMoreProbes`` when nothing more is to be measured."""
@@ -41,9 +40,10 @@ def find_target(
         UsageError: what is needed for it is not given.
     """
     asked = spec.search
+    figures = _within_budget(figures, asked.budget_s)
     if asked.target == "max-batch":
         return _max_batches(spec, figures)
-    closed = asked.variable == "max-concurrency"
+    closed = asked.varied == "max-concurrency"
     top = asked.highest or (_MOST_IN_FLIGHT if closed else start * _MOST_TIMES_START)
     bounds = Bounds(start, float(top), whole=closed)
 
@@ -55,6 +55,21 @@ def find_target(
     permits = None if closed or not spec.load.max_concurrency else spec.load.max_concurrency[0]
     options = PeakOptions(bounds, asked.objective, closed, permits, asked.tolerance, asked.max_probes)
     return find_peak(measure, options)
+
+
+def _within_budget(figures: Figures, budget_s: float | None) -> Figures:
+    """``figures`` until load points have taken ``budget_s`` together."""
+    spent_s = 0.0
+
+    def measured(wanted: Wanted) -> PointSummary:
+        nonlocal spent_s
+        if budget_s is not None and spent_s >= budget_s:
+            raise NoMoreProbes(f"the budget of {budget_s:g} s is spent, {spent_s:.0f} s of it measuring (--budget)")
+        found = figures(wanted)
+        spent_s += found.duration_s or 0.0
+        return found
+
+    return measured
 
 
 def _requests(spec: RunSpec, in_flight: float) -> int | None:
@@ -84,11 +99,24 @@ def batch_cases(spec: RunSpec) -> list[BatchCase]:
     return [BatchCase(before, after, *limits) for before, after, limits in zip(*every, ranges, strict=True)]
 
 
-def _max_batches(spec: RunSpec, figures: Figures) -> list[MaxBatchResult]:
+def batch_limit(spec: RunSpec) -> BatchLimit:
+    """What every batch is held against.
+
+    Raises:
+        UsageError: there is no limit.
+    """
     limit_s = spec.search.tpot_limit_s
     if limit_s is None:
         raise UsageError("--target max-batch needs a limit on the time per token", "give --tpot-limit 50ms")
+    return BatchLimit(limit_s * 1e3, spec.search.tpot_statistic)
 
+
+def batch_budget(spec: RunSpec) -> int:
+    """Load points for each pair of lengths."""
+    return _OF_BATCHES * spec.search.max_probes
+
+
+def _max_batches(spec: RunSpec, figures: Figures) -> list[MaxBatchResult]:
     def measure(case: BatchCase) -> Measure:
         def one(load: float, repeat: int) -> PointSummary:
             lengths = (case.input_tokens, case.output_tokens)
@@ -98,7 +126,5 @@ def _max_batches(spec: RunSpec, figures: Figures) -> list[MaxBatchResult]:
 
         return one
 
-    limit = BatchLimit(limit_s * 1e3, spec.search.tpot_statistic)
-    return find_max_batches(
-        measure, batch_cases(spec), limit, BatchOptions(_OF_BATCHES * spec.search.max_probes)
-    )
+    options = BatchOptions(batch_budget(spec))
+    return find_max_batches(measure, batch_cases(spec), batch_limit(spec), options)

@@ -152,6 +152,10 @@ def test_what_a_run_spends_beside_its_load_is_taken_from_its_clock():
     )  # fmt: skip
     assert overhead_of(meta) == Overhead(1.5, 0.5, 3.0)
     assert overhead_of(msgspec.structs.replace(meta, sittings=[])) == Overhead()
+    assert overhead_of(msgspec.structs.replace(meta, state="interrupted")) == Overhead(), (
+        "it ended in a pause"
+    )
+    assert overhead_of(msgspec.structs.replace(meta, sittings=meta.sittings * 2)) == Overhead()
 
 
 class Told(NullObserver):

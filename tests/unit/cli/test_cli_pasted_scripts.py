@@ -27,7 +27,9 @@ def test_a_line_of_mindie_benchmark_is_understood_as_it_stands() -> None:
         "--dataset random --model qwen --backend vllm-generate --url http://127.0.0.1:1025 --max-concurrency 100 "
         "--lengths ./synthetic_config.json"
     )
-    assert any("--MaxOutputLen is not needed here: synthetic data has its own lengths" in hint for hint in done.hints)
+    assert any(
+        "--MaxOutputLen is not needed here: synthetic data has its own lengths" in hint for hint in done.hints
+    )
 
 
 def test_the_output_limit_of_mindie_counts_where_the_data_has_no_lengths() -> None:

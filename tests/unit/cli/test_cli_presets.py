@@ -90,3 +90,33 @@ def test_the_page_shows_each_with_its_command(tmp_path):
     code, _, err = command("run", "--url", "http://h", "--preset", "statik")
     assert code == 2
     assert "did you mean static?" in err
+
+
+def test_lists_of_a_preset_do_not_outlive_the_lists_they_belong_to(tmp_path):
+    shorter = load_points(asked(tmp_path, "lmdeploy-deepseekv3", "--output-len", "64", "128"))
+    assert [point.output_len for point in shorter] == [64, 128]
+    static = load_points(asked(tmp_path, "static", "--input-len", "512", "--max-concurrency", "1"))
+    assert [(point.input_len, point.output_len) for point in static] == [(512, 256)]
+    speculative = load_points(asked(tmp_path, "speculative", "--output-len", "256"))
+    assert [point.num_prompts for point in speculative] == [80], (
+        "made for the whole test, not for its lengths"
+    )
+    dynamic = load_points(asked(tmp_path, "dynamic", "--output-len", "64"))
+    assert [point.num_prompts for point in dynamic] == [10, *[1000] * 6], "made for its rates"
+
+
+def test_a_dry_run_tells_repeats_apart():
+    code, out, err = command(
+        "run",
+        "--url",
+        "http://h",
+        "--max-concurrency",
+        "2",
+        "--num-prompts",
+        "4",
+        "--repeat",
+        "2",
+        "--dry-run",
+    )
+    assert (code, err) == (0, "")
+    assert out.count("concurrency 2, repeat 1") == out.count("concurrency 2, repeat 2") == 1

@@ -58,6 +58,16 @@ def test_higher_rates_of_the_same_load_are_left_out_and_told() -> None:
     assert "load point 2 (rate 8 req/s), 5 (rate 6 req/s), 6" in end.value.reason
 
 
+def test_a_warm_up_is_left_out_with_the_load_point_that_it_precedes() -> None:
+    stage = Stage(4.0)
+    rows = [point(n, rate) for n, rate in enumerate((8.0, 16.0, 2.0), start=1)]
+    warmups = [point(-n, None, kind="warmup") for n in (1, 2, 3)]
+    with pytest.raises(EndOfRun) as end:
+        in_order([each for pair in zip(warmups, rows, strict=True) for each in pair])(stage)
+    assert stage.carried == [-1, 1, -3, 3]
+    assert end.value.left_out == 1
+
+
 def test_nothing_is_left_out_of_what_a_server_carries() -> None:
     stage = Stage(100.0)
     in_order([point(1, 2.0), point(2, 8.0)])(stage)

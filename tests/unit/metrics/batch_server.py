@@ -10,7 +10,7 @@ steps of the server's time, so that in the long run
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,17 +56,13 @@ class Load:
 
 @dataclass
 class _Course:
-    """What is known of a load point as it goes on."""
+    """What is known of a load point as it goes on: when each step of the server ended, and who joined before which."""
 
-    sent_s: np.ndarray
-    first_s: np.ndarray
-    end_s: np.ndarray
-    at_s: list[float] = field(default_factory=list)
-    who: list[np.ndarray] = field(default_factory=list)
-
-    def bring(self, at_s: float, rows: np.ndarray) -> None:
-        self.at_s.append(at_s)
-        self.who.append(rows)
+    sent_s: list[float]
+    first_s: list[float]
+    end_s: list[float]
+    joined: list[int]
+    steps_s: list[float] = field(default_factory=list)
 
 
 def measure(server: Server, load: Load, seed: int) -> PointTable:
@@ -76,32 +72,44 @@ def measure(server: Server, load: Load, seed: int) -> PointTable:
     if due is None:
         due = np.full(count, np.inf)
         due[: load.concurrency] = np.arange(min(load.concurrency or 0, count)) * load.ramp_s
-    course = _Course(np.array(due, float), np.full(count, np.nan), np.full(count, np.nan))
-    todo = [(course.sent_s[row], row) for row in np.flatnonzero(np.isfinite(due)).tolist()]
+    course = _Course([float(at) for at in due], [0.0] * count, [0.0] * count, [0] * count)
+    todo = [(at, row) for row, at in enumerate(course.sent_s) if np.isfinite(at)]
     fresh = iter(range(load.concurrency or 0, count)) if load.arrivals_s is None else iter(())
-    running, left, now = np.empty(0, int), np.empty(0, int), 0.0
-    while todo or len(running):
-        if not len(running):
+    running: list[tuple[int, int]] = []  # after how many steps a request ends, and which
+    lengths, chance, now = load.lengths.tolist(), _chance(rng), 0.0
+    while todo or running:
+        if not running:
             now = max(now, todo[0][0])
         if todo and len(running) < server.batch and todo[0][0] <= now:
             row = heapq.heappop(todo)[1]
             now += server.prefill_s * server.pace(now)
-            course.first_s[row] = now
-            course.bring(now, np.array([row]))
-            running, left = np.append(running, row), np.append(left, load.lengths[row] - 1)
+            course.first_s[row], course.joined[row] = now, len(course.steps_s)
+            heapq.heappush(running, (len(course.steps_s) + lengths[row] - 1, row))
         else:
-            now += server.step_s * server.pace(now) * (1.0 + server.noise * rng.uniform(-1.7, 1.7))
-            course.bring(now, running)
-            left = left - 1
-        done = left <= 0
-        for row in running[done].tolist():
-            course.end_s[row] = now
+            now += server.step_s * server.pace(now) * (1.0 + server.noise * next(chance))
+            course.steps_s.append(now)
+        while running and running[0][0] <= len(course.steps_s):
+            course.end_s[heapq.heappop(running)[1]] = now
             following = next(fresh, None)
             if following is not None:
                 course.sent_s[following] = now
                 heapq.heappush(todo, (now, following))
-        running, left = running[~done], left[~done]
     return _table(load, course)
+
+
+def _chance(rng: np.random.Generator) -> Iterator[float]:
+    while True:
+        yield from rng.uniform(-1.7, 1.7, 1000).tolist()
+
+
+def _arrivals(load: Load, course: _Course) -> tuple[np.ndarray, np.ndarray]:
+    """Whose tokens came, and when, by request and time: the first with its prefill, each further one with a step."""
+    lengths = load.lengths
+    who = np.repeat(np.arange(len(lengths)), lengths)
+    place = np.arange(len(who)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    step = np.array(course.joined)[who] + place - 1
+    at_s = np.where(place == 0, np.array(course.first_s)[who], np.array([*course.steps_s, 0.0])[step])
+    return who, at_s * 1e9
 
 
 def _table(load: Load, course: _Course) -> PointTable:
@@ -110,7 +118,7 @@ def _table(load: Load, course: _Course) -> PointTable:
     columns |= {name: np.full(count, None, dtype=object) for name in TEXT}
     columns["status"][:] = "ok"
     columns["finish_reason"][:] = "length"
-    sent, first, end = (t * 1e9 for t in (course.sent_s, course.first_s, course.end_s))
+    sent, first, end = (np.array(t) * 1e9 for t in (course.sent_s, course.first_s, course.end_s))
     columns |= {
         "index": np.arange(float(count)),
         "planned_ns": sent,
@@ -126,9 +134,7 @@ def _table(load: Load, course: _Course) -> PointTable:
         "output_tokens_target": load.lengths.astype(float),
     }
     columns["input_tokens_server"] = np.full(count, float(load.input_tokens))
-    who = np.concatenate(course.who)
-    at = np.repeat(course.at_s, [len(rows) for rows in course.who]) * 1e9
-    order = np.argsort(who, kind="stable")
+    who, at = _arrivals(load, course)
     closed = load.concurrency is not None
     took_s = float(course.sent_s[-1] - course.sent_s[0])
     rate = None if closed else (count - 1) / took_s if took_s else "inf"
@@ -150,8 +156,8 @@ def _table(load: Load, course: _Course) -> PointTable:
         ),
         requests=columns,
         chunks={
-            "request": who[order].astype(float),
-            "recv_ns": at[order],
+            "request": who.astype(float),
+            "recv_ns": at,
             "tokens": np.ones(len(who)),
             "chars": np.full(len(who), np.nan),
             "kind": np.zeros(len(who)),

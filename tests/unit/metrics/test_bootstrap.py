@@ -6,8 +6,9 @@ import pytest
 from inferometer.metrics.bootstrap import (
     block_interval,
     block_length,
+    half_width,
     long_run_variance,
-    repeats_interval,
+    part_of,
     t_quantile,
 )
 
@@ -88,25 +89,47 @@ def test_there_is_no_interval_of_two_blocks() -> None:
     assert block_interval(np.arange(20.0), np.mean, seed=0, block=10) is None
 
 
+def test_a_mean_drawn_from_sums_of_blocks_is_the_mean_drawn_from_values() -> None:
+    values = series(np.random.default_rng(9), 103, 0.5)
+    for block in (1, 7, 20):
+        fast = block_interval(values, np.mean, seed=3, block=block)
+        slow = block_interval(values, lambda drawn: float(np.mean(drawn)), seed=3, block=block)
+        assert fast is not None
+        assert slow is not None
+        assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high))
+
+
 def test_repeats_of_one_value_each_give_the_t_interval() -> None:
-    samples = [np.array([value]) for value in (10.0, 12.0, 11.0, 15.0)]
-    interval = repeats_interval(samples, np.mean, seed=0, resamples=20_000)
-    assert interval is not None
-    expected = 3.1824 * np.std([10, 12, 11, 15], ddof=1) / 2
-    assert (interval.high + interval.low) / 2 == 12.0
-    assert interval.half_width == pytest.approx(expected, rel=0.03)
+    parts = [part_of(np.array([value])) for value in (10.0, 12.0, 11.0, 15.0)]
+    assert half_width(parts) == pytest.approx(3.18245 * np.std([10, 12, 11, 15], ddof=1) / 2, rel=1e-4)
 
 
-def test_repeats_that_differ_cover_the_truth_though_each_is_sure_of_itself() -> None:
-    covered = 0
-    for seed in range(60):
+def test_the_error_of_a_statistic_is_the_known_one() -> None:
+    values = np.random.default_rng(5).normal(50.0, 3.0, 4000)
+    mean, middle = part_of(values), part_of(values, 50.0)
+    assert mean.value == values.mean()
+    assert mean.variance == pytest.approx(9.0 / 4000, rel=0.15)
+    assert middle.value == np.percentile(values, 50.0)
+    assert middle.variance == pytest.approx(np.pi / 2 * 9.0 / 4000, rel=0.3)
+    remembers = part_of(series(np.random.default_rng(5), 4000, 0.7))
+    assert remembers.variance == pytest.approx(1 / (1 - 0.7) ** 2 / 4000, rel=0.3)
+    assert part_of(np.full(50, 7.0), 90.0).variance == 0.0
+
+
+@pytest.mark.parametrize("percentile", [None, 90.0])
+def test_two_repeats_that_differ_cover_the_truth_though_each_is_sure_of_itself(
+    percentile: float | None,
+) -> None:
+    covered, truth = 0, 0.0 if percentile is None else 0.1 * 1.2816
+    for seed in range(100):
         rng = np.random.default_rng(seed)
-        samples = [rng.normal(rng.normal(), 0.1, 40) for _ in range(4)]
-        interval = repeats_interval(samples, np.mean, seed=seed, resamples=200)
-        assert interval is not None
-        covered += interval.low <= 0 <= interval.high
-    assert covered >= 53
+        parts = [part_of(rng.normal(rng.normal(), 0.1, 100), percentile) for _ in range(2)]
+        assert half_width(parts[:1]) < 0.1
+        covered += abs((parts[0].value + parts[1].value) / 2 - truth) <= half_width(parts)
+    assert 90 <= covered <= 99
 
 
-def test_of_one_repeat_the_spread_between_repeats_is_not_known() -> None:
-    assert repeats_interval([np.arange(50.0), np.array([np.nan])], np.mean, seed=0) is None
+def test_repeats_that_agree_by_chance_are_no_surer_than_what_is_inside_them() -> None:
+    values = np.random.default_rng(2).normal(50.0, 3.0, 900)
+    parts = [part_of(values), part_of(values)]
+    assert half_width(parts) == pytest.approx(1.96 * 3.0 / np.sqrt(1800), rel=0.15)

@@ -15,6 +15,7 @@ from inferometer.metrics.views.mindie import PERFORMANCE as TABLE_1
 from inferometer.metrics.views.mindie import mindie_result
 from inferometer.metrics.views.sglang import sglang_result
 from inferometer.metrics.views.statistics import nearest_ranks
+from inferometer.metrics.views.vllm import vllm_result
 from inferometer.record.types import ChunkKind
 
 RESULTS = (
@@ -120,6 +121,12 @@ def test_guidellm_measures_from_the_schedule_in_an_open_loop() -> None:
                   [Chunk(0, 9)], load={"request_rate": 5.0, "max_concurrency": None})  # fmt: skip
     result = guidellm_result(table, run(table).meta)
     assert result["config"]["strategy"]["type_"] == "poisson"
+    replayed = point([request(0, planned=0, sent=4, first_token=9, last_token=9, end=10, output_tokens_server=1)],
+                     [Chunk(0, 9)], load={"request_rate": None, "max_concurrency": None, "trace": True,
+                                          "trace_speed": 2.0})  # fmt: skip
+    again = guidellm_result(replayed, run(replayed).meta)
+    assert again["config"]["strategy"] == {"type_": "trace", "time_scale": 0.5, "schedule_turn": "timestamp"}
+    assert again["metrics"]["request_dispatch_delay"] == result["metrics"]["request_dispatch_delay"]
     assert result["metrics"]["request_dispatch_delay"]["successful"]["mean"] == pytest.approx(0.004)
     assert result["metrics"]["request_scheduled_latency"]["successful"]["mean"] == pytest.approx(0.010)
 
@@ -156,7 +163,58 @@ def test_aisbenchs_stable_stage_is_that_of_the_second_start() -> None:
     assert result[COMMON]["Output Token Throughput"]["stable"] == "45.0 token/s", (
         "9 tokens, 3 of them after it"
     )
-    assert stable_window_s(np.array([0.0, 1.0]), np.array([2.0, 3.0]), 3) is None
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "limit", "window"),
+    [
+        ((0, 1), (2, 3), 3, None),  # never reached
+        ((0, 1), (2, 3), 2, None),  # reached by one start
+        ((0, 1, 2.5), (2, 3, 4), 2, None),  # by two, and for no time after that
+        ((0, 1, 2.5, 2.7), (2, 3, 4, 5), 2, (2.5, 3)),  # till an end, which brings it back from above
+        ((0, 1, 2, 3), (2, 3, 4, 5), 2, (2, 3)),  # of one moment the end of 0 comes before the start of 2
+        ((0, 2, 1), (5, 4, 2), 2, None),  # and the start of 1 before the end of 2: three for no time
+    ],
+)
+def test_aisbenchs_stable_stage_event_by_event(
+    starts: tuple[float, ...], ends: tuple[float, ...], limit: int, window: tuple[float, float] | None
+) -> None:
+    assert stable_window_s(np.array(starts, dtype=float), np.array(ends, dtype=float), limit) == window
+
+
+def test_requests_given_up_as_asked_are_failures_only_where_a_tool_says_so() -> None:
+    requests, chunks = steady_requests(3)
+    broken = request(3, sent=0, end=4, status="http_error", http_status=503, streamed=False)
+    gone = request(4, sent=0, end=9, status="aborted", streamed=True)
+    table = point([*requests, broken, gone], chunks)
+    meta = run(table, spec={"measure": {"slo": ["e2el:5000"]}}).meta
+    summary = evalscope_result(table, meta)[SUMMARY]
+    assert [summary[f"{name} Requests"] for name in ("Total", "Success", "Failed")] == [4, 3, 1]
+    assert [summary[f"{name} Requests"] for name in ("Stream", "Non-Stream")] == [3, 1]
+    common = aisbench_result(table, meta)[COMMON]
+    assert [common[f"{name} Requests"]["total"] for name in ("Total", "Failed")] == [4, 1]
+    assert mindie_result(table, meta)[TABLE_2]["Failed"] == "1( 25.0% )"
+    assert mindie_result(table, meta)[TABLE_1]["GenerateTime"]["N"] == 4
+    assert vllm_result(table, meta)["failed"] == 1
+    assert sglang_result(table, meta)["slo_attainment"] == 0.75
+    assert aiperf_result(table, meta)["request_error_rate"]["avg"] == 40, (
+        "it counts what it cancels as errors"
+    )
+    totals = guidellm_result(table, meta)["metrics"]["request_totals"]
+    assert totals == {"successful": 3, "errored": 1, "incomplete": 1, "total": 5}
+
+
+def test_a_refused_connection_is_a_failed_request() -> None:
+    requests, chunks = steady_requests(3)
+    refused = request(
+        3, planned=100, sent=None, connect_start=100, end=101, status="connect_error", streamed=False
+    )
+    table = point([*requests, refused], chunks)
+    meta = run(table).meta
+    common = aisbench_result(table, meta)[COMMON]
+    assert [common[f"{name} Requests"]["total"] for name in ("Total", "Failed", "Success")] == [4, 1, 3]
+    totals = guidellm_result(table, meta)["metrics"]["request_totals"]
+    assert (totals["errored"], totals["total"]) == (1, 4)
 
 
 def test_mindies_two_tables() -> None:

@@ -5,7 +5,8 @@ import pytest
 from run_builder import point, request, run, steady_requests
 
 from inferometer.metrics.latency import PointData
-from inferometer.metrics.rows import measured_rows, rows_of
+from inferometer.metrics.rows import Estimate, measured_rows, rows_of
+from inferometer.metrics.series import samples_of
 from inferometer.metrics.summary import summarize
 
 LOAD = {"max_concurrency": 1, "request_rate": None, "burstiness": 1.0, "closed": True}
@@ -28,7 +29,8 @@ def repeat(number, *, count=60, slow=1.0, index=None, load=LOAD, seed=1):
 
 
 def rows(*tables, **settings):
-    return measured_rows([PointData(table) for table in tables], (50.0, 90.0, 99.0), **settings)
+    samples = [samples_of(PointData(table)) for table in tables]
+    return measured_rows(samples, (50.0, 90.0, 99.0), **settings)
 
 
 def test_what_differs_between_repeats_is_not_part_of_the_load():
@@ -61,11 +63,36 @@ def test_repeats_give_one_row_with_intervals_over_them():
     assert rows(repeat(1), repeat(2), repeat(3)) == [row], "the same every time"
 
 
-def test_one_repeat_has_the_interval_of_what_happened_inside_it():
+def test_one_repeat_does_not_know_how_another_would_differ():
     (row,) = rows(repeat(1))
     throughput = row.estimates["request_throughput_per_s"]
-    assert (throughput.repeats, throughput.spread) == (1, None)
-    assert throughput.low < throughput.mean < throughput.high
+    own = 60 / (repeat(1).number("end_ns").max() / 1e9)
+    assert throughput == Estimate(mean=pytest.approx(own), low=None, high=None, repeats=1)
+    assert throughput.half_width is None
+
+
+def test_the_throughput_of_repeats_is_the_mean_of_theirs_however_long_each_was():
+    (row,) = rows(repeat(1, count=20), repeat(2, slow=2.0, count=100))
+    own = [count / (repeat(k, slow=slow, count=count).number("end_ns").max() / 1e9)
+           for k, slow, count in ((1, 1.0, 20), (2, 2.0, 100))]  # fmt: skip
+    throughput = row.estimates["request_throughput_per_s"]
+    assert throughput.mean == pytest.approx(np.mean(own))
+    assert throughput.half_width == pytest.approx(12.706 * abs(own[0] - own[1]) / 2, rel=1e-4)
+
+
+def test_repeats_of_another_spread_are_covered_and_equal_ones_not_called_different():
+    """Loads of two and three repeats whose true speed changes from repeat to repeat by 5 %, and by nothing."""
+    for repeats in (2, 3):
+        covered, named = 0, 0
+        for seed in range(20):
+            drawn = np.random.default_rng(seed).normal(1.0, 0.05, repeats)
+            (row,) = rows(*(repeat(k + 1, slow=drawn[k], seed=10 * seed, count=24) for k in range(repeats)))
+            ttft = row.estimates["ttft_ms.mean"]
+            covered += ttft.low <= 30.0 <= ttft.high
+            (alike,) = rows(*(repeat(k + 1, seed=10 * seed, count=24) for k in range(repeats)))
+            named += bool(alike.differing)
+        assert covered >= 18
+        assert named <= 1
 
 
 def test_a_repeat_that_stands_apart_is_named():
@@ -94,7 +121,7 @@ def test_requests_that_end_together_are_no_chance():
                 last_token=100 * (i // 4 + 1), end=100 * (i // 4 + 1), input_tokens_server=8, output_tokens_server=3)
         for i in range(80)
     ]  # fmt: skip
-    (row,) = rows(point(requests))
+    (row,) = rows(point(requests), point(requests, index=2))
     throughput = row.estimates["request_throughput_per_s"]
     assert throughput.mean == pytest.approx(40.0)
     assert throughput.half_width == pytest.approx(0.0, abs=0.01)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
 import pytest
 from run_builder import Chunk, point, request
 
-from inferometer.metrics.concurrency import held_from_ns, plateau
+from inferometer.metrics.concurrency import held_ns, plateau
 from inferometer.metrics.counts import count_requests
 from inferometer.metrics.latency import PointData
 from inferometer.metrics.slo import goodput
@@ -119,12 +120,34 @@ def test_a_load_point_that_ends_before_its_ramp_says_so() -> None:
     assert (cut.ok, cut.limit, cut.level) == (False, 10.0, "warn")
 
 
+def test_a_ramp_that_time_ended_is_whole_even_if_its_last_answers_are_long() -> None:
+    """Two in flight, 7 s each: nothing more is sent in the last 6 of the 20 seconds."""
+    ramp = load(max_concurrency=2, ramp="linear", ramp_from=1.0, ramp_time_s=20.0, duration_s=20.0)
+    table = carried_out(ramp, 7000.0)
+    assert np.nanmax(table.number("sent_ns")) < 19e9
+    table.point.stop_reason = "duration"
+    assert condition(table, "shape").ok  # type: ignore[union-attr]
+    table.point.stop_reason = "interrupted"
+    assert condition(table, "shape").ok is False  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(("took_ms", "held"), [(50.0, True), (0.1, False)])
 def test_rounds_have_all_their_requests_in_flight_together(took_ms: float, held: bool) -> None:
-    waves = load(max_concurrency=8, waves=True, num_prompts=42)
-    found = condition(carried_out(waves, took_ms), "concurrency")
+    """They are written one after the other, 0.05 ms each: an answer may have come before the last has left."""
+    waves, place = load(max_concurrency=8, waves=True, num_prompts=42), count()
+    found = condition(carried_out(waves, took_ms, lambda ms: ms + 0.05 * (next(place) % 8)), "concurrency")
     assert found is not None
     assert found.ok is held
+
+
+@pytest.mark.parametrize(("read_ms", "ok"), [(2.6, True), (12.0, False)])
+def test_a_round_has_time_to_be_read_and_written_but_not_any_time(read_ms: float, ok: bool) -> None:
+    """64 answers stand in the sockets when the last of a round has come: reading them takes some 0.04 ms each."""
+    waves, place = load(max_concurrency=64, waves=True, num_prompts=640), count()
+    found = carried_out(waves, 250.0, lambda ms: ms + read_ms + 0.013 * (next(place) % 64))
+    sent_in_time = condition(found, "send lag")
+    assert sent_in_time is not None
+    assert sent_in_time.ok is ok
 
 
 @pytest.mark.parametrize("reason", ["errors", "saturated"])
@@ -179,6 +202,43 @@ def test_cut_off_by_a_soft_stop_is_no_failure() -> None:
     assert np.isclose(counts.failed_share or 0.0, 0.0)
 
 
+@pytest.mark.parametrize("asked", [{"request_rate": 50.0}, {"max_concurrency": 4}])
+def test_the_steady_window_ends_with_the_spike(asked: dict[str, Any]) -> None:
+    spiked = load(**asked, spike=3.0, spike_at_s=20.0, spike_time_s=5.0, duration_s=40.0)
+    found = summarize_point(carried_out(spiked, 80.0), Measure()).steady
+    assert found is not None
+    assert found.window is not None
+    assert 15.0 <= found.window.end_s <= 20.0
+
+
+def test_what_was_cut_off_is_not_what_the_service_carried() -> None:
+    """200 requests/s for 10 s at a service that ends 120 a second; the others are cut off together."""
+    ends = [(n + 1) / 0.12 for n in range(2000)]
+    requests = [
+        request(n, planned=5.0 * n, sent=5.0 * n, first_token=min(end, 10_000.0), end=min(end, 10_000.0),
+                last_token=min(end, 10_000.0), output_tokens_server=1, status="ok" if end < 10_000.0 else "cancelled")
+        for n, end in enumerate(ends)
+    ]  # fmt: skip
+    table = point(requests, load=load(request_rate=200.0).to_dict(), stop_reason="saturated")
+    steady = condition(table, "steady window")
+    assert steady is not None
+    assert "200 req/s were offered, the service carried about 120" in steady.next_step
+    assert "--request-rate 110" in steady.next_step
+
+
+@pytest.mark.parametrize(("left", "ok"), [(20, True), (31, True), (3, False), (0, False)])
+def test_a_share_that_was_not_given_up_is_told(left: int, ok: bool) -> None:
+    """A fifth of 100 was asked for; answers in few chunks end before their clients leave."""
+    requests = [
+        request(n, planned=n, sent=n, end=n + 1, status="aborted" if n < left else "ok") for n in range(100)
+    ]
+    asked = load(request_rate=50.0, cancel_share=0.2)
+    given_up = condition(point(requests, load=asked.to_dict()), "given up")
+    assert given_up is not None
+    assert (given_up.ok, given_up.level, given_up.measured) == (ok, "warn", left / 100)
+    assert condition(point(requests, load=load(request_rate=50.0).to_dict()), "given up") is None
+
+
 def test_the_steady_window_begins_after_the_ramp() -> None:
     long = load(request_rate=50.0, ramp="linear", ramp_from=0.0, ramp_time_s=10.0, duration_s=40.0)
     found = summarize_point(carried_out(long, 30.0), Measure()).steady
@@ -189,6 +249,6 @@ def test_the_steady_window_begins_after_the_ramp() -> None:
     assert all_ramp is not None
     assert all_ramp.window is None
     assert "a ramp up to the last request" in all_ramp.reason
-    assert held_from_ns(carried_out(CLIMB, 40.0)) == 3e9
+    assert held_ns(carried_out(CLIMB, 40.0)).start_ns == 3e9
     assert plateau(carried_out(CLIMB, 40.0), 16).start_ns >= 3e9  # type: ignore[union-attr]
-    assert held_from_ns(point([request(0, sent=0, end=1)])) == 0.0
+    assert held_ns(point([request(0, sent=0, end=1)])) == (0.0, float("inf"))

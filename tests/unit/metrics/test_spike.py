@@ -61,6 +61,20 @@ def test_the_time_to_recover_ends_with_the_first_window_that_is_back() -> None:
     assert spike.recovery_s == pytest.approx(2.41, abs=0.015)
 
 
+def test_the_windows_of_a_long_recovery_are_not_looked_at_in_one() -> None:
+    """2.5 s of 1,000 requests per s are more windows than one look has; the first that is back has 10 slow ones."""
+    spike = found(spiked(lambda at: 50.0 if 3.0 <= at < 6.5 else 10.0, per_s=1000))
+    assert (spike.judged, spike.recovery_s) == ("p99_ttft_ms", pytest.approx(2.49, abs=0.0015))
+
+
+def test_what_the_client_gave_up_is_no_failure_of_its_phase() -> None:
+    table = spiked(lambda at: 10.0)
+    table.requests["status"][[10, 20, 360]] = "aborted"
+    spike = found(table)
+    assert (spike.before.ok, spike.before.failed) == (298, 0)
+    assert (spike.during.ok, spike.during.failed) == (98, 1)
+
+
 def test_what_does_not_come_back_has_no_time() -> None:
     spike = found(spiked(lambda at: 12.0 if at >= 3.0 else 10.0))
     assert spike.recovery_s is None

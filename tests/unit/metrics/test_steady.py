@@ -160,6 +160,18 @@ def test_a_service_that_becomes_slower_midway_never_settled() -> None:
     assert verdict.next_step.startswith(found.reason)
 
 
+@pytest.mark.parametrize(("prefill_s", "length", "count"), [(0.03, 32, 60), (0.002, 32, 60), (0.05, 100, 48)])
+def test_waves_of_few_requests_are_too_short_and_no_fault_of_the_server(
+    prefill_s: float, length: int, count: int
+) -> None:
+    table = measure(Server(prefill_s=prefill_s, step_s=0.006), Load(16, np.full(count, length)), 1)
+    found = steady_of(PointData(table))
+    assert found.window is None
+    assert found.reason.startswith("too short: ")
+    assert "times as long as a request" in found.reason
+    assert "--num-prompts" in found.next_step
+
+
 def test_what_is_left_out_for_its_other_level_is_told() -> None:
     server = Server(pace=lambda at_s: 1.0 if at_s < 140 else 1.25)
     found = steady_of(PointData(measure(server, Load(16, EVEN(np.random.default_rng(8), 1000)), 8)))
@@ -207,6 +219,26 @@ def test_tokens_that_are_not_known_leave_only_their_rates_out() -> None:
     assert found.total_throughput is None
     assert found.request_throughput is not None
     assert found.input_throughput is not None
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_answers_in_one_piece_are_in_the_making_until_they_end(known: bool) -> None:
+    """Waves of four, 0.2 ms apart: counted at their ends, three of four answers would come in no time."""
+    row, tokens = np.arange(40), np.full(40, 32.0 if known else np.nan)
+    sent_ns = (row // 4 * 173.7 + row % 4 * 0.2) * 1e6
+    waves = changed(
+        measure(SERVER, Load(4, np.full(40, 32)), 1), streamed=np.zeros(40), output_tokens_server=tokens,
+        planned_ns=sent_ns, sent_ns=sent_ns, end_ns=sent_ns + 173.5e6, last_token_ns=sent_ns + 173.5e6,
+    )  # fmt: skip
+    chunks = {name: column[:0] for name, column in waves.chunks.items()}
+    found = steady_of(PointData(PointTable(waves.point, waves.requests, chunks)))
+    assert found.request_throughput is not None
+    assert found.request_throughput.per_s == pytest.approx(4 / 0.1737, rel=0.001)
+    assert not found.drifts
+    assert found.needs_requests == 0
+    if known:
+        assert throughput(found) == pytest.approx(4 * 32 / 0.1737, rel=0.001)
+        assert interval_of(found).half_width < 0.001 * throughput(found)
 
 
 def test_chunks_of_unknown_count_share_what_their_request_has_left() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -144,6 +145,14 @@ def test_a_measurement_that_came_to_its_end_is_not_lost_to_one_that_was_cut() ->
     assert successor(whole, None) is whole
 
 
+def test_what_was_noted_after_the_load_is_not_lost_when_the_journal_is_closed() -> None:
+    stored, journalled = point(1), point(1)
+    stored.prepared, journalled.prepared = ["cache emptied", "counters are not read"], ["cache emptied"]
+    assert successor(stored, journalled).prepared == stored.prepared
+    stored.prepared = []  # killed before the parent wrote it down
+    assert successor(stored, journalled).prepared == ["cache emptied"]
+
+
 @pytest.mark.parametrize(
     ("end", "whole"),
     [
@@ -206,14 +215,15 @@ def steps(monkeypatch: pytest.MonkeyPatch, survive: int) -> Callable[[], int]:
 def test_closing_may_be_killed_at_any_step_and_is_done_once_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = resumed(tmp_path / "whole")
+    begun = resumed(tmp_path / "begun")
+    folder = shutil.copytree(begun, tmp_path / "whole")
     with monkeypatch.context() as patch:
         count = steps(patch, survive=-1)
         close_journal(folder, read_meta(folder))
         total = count()
     assert total > 12
     for survived in range(total):
-        folder = resumed(tmp_path / str(survived))
+        folder = shutil.copytree(begun, tmp_path / str(survived))
         with monkeypatch.context() as patch:
             steps(patch, survived)
             with pytest.raises(Killed):

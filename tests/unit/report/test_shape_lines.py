@@ -5,17 +5,19 @@ from __future__ import annotations
 import msgspec
 from run_builder import point, request, run
 
+from inferometer.metrics.groups import Group
 from inferometer.metrics.percentiles import Stat
-from inferometer.metrics.spike import Phase, Spike
+from inferometer.metrics.spike import Spike
 from inferometer.metrics.summary import PointSummary, summarize, summarize_point
 from inferometer.report.console import render_run
 from inferometer.report.shape import shape_lines, spike_lines
 from inferometer.spec import Measure
 
 
-def phase(requests: int, ok: int, p50: float | None) -> Phase:
+def phase(name: str, requests: int, ok: int, failed: int, p50: float | None) -> Group:
     stat = Stat(count=ok, mean=1.0, std=0.0, min=1.0, max=1.0, percentiles={"p50": p50, "p99": None})
-    return Phase(requests=requests, ok=ok, stats={"ttft_ms": stat})
+    tokens = dict.fromkeys(("input_tokens", "cached_tokens", "output_tokens"))
+    return Group(name=name, requests=requests, ok=ok, failed=failed, stats={"ttft_ms": stat}, **tokens)
 
 
 def summary(status: str = "ok", **fields: object) -> PointSummary:
@@ -50,9 +52,9 @@ def test_a_spike_is_a_table_with_its_recovery() -> None:
         factor=3.0,
         at_s=10.0,
         time_s=5.0,
-        before=phase(100, 100, 15.0),
-        during=phase(300, 290, 80.5),
-        after=phase(200, 200, 16.0),
+        before=phase("before", 100, 90, 0, 15.0),
+        during=phase("during", 300, 280, 10, 80.5),
+        after=phase("after", 200, 200, 0, 16.0),
         judged="p90_ttft_ms",
         before_ms=20.0,
         recovery_s=7.25,
@@ -60,7 +62,7 @@ def test_a_spike_is_a_table_with_its_recovery() -> None:
     )
     told = msgspec.structs.replace(summary(), spike=spike)
     assert spike_lines([told], ["rate 8"], ("p50", "p99")) == [
-        "  phase   requests  TTFT p50/p99 ms  not ok",
+        "  phase   requests  TTFT p50/p99 ms  failed",
         "  before       100      15.00 / n/a       0",
         "  during       300      80.50 / n/a      10",
         "  after        200      16.00 / n/a       0",

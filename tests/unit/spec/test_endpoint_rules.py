@@ -35,6 +35,10 @@ HTTP, HTTPS = "http://h:8000", "https://h"
         ({"more_url": [HTTP + "/v1"]}, "http://h:8000 is given 2 times"),
         ({"more_url": ["h2:8000"]}, "--more-url 'h2:8000' does not begin with http"),
         ({"more_url": ["http://me:pw@h2"]}, "--more-url holds a user name or password"),
+        ({"metrics_url": ["http://me:abcd@h2"]}, "--metrics-url holds a user name or password"),
+        ({"metrics_url": ["http://h2/m?key=abcd"]}, "--metrics-url 'http://h2/m?key=***' has a query"),
+        ({"metrics_url": ["off", "http://h2"]}, "--metrics-url has off beside addresses"),
+        ({"metrics_url": ["h2:9090"]}, "--metrics-url 'h2:9090' does not begin with http"),
         ({"header": "content-length: 5"}, "--header 'content-length: ...' follows from each body"),
     ],
 )

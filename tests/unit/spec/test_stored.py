@@ -51,6 +51,14 @@ def test_a_value_that_this_version_does_not_know_is_not_passed_over() -> None:
         stored_layer(spec, "r")
 
 
+def test_a_concurrency_that_was_the_load_does_not_become_a_cap_on_rates() -> None:
+    closed = as_stored(RunSpec(load=Load(max_concurrency=(1, 2), warmup=3)))
+    assert stored_layer(closed, "r", {"load.request_rate"}).values == {"load.warmup": 3}
+    assert stored_layer(closed, "r", {"load.num_prompts"}).values["load.max_concurrency"] == [1, 2]
+    capped = as_stored(RunSpec(load=Load(max_concurrency=(64,), request_rate=(1, 2))))
+    assert stored_layer(capped, "r", {"load.request_rate"}).values["load.max_concurrency"] == [64]
+
+
 def test_lists_judgement_and_credentials_may_be_others() -> None:
     now = RunSpec(
         endpoint=Endpoint(url="http://h:8000", api_key="k", insecure=True),

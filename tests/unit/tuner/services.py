@@ -21,7 +21,7 @@ from inferometer.metrics.verdict import Condition, Verdict
 from inferometer.simulator.virtual import Batching, Fifo
 from inferometer.spec import LoadPoint, Sampling
 from inferometer.spec import Measure as Judged
-from inferometer.tuner.probe import Measure
+from inferometer.tuner.ledger import Measure
 
 TOKENS = 100.0  # output tokens per request of the formulas
 SWEEPS = Path(__file__).parents[3] / "../shared/data/sweeps/measured_serving_sweeps.csv"

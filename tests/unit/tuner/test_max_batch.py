@@ -20,7 +20,7 @@ from inferometer.spec import Sampling
 from inferometer.tuner.batch_round import BatchCase, BatchLimit, read_round
 from inferometer.tuner.ledger import NoMoreProbes
 from inferometer.tuner.max_batch import BatchOptions, find_max_batch, find_max_batches
-from inferometer.tuner.probe import Measure
+from inferometer.tuner.ledger import Measure
 
 CASE = BatchCase(input_tokens=64, output_tokens=24, low=1, high=300)
 SMALL = BatchCase(input_tokens=32, output_tokens=12, low=1, high=100)

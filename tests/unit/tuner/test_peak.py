@@ -10,7 +10,7 @@ from inferometer.simulator.settings import SimSettings
 from inferometer.simulator.virtual import Batching
 from inferometer.tuner.ledger import Bounds, NoMoreProbes
 from inferometer.tuner.peak import PeakOptions, find_peak
-from inferometer.tuner.probe import Measure
+from inferometer.tuner.ledger import Measure
 
 OPTIONS = PeakOptions(Bounds(1.0, 1024.0, whole=True))
 

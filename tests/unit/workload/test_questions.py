@@ -227,4 +227,6 @@ def test_a_file_is_asked_for(opened, make_point):
 def test_a_limit_in_tokens_counts_tokens_with_the_estimate_too(write, opened):
     path = write("q.jsonl", lines({"question": "able " * 9}, {"question": "able " * 30}))
     assert texts(opened(path, max_prompt_tokens=20)) == [("able " * 9).strip()]
-    assert texts(opened(path, max_prompt_length=20)) == [], "characters, as EvalScope counts without a tokenizer"
+    assert texts(opened(path, max_prompt_length=20)) == [], (
+        "characters, as EvalScope counts without a tokenizer"
+    )

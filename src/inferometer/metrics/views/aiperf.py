@@ -25,6 +25,7 @@ NOTES = (
     "token counts are the server's, as with --use-server-token-count, else the client's; its default is the client's",
     "its duration ends at the last content of successful requests; its rates are over its profiling phase, which ends "
     "when the last request is done with: here, from the first send to the end of the last successful exchange",
+    "requests given up as asked count as errors, as those do that it cancels by --request-cancellation-rate",
     "HTTP traces, telemetry and its Effective and Active tables are not recomputed",
 )
 SCHEMA = "1.4"
@@ -60,9 +61,15 @@ def _samples(requests: Timings) -> dict[str, dict[str, Any] | None]:
         "decode_duration": _metric("ms", requests.e2el_ms - requests.ttft_ms),
         "inter_token_latency": _metric("ms", itl_ms),
         "inter_chunk_latency": _metric("ms", requests.gaps_ms),
-        "output_token_throughput_per_user": _metric("tokens/sec/user", _rate(np.ones(len(tokens)), itl_ms)),
-        "e2e_output_token_throughput": _metric("tokens/sec/user", _rate(tokens, requests.e2el_ms)),
-        "prefill_throughput_per_user": _metric("tokens/sec/user", _rate(inputs, requests.ttft_ms)),
+        "output_token_throughput_per_user": _metric(
+            "tokens/sec/user", statistics.quotients(np.full(len(tokens), 1e3), itl_ms)
+        ),
+        "e2e_output_token_throughput": _metric(
+            "tokens/sec/user", statistics.quotients(tokens * 1e3, requests.e2el_ms)
+        ),
+        "prefill_throughput_per_user": _metric(
+            "tokens/sec/user", statistics.quotients(inputs * 1e3, requests.ttft_ms)
+        ),
         "output_sequence_length": _metric("tokens", tokens),
         "input_sequence_length": _metric("tokens", inputs),
         "output_token_count": _metric("tokens", tokens - np.nan_to_num(data.column("reasoning_tokens"))),
@@ -91,12 +98,6 @@ def _rates(requests: Timings, table: PointTable) -> dict[str, dict[str, Any] | N
         name: None if value is None else {"unit": unit, "avg": value}
         for name, (unit, value) in figures.items()
     }
-
-
-def _rate(count: Floats, span_ms: Floats) -> Floats:
-    result = np.full(len(count), np.nan)
-    np.divide(count * 1e3, span_ms, out=result, where=span_ms > 0)
-    return result
 
 
 def _metric(unit: str, values: Floats) -> dict[str, Any] | None:

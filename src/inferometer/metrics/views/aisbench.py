@@ -15,7 +15,7 @@ import numpy as np
 
 from inferometer.metrics.latency import NS_PER_S, Bools, Floats
 from inferometer.metrics.views import statistics
-from inferometer.metrics.views.clocks import End, Frames, Timings, timings
+from inferometer.metrics.views.clocks import End, Frames, Timings, first_known, timings
 from inferometer.metrics.views.comparison import Figure
 from inferometer.metrics.views.drafts import aisbench_drafts
 from inferometer.record.tables import PointTable
@@ -31,6 +31,7 @@ NOTES = (
 METRICS = "csv"
 COMMON = "json"
 DRAFTS = "spec_decode"
+_HALF_DIGIT_MS = 0.05
 _COLUMNS = ("Average", "Min", "Max", "Median", "P75", "P90", "P99")
 
 
@@ -71,19 +72,23 @@ def aisbench_result(table: PointTable, meta: RunMeta) -> dict[str, Any]:
 
 def _stages(requests: Timings) -> dict[str, _Stage]:
     table = requests.data.table
-    sent = ~np.isnan(table.number("sent_ns"))
-    start_s = table.number("sent_ns") / NS_PER_S
+    # A connection that was refused has no send; there, a request starts before it connects.
+    start_s = first_known(table.number("sent_ns"), table.number("connect_start_ns")) / NS_PER_S
     end_s = table.number("end_ns") / NS_PER_S
     end_s[requests.data.ok] = requests.end_s
-    known = sent & ~np.isnan(end_s)
+    known = ~np.isnan(start_s) & ~np.isnan(end_s)
     duration_s = float(end_s[known].max() - start_s[known].min()) if known.any() else None
-    stages = {"total": _Stage(np.ones(int(requests.data.ok.sum()), dtype=bool), int(sent.sum()), duration_s)}
+    ended = requests.ended
+    stages = {"total": _Stage(np.ones(int(requests.data.ok.sum()), dtype=bool), int(ended.sum()), duration_s)}
     limit = table.point.load.get("max_concurrency")
     window = stable_window_s(start_s[known], end_s[known], limit) if limit else None
     if limit and window is not None:
         inside = known & (start_s >= window[0]) & (start_s <= window[1])
         stages["stable"] = _Stage(
-            inside[requests.data.ok], int(inside.sum()), window[1] - window[0], concurrency_limit=limit
+            inside[requests.data.ok],
+            int((inside & ended).sum()),
+            window[1] - window[0],
+            concurrency_limit=limit,
         )
     return stages
 
@@ -91,10 +96,11 @@ def _stages(requests: Timings) -> dict[str, _Stage]:
 def stable_window_s(start_s: Floats, end_s: Floats, limit: int) -> tuple[float, float] | None:
     """Its stable stage: from the second start that brings the requests under way to ``limit``, to the last event at it.
 
-    Events of one moment are not ordered, as in AISBench. None when ``limit`` is not reached twice, or for no time.
+    Both in the order of the requests, as events of one moment keep the order start 0, end 0, start 1, end 1 ... there.
+    None when no second start brings them to ``limit``, or they are never at it afterwards.
     """
-    moments = np.concatenate((start_s, end_s))
-    changes = np.concatenate((np.ones(len(start_s)), -np.ones(len(end_s))))
+    moments = np.column_stack((start_s, end_s)).ravel()
+    changes = np.tile((1.0, -1.0), len(start_s))
     order = np.argsort(moments, kind="stable")
     moments, changes = moments[order], changes[order]
     at_limit = np.cumsum(changes) == limit
@@ -118,16 +124,10 @@ def _samples(requests: Timings) -> dict[str, Floats]:
     if requests.gaps_ms.any():
         samples["ITL"] = requests.gaps_ms / 1e3
     samples |= {"InputTokens": data.input_tokens, "OutputTokens": n}
-    samples["OutputTokenThroughput"] = _quotient(n, e2el_s)
+    samples["OutputTokenThroughput"] = statistics.quotients(n, e2el_s)
     if "TTFT" in samples:
-        samples["PrefillTokenThroughput"] = _quotient(data.input_tokens, ttft_s)
+        samples["PrefillTokenThroughput"] = statistics.quotients(data.input_tokens, ttft_s)
     return samples
-
-
-def _quotient(count: Floats, span_s: Floats) -> Floats:
-    result = np.full(len(count), np.nan)
-    np.divide(count, span_s, out=result, where=span_s > 0)
-    return result
 
 
 def _statistics(name: str, values: Floats, stage: _Stage, requests: Timings) -> dict[str, Any]:
@@ -205,24 +205,28 @@ def aisbench_figures(result: Mapping[str, Any]) -> list[Figure]:
             name="TTFT",
             value=average("TTFT"),
             ours="TTFT",
+            rounding=_HALF_DIGIT_MS,
             why="its clock stops at the first event, which may be the role frame",
         ),
         Figure(
             name="TPOT",
             value=average("TPOT"),
             ours="TPOT",
+            rounding=_HALF_DIGIT_MS,
             why="it goes from the first event to the usage frame, divides by n-1, and counts one-token answers as 0",
         ),
         Figure(
             name="ITL",
             value=average("ITL"),
             ours="ITL",
+            rounding=_HALF_DIGIT_MS,
             why="it pools gaps between all events, role, finish and usage frames too",
         ),
         Figure(
             name="E2EL",
             value=average("E2EL"),
             ours="E2EL",
+            rounding=_HALF_DIGIT_MS,
             why="it ends at the usage frame, we at the last output",
         ),
         Figure(

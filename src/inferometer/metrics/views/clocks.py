@@ -11,6 +11,7 @@ from enum import Enum
 
 import numpy as np
 
+from inferometer.metrics.counts import failed_rows
 from inferometer.metrics.latency import (
     NS_PER_MS,
     NS_PER_S,
@@ -21,6 +22,7 @@ from inferometer.metrics.latency import (
     first_positions,
     steps,
 )
+from inferometer.metrics.views.statistics import quotients
 from inferometer.record.tables import PointTable
 from inferometer.record.types import ChunkKind
 
@@ -68,6 +70,11 @@ class Timings:
     gap_row: Floats
 
     @property
+    def ended(self) -> Bools:
+        """The rows of the record that succeeded or failed: neither cut off nor given up as asked."""
+        return self.data.ok | failed_rows(self.data.table)
+
+    @property
     def start_s(self) -> Floats:
         """Sends, seconds from the load point's epoch."""
         return self.data.origin_ns / NS_PER_S
@@ -97,15 +104,8 @@ def timings(table: PointTable, frames: Frames, end: End) -> Timings:
     ttft_ms = (first_ns - data.origin_ns) / NS_PER_MS
     e2el_ms = (last_ns - data.origin_ns) / NS_PER_MS
     gaps = steps(counted)
-    tpot_ms = per_token(e2el_ms - ttft_ms, data.output_tokens - 1)
+    tpot_ms = quotients(e2el_ms - ttft_ms, data.output_tokens - 1)
     return Timings(data, counted, ttft_ms, e2el_ms, tpot_ms, gaps.gap_ms, gaps.row.astype(np.float64))
-
-
-def per_token(span_ms: Floats, tokens: Floats) -> Floats:
-    """``span_ms / tokens`` where there are tokens, else NaN."""
-    result = np.full(len(tokens), np.nan)
-    np.divide(span_ms, tokens, out=result, where=tokens > 0)
-    return result
 
 
 def _edges(arrivals: Arrivals) -> tuple[np.ndarray, np.ndarray]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from inferometer.metrics.latency import Origin, PointData
-from inferometer.metrics.throughput import input_throughput, output_throughput, request_throughput
+from inferometer.metrics.latency import NS_PER_MS, PointData
+from inferometer.metrics.throughput import output_throughput
 from inferometer.metrics.views import statistics
-from inferometer.record.tables import PointTable
 
 _SAME = 0.005  # relative; closer figures are told as equal
 
@@ -20,14 +19,16 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: what the tool calls it.
         value: the tool's, in the unit of ours (ms, or per second).
-        ours: key of ``our_figures``.
+        ours: key of ``_OURS``.
         why: why the two can differ, as a clause that has the tool for its subject.
+        rounding: what the tool rounds away at most, in the unit of the value.
     """
 
     name: str
     value: float | None
     ours: str
     why: str
+    rounding: float = 0.0
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,43 +40,34 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def same(self) -> bool:
-        """Whether both are known and within 0.5 % of each other."""
+        """Whether both are known and within 0.5 %, or the tool's rounding, of each other."""
         theirs, ours = self.figure.value, self.our_value
         if theirs is None or ours is None:
             return theirs is ours
-        return abs(theirs - ours) <= _SAME * max(abs(theirs), abs(ours))
+        return abs(theirs - ours) <= max(_SAME * max(abs(theirs), abs(ours)), self.figure.rounding)
 
 
-def our_figures(table: PointTable, origin: Origin = "sent") -> dict[str, float | None]:
-    """Means of our latencies in ms, counted from ``origin``, and our rates per second."""
-    data = PointData(table, origin)
-    return {
-        "TTFT": statistics.mean(data.ttft_ms),
-        "TPOT": statistics.mean(data.tpot_ms),
-        "ITL": statistics.mean(data.itl_ms),
-        "E2EL": statistics.mean(data.e2el_ms),
-        "TTFAT": statistics.mean(data.ttfat_ms),
-        "second token gap": statistics.mean(data.second_token_gap_ms),
-        "request throughput": request_throughput(data),
-        "input throughput": input_throughput(data),
-        "output throughput": output_throughput(data),
-    }
+_OURS: dict[str, Callable[[PointData], float | None]] = {
+    "TTFT": lambda data: statistics.mean(data.ttft_ms),
+    "TPOT": lambda data: statistics.mean(data.tpot_ms),
+    "ITL": lambda data: statistics.mean(data.itl_ms),
+    "E2EL": lambda data: statistics.mean(data.e2el_ms),
+    "output throughput": output_throughput,
+}
 
 
-def differences(table: PointTable, figures: Sequence[Figure]) -> list[Difference]:
-    """Each figure beside ours; latencies of ours count from the send, as those of all tools do."""
-    ours = our_figures(table)
+def differences(data: PointData, figures: Sequence[Figure]) -> list[Difference]:
+    """Each figure beside ours: means of latencies in ms, counted from the origin of ``data``, and rates per second."""
     return [
         Difference(
             figure=figure,
-            our_value=ours[figure.ours],
+            our_value=_OURS[figure.ours](data),
             unit="per s" if figure.ours.endswith("throughput") else "ms",
         )
         for figure in figures
     ]
 
 
-def queueing_ms(table: PointTable) -> float | None:
+def queueing_ms(data: PointData) -> float | None:
     """Mean time from when requests were due to when they were sent: no other tool's TTFT has it."""
-    data = PointData(table, "planned")
-    return statistics.mean((data.column("sent_ns") - data.origin_ns) / 1e6)
+    return statistics.mean((data.column("sent_ns") - data.column("planned_ns")) / NS_PER_MS)

@@ -5,36 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from inferometer.metrics.latency import PointData
-from inferometer.metrics.speculative import Speculative, speculative_of
+from inferometer.metrics.speculative import speculative_of
 from inferometer.record.tables import PointTable
-
-
-def counted_drafts(table: PointTable) -> Speculative | None:
-    """What the engine counted of the load point, if it drafted anything; None without counters."""
-    found = speculative_of(PointData(table))
-    return found if found is not None and found.draft_tokens else None
 
 
 def vllm_drafts(table: PointTable) -> dict[str, Any]:
     """The ``spec_decode_*`` keys of ``vllm bench serve``, the rate in %, those by position not; none without drafts."""
-    found = counted_drafts(table)
-    if found is None:
-        return {}
-    rate = found.acceptance_rate
-    return {
-        "spec_decode_acceptance_rate": None if rate is None else rate * 100.0,
-        "spec_decode_acceptance_length": found.acceptance_length,
-        "spec_decode_num_drafts": found.drafts,
-        "spec_decode_draft_tokens": found.draft_tokens,
-        "spec_decode_accepted_tokens": found.accepted_tokens,
-        "spec_decode_per_position_acceptance_rates": found.per_position,
-    }
+    return {f"spec_decode_{name}": value for name, value in _counted(table).items()}
 
 
 def aisbench_drafts(table: PointTable) -> dict[str, Any]:
     """``data`` of AISBench's ``spec_decode_<host>_<port>.json``, of all servers together; empty without drafts."""
-    found = counted_drafts(table)
-    if found is None:
+    found = _counted(table)
+    if found:
+        shares = found["per_position_acceptance_rates"]
+        found["per_position_acceptance_rates"] = {str(place): share for place, share in enumerate(shares)}
+    return found
+
+
+def _counted(table: PointTable) -> dict[str, Any]:
+    """What the engine counted of the load point, as both tools name it; empty without drafts."""
+    found = speculative_of(PointData(table))
+    if found is None or not found.draft_tokens:
         return {}
     rate = found.acceptance_rate
     return {
@@ -43,9 +35,7 @@ def aisbench_drafts(table: PointTable) -> dict[str, Any]:
         "num_drafts": found.drafts,
         "draft_tokens": found.draft_tokens,
         "accepted_tokens": found.accepted_tokens,
-        "per_position_acceptance_rates": {
-            str(place): share for place, share in enumerate(found.per_position)
-        },
+        "per_position_acceptance_rates": found.per_position,
     }
 
 

@@ -18,7 +18,7 @@ from inferometer.metrics.throughput import add, throughput, total
 from inferometer.metrics.views import statistics
 from inferometer.metrics.views.clocks import End, Frames, Timings, timings, wall_s
 from inferometer.metrics.views.comparison import Figure
-from inferometer.metrics.views.statistics import nearest_ranks, rounded, scaled
+from inferometer.metrics.views.statistics import nearest_ranks, quotients, rounded, scaled
 from inferometer.record.tables import PointTable
 from inferometer.record.types import RunMeta
 
@@ -45,14 +45,14 @@ def _summary(requests: Timings) -> dict[str, Any]:
     duration_s, completed = wall_s(requests), int(data.ok.sum())
     rate = load.get("request_rate")
     inputs, outputs = total(data.input_tokens), total(data.output_tokens)
-    streamed = data.table.number("streamed") == 1.0
+    streamed = data.table.number("streamed")[requests.ended] == 1.0
     return {
         "Test Duration (s)": rounded(duration_s, 4),
         "Concurrency": load.get("max_concurrency") or -1,
         "Request Rate (req/s)": -1.0 if rate in (None, "inf") else float(rate),
-        "Total Requests": len(data.ok),
+        "Total Requests": len(streamed),
         "Success Requests": completed,
-        "Failed Requests": len(data.ok) - completed,
+        "Failed Requests": len(streamed) - completed,
         "Stream Requests": int(streamed.sum()),
         "Non-Stream Requests": int((~streamed).sum()),
         "Req Throughput (req/s)": rounded(throughput(completed, duration_s), 4),
@@ -95,10 +95,9 @@ def _speculation(requests: Timings) -> dict[str, float]:
     positions = requests.frames.first_of_each_row()
     first[requests.frames.row[positions]] = requests.frames.recv_ns[positions]
     decoding = every.recv_ns >= first[every.row]
-    frames = np.bincount(every.row[decoding], minlength=len(first))
+    frames = np.bincount(every.row[decoding], minlength=len(first)).astype(np.float64)
     tokens = data.output_tokens
-    per_frame = np.full(len(first), np.nan)
-    np.divide(tokens - 1, frames - 1, out=per_frame, where=(tokens > 1) & (frames > 1))
+    per_frame = quotients(tokens - 1, frames - 1)
     some = per_frame[per_frame > 1]
     if not len(some):
         return {}
@@ -121,18 +120,17 @@ def _percentiles(requests: Timings) -> list[dict[str, Any]]:
 def _samples(requests: Timings) -> list[tuple[str, Floats]]:
     data = requests.data
     inputs, outputs, latency_s = data.input_tokens, data.output_tokens, requests.e2el_ms / 1e3
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return [
-            ("Latency (s)", latency_s),
-            ("TTFT (ms)", requests.ttft_ms),
-            ("ITL (ms)", requests.gaps_ms),
-            ("TPOT (ms)", requests.tpot_ms),
-            ("Input tokens", inputs),
-            ("Output tokens", outputs),
-            ("Output (tok/s)", np.where(latency_s > 0, outputs / latency_s, np.nan)),
-            ("Total (tok/s)", np.where(latency_s > 0, (inputs + outputs) / latency_s, np.nan)),
-            ("Decode (tok/s)", np.where(requests.tpot_ms > 0, 1e3 / requests.tpot_ms, np.nan)),
-        ]
+    return [
+        ("Latency (s)", latency_s),
+        ("TTFT (ms)", requests.ttft_ms),
+        ("ITL (ms)", requests.gaps_ms),
+        ("TPOT (ms)", requests.tpot_ms),
+        ("Input tokens", inputs),
+        ("Output tokens", outputs),
+        ("Output (tok/s)", quotients(outputs, latency_s)),
+        ("Total (tok/s)", quotients(inputs + outputs, latency_s)),
+        ("Decode (tok/s)", quotients(np.full(len(latency_s), 1e3), requests.tpot_ms)),
+    ]
 
 
 def evalscope_figures(result: Mapping[str, Any]) -> list[Figure]:

@@ -14,10 +14,10 @@ import numpy as np
 
 from inferometer.metrics.counts import cut_off_rows
 from inferometer.metrics.latency import NS_PER_S, Bools, Floats
-from inferometer.metrics.views.clocks import first_known, per_token
+from inferometer.metrics.views.clocks import first_known
 from inferometer.metrics.views.comparison import Figure
 from inferometer.metrics.views.distributions import concurrency, distribution, rate
-from inferometer.metrics.views.statistics import scaled
+from inferometer.metrics.views.statistics import quotients, scaled
 from inferometer.record.tables import PointTable
 from inferometer.record.types import OUTPUT_KINDS, ChunkKind, RunMeta
 
@@ -32,7 +32,7 @@ _STATUSES = ("successful", "errored", "incomplete")
 
 @dataclass(frozen=True)
 class _Requests:
-    """Every request that was sent, one element each; seconds from the epoch, NaN where there is none.
+    """Every request that was begun, one element each; seconds from the epoch, NaN where there is none.
 
     Attributes:
         status: mask by GuideLLM's name of it.
@@ -79,6 +79,8 @@ def guidellm_result(table: PointTable, meta: RunMeta) -> dict[str, Any]:
 def _strategy(table: PointTable) -> dict[str, Any]:
     load = table.point.load
     asked, limit = load.get("request_rate"), load.get("max_concurrency")
+    if load.get("trace"):
+        return {"type_": "trace", "time_scale": 1 / load["trace_speed"], "schedule_turn": "timestamp"}
     if asked is None:
         return {"type_": "concurrent", "max_concurrency": limit, "streams": limit}
     if asked == "inf":
@@ -97,7 +99,9 @@ def _epoch_s(table: PointTable, meta: RunMeta) -> float | None:
 
 
 def _requests(table: PointTable) -> _Requests:
-    sent = ~np.isnan(table.number("sent_ns"))
+    # A connection that was refused has no send; there, a request starts before it connects.
+    start_ns = first_known(table.number("sent_ns"), table.number("connect_start_ns"))
+    begun = ~np.isnan(start_ns)
     ok = np.asarray(table.text("status") == "ok", dtype=bool)
     given_up = cut_off_rows(table) | np.isin(table.text("status").astype(str), ("aborted", "cancelled"))
     chunks = table.chunks
@@ -106,30 +110,32 @@ def _requests(table: PointTable) -> _Requests:
     streamed = table.number("streamed") == 1.0
 
     def seconds(name: str) -> Floats:
-        return table.number(name)[sent] / NS_PER_S
+        return table.number(name)[begun] / NS_PER_S
 
     def count(mask: Bools) -> Floats:
-        return np.bincount(row[mask], minlength=len(sent))[sent].astype(np.float64)
+        return np.bincount(row[mask], minlength=len(begun))[begun].astype(np.float64)
 
     def of_stream(name: str) -> Floats:
-        return np.where(streamed[sent], seconds(name), np.nan)
+        return np.where(streamed[begun], seconds(name), np.nan)
 
     return _Requests(
         status={
-            "successful": ok[sent],
-            "errored": (~ok & ~given_up)[sent],
-            "incomplete": (given_up & ~ok)[sent],
+            "successful": ok[begun],
+            "errored": (~ok & ~given_up)[begun],
+            "incomplete": (given_up & ~ok)[begun],
         },
         planned_s=seconds("planned_ns"),
-        start_s=seconds("sent_ns"),
-        end_s=first_known(seconds("end_ns"), seconds("last_token_ns"), seconds("sent_ns")),
+        start_s=start_ns[begun] / NS_PER_S,
+        end_s=first_known(seconds("end_ns"), seconds("last_token_ns"), start_ns[begun] / NS_PER_S),
         first_s=of_stream("first_token_ns"),
         last_s=of_stream("last_token_ns"),
         answer_s=of_stream("first_answer_ns"),
         events=count(kind != ChunkKind.ERROR),
         token_events=count(np.isin(kind, OUTPUT_KINDS)),
-        inputs=first_known(table.number("input_tokens_server"), table.number("input_tokens_client"))[sent],
-        outputs=first_known(table.number("output_tokens_server"), table.number("output_tokens_client"))[sent],
+        inputs=first_known(table.number("input_tokens_server"), table.number("input_tokens_client"))[begun],
+        outputs=first_known(table.number("output_tokens_server"), table.number("output_tokens_client"))[
+            begun
+        ],
     )
 
 
@@ -137,9 +143,10 @@ def _metrics(r: _Requests, table: PointTable) -> dict[str, Any]:
     latency_s, n = r.end_s - r.start_s, r.outputs
     ttft_ms, ttfot_ms = (r.first_s - r.start_s) * 1e3, (r.answer_s - r.start_s) * 1e3
     last_s = first_known(r.last_s, r.end_s)
-    tpot_ms = per_token((last_s - r.start_s) * 1e3, n)
-    itl_ms = per_token((r.last_s - r.first_s) * 1e3, n - 1)
-    scheduled = table.point.load.get("request_rate") not in (None, "inf")
+    tpot_ms = quotients((last_s - r.start_s) * 1e3, n)
+    itl_ms = quotients((r.last_s - r.first_s) * 1e3, n - 1)
+    load = table.point.load
+    scheduled = bool(load.get("trace")) or load.get("request_rate") not in (None, "inf")
     # A metric that a request has not got counts as 0 there, unless the request has no first token at all.
     samples: dict[str, tuple[Floats, Floats | None]] = {
         "request_latency": (latency_s, None),
@@ -184,8 +191,9 @@ def _summary(values: Floats, weights: Floats | None) -> Callable[[Bools], dict[s
 
 
 def _by_status(r: _Requests, make: Callable[[Bools], dict[str, Any]]) -> dict[str, Any]:
-    found = {name: make(r.status[name]) for name in _STATUSES}
-    return {**found, "total": make(np.ones(len(r.start_s), dtype=bool))}
+    total = make(np.ones(len(r.start_s), dtype=bool))
+    found = {name: total if r.status[name].all() else make(r.status[name]) for name in _STATUSES}
+    return {**found, "total": total}
 
 
 def _over_time(r: _Requests, events: Callable[[Bools], tuple[Floats, Floats]]) -> dict[str, Any]:

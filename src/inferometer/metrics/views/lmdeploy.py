@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from inferometer.metrics.throughput import throughput, total
-from inferometer.metrics.views.clocks import End, Frames, first_known, per_token, timings, wall_s
+from inferometer.metrics.views.clocks import End, Frames, first_known, timings, wall_s
 from inferometer.metrics.views.comparison import Figure
-from inferometer.metrics.views.statistics import vllm_statistics, whole
+from inferometer.metrics.views.statistics import quotients, vllm_statistics, whole
 from inferometer.record.tables import PointTable
 from inferometer.record.types import RunMeta
 
@@ -57,7 +57,7 @@ def lmdeploy_result(table: PointTable, meta: RunMeta) -> dict[str, Any]:
         "output_throughput": throughput(outputs, duration_s),
         **vllm_statistics("e2e_latency", requests.e2el_ms, ()),
         **vllm_statistics("ttft", requests.ttft_ms, (99,)),
-        **vllm_statistics("tpot", per_token(requests.e2el_ms - requests.ttft_ms, tokens - 1), (99,)),
+        **vllm_statistics("tpot", quotients(requests.e2el_ms - requests.ttft_ms, tokens - 1), (99,)),
         **vllm_statistics("itl", requests.gaps_ms, (99,)),
     }
     return {name: found[name] for name in CSV_COLUMNS} | found

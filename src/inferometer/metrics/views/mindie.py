@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from inferometer.metrics.latency import Floats, first_positions
+from inferometer.metrics.latency import Floats, Ints, first_positions
 from inferometer.metrics.throughput import add, throughput, total
 from inferometer.metrics.views import statistics
 from inferometer.metrics.views.clocks import End, Frames, Timings, timings, wall_s
@@ -40,10 +40,11 @@ def mindie_result(table: PointTable, meta: RunMeta) -> dict[str, Any]:
 
 def _performance(requests: Timings) -> dict[str, dict[str, str | int | None]]:
     data = requests.data
-    last_ms, longest_ms, mean_ms = _gaps_of_requests(requests)
+    row = requests.gap_row.astype(np.int64)
+    last_ms, longest_ms, mean_ms = gaps_by_request(row, requests.gaps_ms, len(requests.ttft_ms))
+    last_ms = np.where(data.streamed, np.nan_to_num(last_ms), np.nan)  # no gap is one of 0 there
     tokens, characters = data.output_tokens, _characters(requests)
-    speed = np.full(len(tokens), np.nan)
-    np.divide(tokens * 1e3, requests.e2el_ms, out=speed, where=requests.e2el_ms > 0)
+    speed = statistics.quotients(tokens * 1e3, requests.e2el_ms)
     rows: dict[str, tuple[Floats, str]] = {
         "FirstTokenTime": (requests.ttft_ms, " ms"),
         "DecodeTime": (requests.gaps_ms, " ms"),
@@ -55,7 +56,7 @@ def _performance(requests: Timings) -> dict[str, dict[str, str | int | None]]:
         "GeneratedTokenSpeed": (speed, " token/s"),
         "GeneratedCharacters": (characters, ""),
     }
-    every = len(data.ok)
+    every = int(requests.ended.sum())
     cells = {name: _row(values, unit, every) for name, (values, unit) in rows.items()}
     cells["DecodeTime"]["SLO_P90"] = _cell(statistics.linear(mean_ms, 90), " ms")
     absent: dict[str, str | int | None] = dict.fromkeys(COLUMNS)
@@ -92,18 +93,22 @@ def _cell(value: float | None, unit: str) -> str | None:
     return None if value is None else f"{round(value, 4)}{unit}"
 
 
-def _gaps_of_requests(requests: Timings) -> tuple[Floats, Floats, Floats]:
-    """Last, longest and mean gap of each streamed request; the last one is 0 where there is no gap."""
-    row = requests.gap_row.astype(np.int64)
-    count = len(requests.ttft_ms)
-    last = np.where(requests.data.streamed, 0.0, np.nan)
-    longest, mean = np.full(count, np.nan), np.full(count, np.nan)
-    if len(row):
-        first = first_positions(row)
+def gaps_by_request(row: Ints, gap_ms: Floats, requests: int) -> tuple[Floats, Floats, Floats]:
+    """Last, longest and mean gap of each request; NaN where there is none.
+
+    Args:
+        row: the request of each gap, in order.
+        gap_ms: the gaps, in order of time within a request.
+        requests: how many there are.
+    """
+    last, longest, mean = (np.full(requests, np.nan) for _ in range(3))
+    first = first_positions(row)
+    if len(first):
+        behind = np.append(first[1:], len(row))
         of = row[first]
-        last[of] = requests.gaps_ms[np.append(first[1:], len(row)) - 1]
-        longest[of] = np.maximum.reduceat(requests.gaps_ms, first)
-        mean[of] = np.add.reduceat(requests.gaps_ms, first) / np.diff(np.append(first, len(row)))
+        last[of] = gap_ms[behind - 1]
+        longest[of] = np.maximum.reduceat(gap_ms, first)
+        mean[of] = np.add.reduceat(gap_ms, first) / (behind - first)
     return last, longest, mean
 
 
@@ -121,7 +126,7 @@ def _characters(requests: Timings) -> Floats:
 
 def _common(requests: Timings, table: PointTable, meta: RunMeta) -> dict[str, Any]:
     data, limit = requests.data, table.point.load.get("max_concurrency")
-    elapsed_s, returned, every = wall_s(requests), int(data.ok.sum()), len(data.ok)
+    elapsed_s, returned, every = wall_s(requests), int(data.ok.sum()), int(requests.ended.sum())
     inputs, outputs = total(data.input_tokens), total(data.output_tokens)
     speed = throughput(outputs, elapsed_s)
     return {

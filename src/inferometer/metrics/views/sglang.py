@@ -23,13 +23,12 @@ from inferometer.metrics.views.clocks import (
     busiest_second,
     first_known,
     frames_per_second_peak,
-    per_token,
     timings,
     wall_s,
 )
 from inferometer.metrics.views.comparison import Figure
 from inferometer.metrics.views.drafts import accept_length
-from inferometer.metrics.views.statistics import vllm_statistics, whole
+from inferometer.metrics.views.statistics import quotients, vllm_statistics, whole
 from inferometer.record.tables import PointTable
 from inferometer.record.types import RunMeta
 
@@ -50,7 +49,7 @@ def sglang_result(table: PointTable, meta: RunMeta) -> dict[str, Any]:
     data = requests.data
     duration_s = wall_s(requests)
     tokens = first_known(data.output_tokens, data.column("output_tokens_target"))
-    tpot_ms = per_token(requests.e2el_ms - requests.ttft_ms, tokens - 1)
+    tpot_ms = quotients(requests.e2el_ms - requests.ttft_ms, tokens - 1)
     return {
         **_configuration(table, meta),
         "duration": duration_s,
@@ -127,7 +126,7 @@ def _goodput(requests: Timings, tpot_ms: Floats, meta: RunMeta, duration_s: floa
     values = {"ttft": requests.ttft_ms, "tpot": np.nan_to_num(tpot_ms), "e2el": requests.e2el_ms}
     met = {limit.metric: values[limit.metric] <= limit.limit_ms for limit in limits if limit.metric in values}
     good = int(np.logical_and.reduce(list(met.values())).sum()) if met else None
-    every = len(requests.data.ok)
+    every = int(requests.ended.sum())
     return {
         "goodput_slos_ms": {limit.metric: limit.limit_ms for limit in limits},
         "request_goodput": throughput(good, duration_s),

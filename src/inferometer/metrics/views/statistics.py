@@ -65,6 +65,13 @@ def whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
 
+def quotients(parts: Floats, wholes: Floats) -> Floats:
+    """``parts / wholes``, element by element; NaN where one is unknown or the divisor is not positive."""
+    result = np.full(len(wholes), np.nan)
+    np.divide(parts, wholes, out=result, where=wholes > 0)
+    return result
+
+
 def ratio(part: float | None, whole_: float | None) -> float | None:
     """``part / whole_``; None when one is unknown or the divisor is not positive."""
     return None if part is None or whole_ is None or whole_ <= 0 else part / whole_

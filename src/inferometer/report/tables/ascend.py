@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from inferometer.metrics import throughput
-from inferometer.metrics.latency import Arrivals, Floats, PointData, first_positions
+from inferometer.metrics.latency import Floats, PointData, steps
+from inferometer.metrics.views.mindie import gaps_by_request
+from inferometer.metrics.views.statistics import quotients
 from inferometer.report.tables.cells import (
     Make,
     Values,
@@ -40,12 +40,12 @@ def _mean_in_flight(data: PointData) -> float | None:
 
 def _output_rate(data: PointData) -> Floats:
     """OutputTokenThroughput, GeneratedTokenSpeed: output tokens / latency, per request."""
-    return data.output_tokens / (data.e2el_ms / 1e3)
+    return quotients(data.output_tokens * 1e3, data.e2el_ms)
 
 
 def _input_rate(data: PointData) -> Floats:
     """PrefillTokenThroughput: input tokens / TTFT, per request; waiting in the queue is part of it."""
-    return data.input_tokens / (data.ttft_ms / 1e3)
+    return quotients(data.input_tokens * 1e3, data.ttft_ms)
 
 
 def _statistics(name: str, values: Values, unit: str, formula: str = "") -> list[Column]:
@@ -102,51 +102,29 @@ AISBENCH = Style(
 )
 
 
-def _gaps(data: PointData) -> tuple[Arrivals, Floats]:
-    """Output chunks, and the gap before each in ms; NaN for the first of a request."""
-    chunks = data.output_chunks
-    gaps = np.diff(chunks.recv_ns, prepend=np.nan) / 1e6
-    gaps[first_positions(chunks.row)] = np.nan
-    return chunks, gaps
-
-
 def _decode_ms(data: PointData) -> Floats:
     """DecodeTime: all gaps between output chunks, pooled."""
-    return _gaps(data)[1]
+    return steps(data.output_chunks).gap_ms
 
 
-def _per_request(data: PointData, of: np.ufunc) -> Floats:
-    chunks, gaps = _gaps(data)
-    row, known = chunks.row, ~np.isnan(gaps)
-    result = np.full(int(data.ok.sum()), np.nan)
-    starts = first_positions(row[known])
-    if len(starts):
-        result[row[known][starts]] = of.reduceat(gaps[known], starts)
-    return result
-
-
-def _mean_decode_ms(data: PointData) -> Floats:
-    """Mean gap of each request, whose P90 is the SLO_P90 of DecodeTime."""
-    chunks, gaps = _gaps(data)
-    counts = np.bincount(chunks.row[~np.isnan(gaps)], minlength=int(data.ok.sum()))
-    result = np.full(len(counts), np.nan)
-    np.divide(_per_request(data, np.add), counts, out=result, where=counts > 0)
-    return result
-
-
-def _max_decode_ms(data: PointData) -> Floats:
-    """MaxDecodeTime: the largest gap of each request."""
-    return _per_request(data, np.maximum)
+def _gaps_by_request(data: PointData) -> tuple[Floats, Floats, Floats]:
+    gaps = steps(data.output_chunks)
+    return gaps_by_request(gaps.row, gaps.gap_ms, int(data.ok.sum()))
 
 
 def _last_decode_ms(data: PointData) -> Floats:
     """LastDecodeTime: the last gap of each request."""
-    chunks, gaps = _gaps(data)
-    result = np.full(int(data.ok.sum()), np.nan)
-    if len(gaps):
-        last = np.append(np.diff(chunks.row) != 0, True)
-        result[chunks.row[last]] = gaps[last]
-    return result
+    return _gaps_by_request(data)[0]
+
+
+def _max_decode_ms(data: PointData) -> Floats:
+    """MaxDecodeTime: the largest gap of each request."""
+    return _gaps_by_request(data)[1]
+
+
+def _mean_decode_ms(data: PointData) -> Floats:
+    """Mean gap of each request, whose P90 is the SLO_P90 of DecodeTime."""
+    return _gaps_by_request(data)[2]
 
 
 def _lpct(row: Measured) -> Cell:

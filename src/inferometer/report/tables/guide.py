@@ -65,7 +65,9 @@ def _acceptance(tp90: str, tp99: str, largest: str, smallest: str, mean: str) ->
         (smallest, min_of(accept_rate)),
         (mean, _mean_acceptance),
     )
-    formula = "per request: (out - 1 - (steps - 1) s) / ((steps - 1) k s), k drafted tokens a step, s steps a chunk"
+    formula = (
+        "per request: (out - 1 - (steps - 1) s) / ((steps - 1) k s), k drafted tokens a step, s steps a chunk"
+    )
     return [Column(heading, make, "share", 4, formula, optional=True) for heading, make in cells]
 
 
@@ -89,8 +91,15 @@ _STATIC = (
         formula="output tokens as counted / Total_Time (the script takes the requested length)",
     ),
     *_family("TTFT", lambda d: d.ttft_ms, _SIX, "t1 - t0"),
-    *_family("TPOT", lambda d: d.tpot_ms, _SIX, "(t_end - t1) / (out - 1)"),
-    *_family("TPOT_SEC", guide.tpot_from_second_ms, _SIX[1:], "(t_end - t2) / (out - 2)"),
+    *_family(
+        "TPOT", lambda d: d.tpot_ms, _SIX, "(t_end - t1) / (out - 1), or less the tokens of the first chunk"
+    ),
+    *_family(
+        "TPOT_SEC",
+        guide.tpot_from_second_ms,
+        _SIX[1:],
+        "(t_end - t2) / (out - 2), or less those of both chunks",
+    ),
     *_family(
         "TIME_BETWEEN_FIRST_AND_SECOND_TOKEN",
         guide.second_chunk_gap_ms,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from inferometer.metrics import throughput
 from inferometer.metrics.latency import Floats, PointData
 from inferometer.metrics.percentiles import samples_needed
+from inferometer.metrics.views.statistics import quotients
 from inferometer.report.tables.cells import (
     SECONDS,
     UNKNOWABLE,
@@ -57,7 +58,7 @@ EVALSCOPE = Style(
 
 def _speed(data: PointData) -> Floats:
     """Output tokens / latency, per request."""
-    return data.output_tokens / (data.e2el_ms * SECONDS)
+    return quotients(data.output_tokens * 1e3, data.e2el_ms)
 
 
 # Headings: evalscope.perf.utils.db_util.speed_benchmark_result; Qwen's speed report has the same three.

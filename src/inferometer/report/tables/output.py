@@ -36,9 +36,33 @@ class How:
     overwrite: bool = False
 
 
-def format_of(path: Path) -> Format | None:
-    """The format that a file's name says; None when it says none."""
-    return _SUFFIXES.get(path.suffix.lower())
+def check_name(to: str, form: Format | None, flag: str = "--to") -> Format | None:
+    """The format that a name to write to says, None when it says none.
+
+    Args:
+        to: the name of a file or directory.
+        form: what was asked for besides; None = nothing.
+        flag: what the name was given by.
+
+    Raises:
+        UsageError: the name is empty, says another format than ``form``, or one that there is not.
+    """
+    path = Path(to)
+    if not to:
+        raise UsageError(f"{flag} was given an empty name", f"name a file: {flag} table.csv")
+    if to.endswith("/") or path.is_dir():
+        return None
+    told = _SUFFIXES.get(path.suffix.lower())
+    if form is None and told is None and path.suffix:
+        raise UsageError(
+            f"{flag} {to}: no table is written as {path.suffix}",
+            f"end the name in {', '.join(_SUFFIXES)}, or give --format",
+        )
+    if form and told and form != told:
+        raise UsageError(
+            f"{flag} {to} contradicts the format {form}", "leave one out, or end the name in another way"
+        )
+    return told
 
 
 def as_text(report: TableReport, how: How, width: int = _TEXT_WIDTH, *, colour: bool = False) -> str:
@@ -55,7 +79,10 @@ def as_text(report: TableReport, how: How, width: int = _TEXT_WIDTH, *, colour: 
         return console(report, width, colour=colour, unproven=how.unproven)
     if len(report.tables) > 1:
         names = " and ".join(table.name for table in report.tables)
-        raise UsageError(f"these are two tables, {names}, and CSV holds one", "name a directory: --to DIR/")
+        raise UsageError(
+            f"these are two tables, {names}, and CSV holds one",
+            "name a directory: a name that ends with a slash",
+        )
     return _marked(csv_text(report.tables[0], unproven=how.unproven), how)
 
 

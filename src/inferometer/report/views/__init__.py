@@ -7,6 +7,7 @@ from typing import Any
 from inferometer.errors import UsageError
 from inferometer.record.tables import RunRecord
 from inferometer.record.types import RunMeta
+from inferometer.registry import Registry
 from inferometer.report.views import aiperf, aisbench, evalscope, guidellm, lmdeploy, mindie, sglang, vllm
 from inferometer.report.views.beside import beside_lines, bullets
 from inferometer.report.views.view import View
@@ -23,6 +24,7 @@ _VIEWS = {
     "lmdeploy": lmdeploy.VIEW,
 }
 VIEWS: tuple[str, ...] = tuple(_VIEWS)
+_KNOWN = Registry("view", dict.fromkeys(VIEWS, "inferometer.report.views:_VIEWS"))
 
 
 def render_view(record: RunRecord, name: str, width: int = _DEFAULT_WIDTH) -> str:
@@ -36,7 +38,7 @@ def render_view(record: RunRecord, name: str, width: int = _DEFAULT_WIDTH) -> st
     Raises:
         UsageError: there is no such view, or no load point was measured.
     """
-    view = _view(name)
+    view = view_named(name)
     results = view_json(record, name)
     parts = [
         *_marks(record.meta),
@@ -58,7 +60,7 @@ def view_json(record: RunRecord, name: str) -> list[dict[str, Any]]:
     Raises:
         UsageError: there is no such view, or no load point was measured.
     """
-    view = _view(name)
+    view = view_named(name)
     if not record.measured:
         raise UsageError(
             f"{record.path} has no measured load point to show as {name}", "see: inferometer report RUN"
@@ -67,10 +69,14 @@ def view_json(record: RunRecord, name: str) -> list[dict[str, Any]]:
     return [view.result(table, record.meta) | mark for table in record.measured]
 
 
-def _view(name: str) -> View:
-    if name not in _VIEWS:
-        raise UsageError(f"there is no view {name!r}", f"take one of {', '.join(VIEWS)}")
-    return _VIEWS[name]
+def view_named(name: str) -> View:
+    """The view of ``--as NAME``.
+
+    Raises:
+        UsageError: there is none; the message suggests the nearest one.
+    """
+    found: View = _KNOWN.get(name)[name]
+    return found
 
 
 def _marks(meta: RunMeta) -> list[str]:

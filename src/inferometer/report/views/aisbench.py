@@ -1,9 +1,7 @@
-"""AISBench's two tables, and its CSV file."""
+"""AISBench's two tables."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,16 +20,6 @@ from inferometer.report.views.view import Result, View
 def aisbench_layout(results: Sequence[Result], simulated: bool) -> str:
     """Both tables of each load point."""
     return "\n\n".join(_tables(result, simulated) for result in results)
-
-
-def aisbench_csv(result: Result) -> str:
-    """Its CSV file of one load point; what is not known is empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    header, rows = _performance(result)
-    writer.writerow(header)
-    writer.writerows(["" if value is None else value for value in row] for row in rows)
-    return text.getvalue()
 
 
 def _tables(result: Result, simulated: bool) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from inferometer.metrics.counts import count_requests
 from inferometer.metrics.latency import PointData
 from inferometer.metrics.throughput import total
-from inferometer.metrics.views.comparison import Difference, Figure, differences, our_figures, queueing_ms
+from inferometer.metrics.views.comparison import Difference, Figure, differences, queueing_ms
+from inferometer.metrics.views.statistics import mean
 from inferometer.record.tables import PointTable
-from inferometer.report.text import number
+from inferometer.report.text import count, number
 from inferometer.spec import load_title
 
 _WORTH_TELLING = 0.01
@@ -24,7 +26,8 @@ def beside_lines(table: PointTable, figures: Sequence[Figure], width: int, headi
         width: columns to wrap at.
         heading: of the list, without its colon.
     """
-    found = differences(table, figures)
+    data = PointData(table, "sent")  # where all tools count from
+    found = differences(data, figures)
     told = [_told(difference) for difference in found if not difference.same]
     equal = [
         _named(difference.figure)
@@ -33,14 +36,13 @@ def beside_lines(table: PointTable, figures: Sequence[Figure], width: int, headi
     ]
     if equal:
         told.append(f"equal to ours: {', '.join(equal)}")
-    waited = queueing_ms(table)
-    ttft_ms = our_figures(table)["TTFT"]
+    waited, ttft_ms = queueing_ms(data), mean(data.ttft_ms)
     if waited is not None and ttft_ms and waited > _WORTH_TELLING * ttft_ms:
         told.append(
             f"all latencies here count from the send; ours above too, but `inferometer report` counts from when a "
             f"request was due, {number(waited)} ms earlier in the mean"
         )
-    told += _counted(table)
+    told += [*_counted(data), *_left_out(table)]
     return [f"{heading}, {load_title(table.point.load, lengths=True)}:", *bullets(told, width)]
 
 
@@ -68,12 +70,22 @@ def _named(figure: Figure) -> str:
     return f"{figure.name} (our {figure.ours})" if latency and figure.name != figure.ours else figure.name
 
 
-def _counted(table: PointTable) -> list[str]:
+def _counted(data: PointData) -> list[str]:
     """How far two sides' counts of output tokens differ: tools that count for themselves see the other one."""
-    data = PointData(table, "sent")
     server, client = total(data.column("output_tokens_server")), total(data.column("output_tokens_client"))
     if not server or client is None or abs(server - client) <= _WORTH_TELLING * server:
         return []
     return [
         f"output tokens: {number(server, 0)} by the server's count, {number(client, 0)} by the client's tokenizer"
+    ]
+
+
+def _left_out(table: PointTable) -> list[str]:
+    """Requests that ended before their answer on purpose, which most tools do not know."""
+    found = count_requests(table)
+    if not found.given_up + found.cut_off:
+        return []
+    return [
+        f"neither successes nor failures of ours: {count(found.given_up)} requests given up as asked, "
+        f"{count(found.cut_off)} cut off at the end"
     ]

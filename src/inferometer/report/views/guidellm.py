@@ -40,7 +40,7 @@ def _labels(results: Sequence[Result]) -> _Column:
     names = []
     for result in results:
         strategy = result["config"]["strategy"]
-        load = strategy.get("rate") or strategy.get("streams")
+        load = strategy.get("rate") or strategy.get("streams") or strategy.get("time_scale")
         names.append(strategy["type_"] if load is None else f"{strategy['type_']}@{load:g}")
     return _Column("Benchmark", "Strategy", "", names)
 

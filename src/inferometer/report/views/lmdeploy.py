@@ -13,12 +13,10 @@ from inferometer.report.views.view import Result, View
 
 def lmdeploy_layout(results: Sequence[Result], simulated: bool) -> str:
     """One block for each load point, then one CSV row each."""
-    return "\n\n".join(
-        [*(_block(result, simulated) for result in results), lmdeploy_csv(results).rstrip("\n")]
-    )
+    return "\n\n".join([*(_block(result, simulated) for result in results), _csv(results).rstrip("\n")])
 
 
-def lmdeploy_csv(results: Sequence[Result]) -> str:
+def _csv(results: Sequence[Result]) -> str:
     """Its CSV file: header and one row a load point; what is not known is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
