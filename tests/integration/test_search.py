@@ -14,7 +14,18 @@ SHORT = ("--dataset", "random", "--input-len", "8", "--output-len", "4", "--quie
 
 def test_a_search_leaves_a_run_whose_report_finds_the_same(tmp_path: Path) -> None:
     with start_simulated_server(SimSettings(max_num_seqs=8)) as server:
-        flags = ("--search", "max-concurrency", "--max", "64", "--num-prompts", "200", "--max-probes", "5")
+        flags = (
+            "--search",
+            "max-concurrency",
+            "--min",
+            "4",
+            "--max",
+            "64",
+            "--num-prompts",
+            "100",
+            "--max-probes",
+            "5",
+        )
         done = here(
             "search",
             "--url",

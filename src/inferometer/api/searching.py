@@ -90,7 +90,7 @@ def search(
     result = judged(folder, stop)
     record = read_run(folder)
     answer = answer_of(record, result.summary)
-    return SearchResult(result, answer, _exit_code(answer, result, stop))
+    return SearchResult(result, answer, EXIT_INTERRUPTED if stop.level else exit_code_of(answer))
 
 
 def check(spec: RunSpec) -> None:
@@ -186,9 +186,8 @@ def _latency_s(table: PointTable) -> float | None:
     return float(known.mean()) / NS_PER_S if len(known) else None
 
 
-def _exit_code(answer: Answer | None, result: RunResult, stop: StopSignal) -> int:
-    if stop.level:
-        return EXIT_INTERRUPTED
+def exit_code_of(answer: Answer | None) -> int:
+    """How a search ends that was not interrupted; see ``SearchResult``."""
     if answer is None:
         return EXIT_INVALID
     found = answer.found

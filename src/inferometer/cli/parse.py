@@ -97,7 +97,8 @@ def parse_run(argv: list[str], verb: str = "run") -> Asked:
     stray = [flag for flag, is_given in given.items() if is_given and found["resume"] is None]
     if stray:
         raise UsageError(
-            f"{' and '.join(stray)}: there is no run to go on with", "name it: --resume RUN, or --resume latest"
+            f"{' and '.join(stray)}: there is no run to go on with",
+            "name it: --resume RUN, or --resume latest",
         )
     return Asked(
         flags=Layer(flags, {dotted: _origin(options()[dotted], translation, flags) for dotted in flags}),

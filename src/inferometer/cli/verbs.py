@@ -24,7 +24,9 @@ VERBS = {
     "demo": Verb("Start here", "demo", "measure a simulated server: no configuration, no network"),
     "run": Verb("Measure", "run", "put load on a server and judge the result (also: bench, perf)"),
     "search": Verb(
-        "Measure", "search", "the largest load within limits, the peak of throughput, its knee, or the largest batch"
+        "Measure",
+        "search",
+        "the largest load within limits, the peak of throughput, its knee, or the largest batch",
     ),
     "data": Verb("Measure", "data", "make, inspect, convert, sample or anonymise files of prompts"),
     "report": Verb(

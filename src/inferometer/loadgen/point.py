@@ -119,7 +119,8 @@ class PointRun:
         where our reads are the receive times, while anything is. An answer that has waited long gets a step all the
         same, and one without a body costs next to nothing.
         """
-        ready, backlog = self.reactor.poll(0), self.backlog
+        backlog = self.backlog
+        ready = 0 if backlog.full else self.reactor.poll(0)  # what was sent for it may be answered already
         if self.reactor.finished:  # what may be sent in their place goes before decoding them
             self._collect()
             now_ns = self.clock.now_ns()

@@ -50,6 +50,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
         repeat: which measurement of this load.
         index: of the load point in the run.
         requests: sent.
+        arrivals: what the load counts: requests, or of sessions their first turns.
         duration_s: from the first send to the last end.
         outcome: what it says of the load.
         why: the reason for an outcome that is neither met nor decided by a limit.
@@ -62,6 +63,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     repeat: int
     index: int
     requests: int
+    arrivals: int
     duration_s: float
     outcome: Outcome
     why: str = ""

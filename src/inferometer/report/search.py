@@ -53,11 +53,8 @@ def probe_line(probe: Probe, variable: str) -> str:
 
 
 def _load(load: float, variable: str) -> str:
-    return (
-        f"{NAMES[variable]} {_digits(load, 4)} {UNITS[variable]}"
-        if variable != "max-concurrency"
-        else f"concurrency {load:g}"
-    )
+    unit = "" if variable == "max-concurrency" else f" {UNITS[variable]}"
+    return f"{NAMES[variable]} {load:,g}{unit}"
 
 
 def _headline(found: Capacity) -> str:
@@ -78,17 +75,19 @@ def _headline(found: Capacity) -> str:
 
 
 def _value(found: Capacity, load: float) -> str:
-    return f"{load:,.0f}" if found.variable == "max-concurrency" else _digits(load, 3)
+    return f"{load:,.0f}" if found.variable == "max-concurrency" else _rate(load)
 
 
-def _digits(value: float, significant: int) -> str:
-    """``12.4``, ``1,234``: so many significant digits, or all before the point."""
-    return f"{value:,.{max(significant - 1 - math.floor(math.log10(value)), 0)}f}" if value > 0 else "0"
+def _rate(per_s: float) -> str:
+    """``12.4``, ``1,234``: three significant digits, or all before the point."""
+    return f"{per_s:,.{max(2 - math.floor(math.log10(per_s)), 0)}f}" if per_s > 0 else "0"
 
 
 def _limit(found: Capacity, slo: str) -> str:
     """What is limited, without its limit; with it where the same is limited twice."""
-    names = {each.slo: re.split("[<>]", each.slo)[0].strip() for probe in found.probes for each in probe.readings}
+    names = {
+        each.slo: re.split("[<>]", each.slo)[0].strip() for probe in found.probes for each in probe.readings
+    }
     name = names.get(slo, slo)
     return name if list(names.values()).count(name) == 1 else slo
 
@@ -98,18 +97,17 @@ def _remarks(found: Capacity) -> list[str]:
     told += _shown(found)
     if found.limited_share is not None and found.limited_share < _SPLIT:
         told.append(
-            f"{_limit(found, str(found.limited_by))} is crossed first in {found.limited_share:.0%} of repetitions within the noise, "
-            "another limit in the others"
+            f"{_limit(found, str(found.limited_by))} is crossed first in {found.limited_share:.0%} of repetitions "
+            "within the noise, another limit in the others"
         )
     if found.carried_per_s is not None and found.variable != "max-concurrency":
         told.append(
-            f"more came in than the server carried at some load points: it completed {_digits(found.carried_per_s, 3)} req/s"
+            f"more came in than the server carried at some load points: it completed {_rate(found.carried_per_s)} req/s"
         )
     invalid = sum(1 for probe in found.probes if probe.outcome == "client")
     if invalid:
-        told.append(
-            f"{invalid} load point{'s' if invalid > 1 else ''} say nothing about the server: the client was the limit"
-        )
+        say = "load point says" if invalid == 1 else "load points say"
+        told.append(f"{invalid} {say} nothing about the server: the client was the limit")
     return told
 
 
@@ -141,7 +139,7 @@ def _evidence(found: Capacity) -> list[str]:
         done = number(probe.request_throughput_per_s)
         rows.append(
             [
-                f"{probe.load:g}" if found.variable == "max-concurrency" else _digits(probe.load, 4),
+                f"{probe.load:,g}",
                 str(probe.index),
                 count(probe.requests),
                 *cells,

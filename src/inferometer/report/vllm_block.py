@@ -68,7 +68,9 @@ def _drafts(result: Mapping[str, Any]) -> list[str]:
     places = result["spec_decode_per_position_acceptance_rates"]
     if places:
         lines.append("Per-position acceptance (%):")
-        lines += [_row(f"  Position {place}:", _decimals(share * 100.0)) for place, share in enumerate(places)]
+        lines += [
+            _row(f"  Position {place}:", _decimals(share * 100.0)) for place, share in enumerate(places)
+        ]
     return lines
 
 

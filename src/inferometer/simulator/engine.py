@@ -54,13 +54,17 @@ class StepResult(NamedTuple):
     """What one step does; its tokens come out ``duration_s`` after it began."""
 
     duration_s: float
-    emitted: list[Sequence]  # those that made tokens: one each, or with speculation up to 1 + drafts (``made``)
+    emitted: list[
+        Sequence
+    ]  # those that made tokens: one each, or with speculation up to 1 + drafts (``made``)
     finished: list[Sequence]  # those of ``emitted`` that made their last token
     preempted: list[Sequence]
     sequences: int
     scheduled_tokens: int
     kv_tokens: int  # KV entries read
-    checked: list[tuple[int, int]]  # of each sequence that had drafts: draft tokens, and how many were accepted
+    checked: list[
+        tuple[int, int]
+    ]  # of each sequence that had drafts: draft tokens, and how many were accepted
 
 
 class Engine:

@@ -74,7 +74,9 @@ class SimSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 f"base_s={self.base_s} must be above 0", "a step without duration never ends a run"
             )
         if self.acceptance_rate > 1:
-            raise UsageError(f"acceptance_rate={self.acceptance_rate} of the simulated server must be at most 1")
+            raise UsageError(
+                f"acceptance_rate={self.acceptance_rate} of the simulated server must be at most 1"
+            )
         if len({*self.models}) < len(self.models):
             raise UsageError(f"the simulated server has a model name twice: {', '.join(self.models)}")
         if self.max_num_batched_tokens < self.max_num_seqs * (1 + self.speculative_tokens):

@@ -36,7 +36,7 @@ _SPREAD = (0.0, -1.0, 0.5, -0.5)  # of load points around the estimate, in turn
 
 
 class Ask(NamedTuple):
-    """The next load point: its load, which measurement of that load, and how many requests."""
+    """The next load point: its load, which measurement of that load, and how many requests, or sessions."""
 
     load: float
     repeat: int
@@ -162,12 +162,12 @@ def _limited_by(probes: Sequence[Probe]) -> str | None:
 def _again(probes: Sequence[Probe], settings: Settings) -> Ask | Stop | None:
     """A load that has to be measured again before anything else: what contradicts, what the client spoilt."""
     if probes and probes[-1].outcome == "client" and _times(probes, probes[-1].load) < 2:
-        return _ask(probes, settings, probes[-1].load, probes[-1].requests)
+        return _ask(probes, settings, probes[-1].load, probes[-1].arrivals)
     pair = contradiction(probes)
     if pair is not None:
         for probe in pair:
             if _times(probes, probe.load) < 2:
-                return _ask(probes, settings, probe.load, probe.requests)
+                return _ask(probes, settings, probe.load, probe.arrivals)
         low, high = pair
         return Stop(
             "unsure",
@@ -204,10 +204,10 @@ def _upward(probes: Sequence[Probe], settings: Settings, top: float) -> Ask | St
         return Stop(
             "client", "the client could not make even the lowest load: see the conditions of its load points"
         )
-    last = max(sound, key=lambda probe: (probe.load, probe.requests))
+    last = max(sound, key=lambda probe: (probe.load, probe.arrivals))
     beside = settings.closed and last.load >= top - 1.0
     if last.load >= top * 0.999 or (top < settings.top and (beside or last.load >= 0.9 * top)):
-        if not last.enough and last.requests < settings.needs and settings.fixed is None:
+        if not last.enough and last.arrivals < settings.needs and settings.fixed is None:
             return _ask(probes, settings, last.load, _full(probes, settings, last.load))
         if top < settings.top:
             return Stop(
@@ -293,7 +293,7 @@ def _planned(probes: Sequence[Probe], near: Sequence[Probe], estimate: Estimate,
     base = min(max(base, _apart(near)), round(MOST_TIMES_NEEDS * base))
     if len(near) < 2:
         return base
-    used = sum(probe.requests for probe in near)
+    used = sum(probe.arrivals for probe in near)
     wanted = used * (_SPARE * estimate.precision / (_SURER * settings.precision)) ** 2 - used
     left = max(1, min(settings.max_probes - len(probes), 4))
     return round(max(min(wanted / left, MOST_TIMES_NEEDS * settings.needs), base))
@@ -304,7 +304,7 @@ def _apart(near: Sequence[Probe]) -> int:
     most = 0.0
     for slo in {reading.slo for probe in near for reading in probe.readings}:
         counted = [
-            (probe.requests, each.excursions) for probe in near for each in probe.readings if each.slo == slo
+            (probe.arrivals, each.excursions) for probe in near for each in probe.readings if each.slo == slo
         ]
         known = [(requests, apart) for requests, apart in counted if apart is not None]
         if known:

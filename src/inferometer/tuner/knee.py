@@ -229,13 +229,13 @@ def _limited_by(power: Curve, options: KneeOptions) -> str:
     if best is None:
         return "no load was carried"
     if power.below(best) is None:
-        return f"latency outgrows throughput from the lowest load on, {best:g}"
+        return f"latency, which outgrows throughput from the lowest load on, {best:g}"
     ceiling = power.ceiling
     if power.above(best) is None:
         if ceiling is not None:
-            return f"load {ceiling:g} was not carried: {power.remark(ceiling)}"
-        return f"throughput outgrows latency up to the largest load that was measured, {best:g}"
-    return f"beyond it {options.latency} grows faster than throughput"
+            return f"load {ceiling:g}, which was not carried: {power.remark(ceiling)}"
+        return f"the largest load that was measured, {best:g}: up to there throughput outgrows latency"
+    return f"{options.latency.upper()}, which grows faster than throughput beyond it"
 
 
 def _why(throughput: Curve, power: Curve, options: KneeOptions) -> list[str]:
@@ -249,7 +249,7 @@ def _why(throughput: Curve, power: Curve, options: KneeOptions) -> list[str]:
         more = throughput.means[high] / throughput.means[low] - 1.0
         slower = (throughput.latency_ms(high) or 0.0) / (throughput.latency_ms(low) or math.nan) - 1.0
         said.append(
-            f"from load {low:g} to {high:g}: throughput {signed(more)}, {options.latency} {signed(slower)}"
+            f"from load {low:g} to {high:g}: throughput {signed(more)}, {options.latency.upper()} {signed(slower)}"
         )
     return said
 
@@ -259,7 +259,7 @@ def _doubts(power: Curve, top: Top | None, options: KneeOptions, ended: str | No
     if best is None:
         return [ended or "no load was carried"]
     if top is None:
-        return [f"no bend: {_limited_by(power, options)}"]
+        return ["the curve does not bend where it was measured"]
     found = []
     if top.high / top.low > _SHARP:
         found.append(

@@ -72,11 +72,11 @@ class Objective:
         return min(self.needs, max(_LEAST_VALUES, proper))
 
     @property
-    def limits_ms(self) -> tuple[float, ...]:
-        """Every limit on a latency in it."""
+    def limits_ms(self) -> tuple[tuple[str, float], ...]:
+        """Every latency that is limited in it, and its limit."""
         if self.metric == "attainment":
-            return tuple(limit.limit_ms for limit in parse_slos(self.per_request)[0])
-        return () if self.metric == "failed" else (self.limit,)
+            return tuple((limit.metric, limit.limit_ms) for limit in parse_slos(self.per_request)[0])
+        return () if self.metric == "failed" else ((self.metric, self.limit),)
 
     def read(self, data: PointData, seed: int) -> Reading:
         """What a load point says of the limit."""

@@ -56,7 +56,7 @@ def outlook(spec: RunSpec) -> list[str]:
         times = f": {times}"
     else:
         times = ", or more where more are in flight"
-    return [first, told, f"{total[0]:,} to {total[1]:,} requests in all{times}", *_budget(spec)]
+    return [first, told, f"{total[0]:,} to {total[1]:,} {_sent(spec)} in all{times}", *_budget(spec)]
 
 
 def _of_batches(spec: RunSpec) -> list[str]:
@@ -66,10 +66,15 @@ def _of_batches(spec: RunSpec) -> list[str]:
     return [f"looks for the largest static batch with {what}: at most {batch_budget(spec)} load points{each}"]
 
 
+def _sent(spec: RunSpec) -> str:
+    """What a load point is so many of."""
+    return "sessions" if spec.sessions.wanted else "requests"
+
+
 def _each(spec: RunSpec) -> str:
     """How long a load point is, where the user said so."""
     if spec.load.num_prompts:
-        return f" of {spec.load.num_prompts[0]:,} requests each"
+        return f" of {spec.load.num_prompts[0]:,} {_sent(spec)} each"
     if spec.load.duration_s is None:
         return ""
     seconds = spec.search.max_probes * spec.load.duration_s
@@ -93,13 +98,16 @@ def _requests_of(spec: RunSpec) -> tuple[str, tuple[int, int]]:
         scouts[0] * SCOUT_REQUESTS + fewest * needs,
         scouts[1] * SCOUT_REQUESTS + min(near, 2) * needs + max(near - 2, 0) * largest,
     )
+    several = f"{fewest} to {near}" if fewest < near else f"{near}"
     told = (
-        f"{_SCOUTS[0]} to {_SCOUTS[1]} short load points, then {fewest} to {near} near the limit of "
-        f"{needs:,} to {largest:,} requests, as many as an interval of +-{100 * asked.precision:.3g} % takes; "
+        f"{_SCOUTS[0]} to {_SCOUTS[1]} short load points, then {several} near the limit of "
+        f"{needs:,} to {largest:,} {_sent(spec)}, as many as an interval of +-{100 * asked.precision:.3g} % takes; "
         "a wider --precision, or --num-prompts, costs less"
     )
     if near < FEWEST_AT_LIMIT:
-        told = f"{most} load points, too few to know the load to +-{100 * asked.precision:.3g} % (--max-probes)"
+        told = (
+            f"{most} load points, too few to know the load to +-{100 * asked.precision:.3g} % (--max-probes)"
+        )
     return told, total
 
 

@@ -15,7 +15,7 @@ class Wanted(NamedTuple):
     Attributes:
         load: value of the load that is varied.
         repeat: which measurement of it, from 1.
-        requests: None = as many as a run of that load sends.
+        requests: or sessions, where these arrive; None = as many as a run of that load sends.
         lengths: tokens of prompt and answer, where they are not those of the spec.
         together: the requests are one static batch: sent together, and the next ones only when all have ended.
     """

@@ -64,7 +64,9 @@ def _within_budget(figures: Figures, budget_s: float | None) -> Figures:
     def measured(wanted: Wanted) -> PointSummary:
         nonlocal spent_s
         if budget_s is not None and spent_s >= budget_s:
-            raise NoMoreProbes(f"the budget of {budget_s:g} s is spent, {spent_s:.0f} s of it measuring (--budget)")
+            raise NoMoreProbes(
+                f"the budget of {budget_s:g} s is spent, {spent_s:.0f} s of it measuring (--budget)"
+            )
         found = figures(wanted)
         spent_s += found.duration_s or 0.0
         return found

@@ -42,7 +42,9 @@ def test_a_line_of_vllm():
 
 
 def test_a_ramp_of_vllm():
-    shape = spec_of("--ramp-up-strategy exponential --ramp-up-start-rps 2 --ramp-up-end-rps 40 --num-prompts 500")
+    shape = spec_of(
+        "--ramp-up-strategy exponential --ramp-up-start-rps 2 --ramp-up-end-rps 40 --num-prompts 500"
+    )
     assert (shape.shape.ramp, shape.shape.ramp_from, shape.shape.ramp_time_s) == ("exponential", 2.0, None)
     assert (shape.load.request_rate, shape.load.num_prompts) == ((40.0,), (500,))
 

@@ -51,7 +51,9 @@ FROM_PLANNED = {
     "output_throughput_per_user": [1000 / 6, ABSENT, 1000 / 5],
     "acceptance_rate": None,
     "acceptance_length": None,
-    **dict.fromkeys(("tokens_per_step", "accept_rate", "accept_rate_plain"), [ABSENT] * 3),  # nothing speaks of drafts
+    **dict.fromkeys(
+        ("tokens_per_step", "accept_rate", "accept_rate_plain"), [ABSENT] * 3
+    ),  # nothing speaks of drafts
 }
 
 

@@ -56,7 +56,9 @@ def test_every_value_that_is_not_allowed_is_named_with_flag_origin_and_rule():
     text = str(error.value)
     assert "2 things" in text
     assert "--num-prompts '0' (from flag --number): input should be greater than or equal to 1" in text
-    assert "--pair 'zap' (from environment INFEROMETER_PAIR): input should be 'zip', 'grid' or 'matrix'" in text
+    assert (
+        "--pair 'zap' (from environment INFEROMETER_PAIR): input should be 'zip', 'grid' or 'matrix'" in text
+    )
 
 
 def test_no_secret_in_a_message():

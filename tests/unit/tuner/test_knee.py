@@ -58,23 +58,24 @@ def test_an_engine_with_few_places_has_its_knee_there() -> None:
     found = find_knee(closed(batch_engine(32)), CLOSED)
 
     assert (found.load, found.sure) == (32.0, True)
-    assert found.limited_by == "beyond it e2el grows faster than throughput"
+    assert found.limited_by == "E2EL, which grows faster than throughput beyond it"
 
 
 def test_a_line_has_no_knee() -> None:
     found = find_knee(closed(lambda load: load), KneeOptions(Bounds(1.0, 256.0, whole=True)))
 
     assert (found.load, found.bend, found.sure, found.low) == (256.0, False, False, None)
-    assert found.doubts == [
-        "no bend: throughput outgrows latency up to the largest load that was measured, 256"
-    ]
+    assert found.doubts == ["the curve does not bend where it was measured"]
+    assert found.limited_by == (
+        "the largest load that was measured, 256: up to there throughput outgrows latency"
+    )
 
 
 def test_a_service_that_is_full_with_one_request_has_no_knee_above() -> None:
     found = find_knee(closed(lambda _: 5.0), CLOSED)
 
     assert (found.load, found.bend, found.sure) == (1.0, False, False)
-    assert found.limited_by == "latency outgrows throughput from the lowest load on, 1"
+    assert found.limited_by == "latency, which outgrows throughput from the lowest load on, 1"
 
 
 def test_a_curve_that_ends_in_errors_says_so() -> None:

@@ -18,9 +18,8 @@ from inferometer.simulator.virtual import Batching
 from inferometer.spec import Measure as Judged
 from inferometer.spec import Sampling
 from inferometer.tuner.batch_round import BatchCase, BatchLimit, read_round
-from inferometer.tuner.ledger import NoMoreProbes
+from inferometer.tuner.ledger import Measure, NoMoreProbes
 from inferometer.tuner.max_batch import BatchOptions, find_max_batch, find_max_batches
-from inferometer.tuner.ledger import Measure
 
 CASE = BatchCase(input_tokens=64, output_tokens=24, low=1, high=300)
 SMALL = BatchCase(input_tokens=32, output_tokens=12, low=1, high=100)

@@ -8,9 +8,8 @@ from services import along, batch_engine, closed, queue, real_curves, refusing, 
 
 from inferometer.simulator.settings import SimSettings
 from inferometer.simulator.virtual import Batching
-from inferometer.tuner.ledger import Bounds, NoMoreProbes
+from inferometer.tuner.ledger import Bounds, Measure, NoMoreProbes
 from inferometer.tuner.peak import PeakOptions, find_peak
-from inferometer.tuner.ledger import Measure
 
 OPTIONS = PeakOptions(Bounds(1.0, 1024.0, whole=True))
 

@@ -1,19 +1,26 @@
 """How a search ends, other than by finding the limit; and what it refuses before it begins."""
 
+import re
+from typing import Any
+
 import msgspec
+import numpy as np
 import pytest
 from search_world import SERVICE_S, search, spec_for
 
 from inferometer.errors import UsageError
+from inferometer.metrics.summary import PointSummary, summarize_point
+from inferometer.metrics.targets import PeakResult
 from inferometer.record.tables import PointTable, Telemetry
-from inferometer.simulator.virtual import Fifo
-from inferometer.spec import Load, LoadPoint, derive_seed
-from inferometer.spec.search_rules import check_search
+from inferometer.simulator.virtual import Batching, Fifo
+from inferometer.spec import Load, LoadPoint, Measure, Sessions, Workload, derive_seed
+from inferometer.spec.search_rules import check_search, settled
+from inferometer.tuner.capacity import Ask, next_step
 from inferometer.tuner.objective import excursions, objectives_of
-from inferometer.tuner.outlook import outlook
-from inferometer.tuner.slo_search import again, start_of
-
-import numpy as np  # isort: skip
+from inferometer.tuner.outlook import first_wanted, outlook
+from inferometer.tuner.points import Wanted, point_of
+from inferometer.tuner.slo_search import again, probe_from, settings_of, start_of
+from inferometer.tuner.targets import find_target
 
 P90 = ("p90_ttft<=600ms",)
 
@@ -121,3 +128,82 @@ def test_the_cost_is_told_before() -> None:
     assert "1,000 to 16,000 requests" in text
     assert "at 10/s" in text
     assert "30 min" in text
+
+
+@pytest.mark.parametrize("most", [1, 2, 4, 6, 12])
+def test_the_cost_of_few_load_points_is_no_less_than_none(most: int) -> None:
+    asked = spec_for(P90, max_probes=most)
+    numbers = re.search(r"([\d,]+) to ([\d,]+) requests in all", "\n".join(outlook(asked)))
+    assert numbers
+    low, high = (int(number.replace(",", "")) for number in numbers.groups())
+    assert 0 < low <= high
+
+
+@pytest.mark.parametrize(
+    ("search", "words"),
+    [
+        (
+            {"target": "peak-throughput"},
+            "peak of output throughput over requests in flight: at most 12 load points",
+        ),
+        (
+            {"target": "knee", "knee_latency": "ttft", "variable": "request-rate"},
+            "against mean TTFT over request rate",
+        ),
+        ({"target": "max-batch", "tpot_limit_s": 0.05}, "mean TPOT <= 50 ms: at most 24 load points"),
+    ],
+)
+def test_other_targets_say_what_they_look_for(search: dict[str, Any], words: str) -> None:
+    lengths = Workload(input_len=(8,), output_len=(4,))
+    assert words in outlook(spec_for((), **search).model_copy(update={"workload": lengths}))[0]
+
+
+def test_a_batch_search_without_a_limit_is_refused_before_it_begins() -> None:
+    lengths = Workload(input_len=(8,), output_len=(4,))
+    asked = spec_for((), target="max-batch").model_copy(update={"workload": lengths})
+    with pytest.raises(UsageError, match="limit on the time per token"):
+        first_wanted(asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "turns", "varied"),
+    [
+        ({"target": None}, 1, "request-rate"),
+        ({"target": None}, 3, "session-rate"),
+        ({"target": "knee"}, 3, "max-concurrency"),
+        ({"target": "peak-throughput"}, 1, "max-concurrency"),
+        ({"target": "peak-throughput", "variable": "request-rate"}, 1, "request-rate"),
+    ],
+)
+def test_each_target_varies_what_is_natural_for_it(asked: dict[str, Any], turns: int, varied: str) -> None:
+    spec = spec_for(P90, **asked).model_copy(update={"sessions": Sessions(turns=turns)})
+    found = settled(spec).search
+    assert (found.target, found.variable) == (asked["target"] or "slo", varied)
+
+
+def test_a_budget_of_time_ends_the_search_for_a_peak_too() -> None:
+    spec = spec_for((), target="peak-throughput", budget_s=30.0, highest=256.0)
+    spent: list[float] = []
+
+    def figures(wanted: Wanted) -> PointSummary:
+        table = Batching().serve(point_of(spec, wanted, len(spent) + 1))
+        found = summarize_point(table, Measure())
+        spent.append(found.duration_s or 0.0)
+        return found
+
+    found = find_target(spec, 1.0, figures)
+    assert isinstance(found, PeakResult)
+    assert sum(spent[:-1]) < 30.0 <= sum(spent)
+    assert "budget of 30 s is spent" in found.doubts[0]
+
+
+def test_sessions_are_counted_as_sessions_however_many_turns_they_have() -> None:
+    spec = spec_for(P90, variable="session-rate")
+    table = Fifo(SERVICE_S).serve(point_of(spec, Wanted(4.0, 1, 600), 1))
+    turns = {**table.requests, "turn": np.arange(600) % 2.0, "sent_ns": table.requests["planned_ns"] + 80e6}
+    objectives = objectives_of(P90)
+    late = PointTable(point=table.point, requests=turns, chunks=table.chunks)
+    probe = probe_from(spec, objectives, (late, Telemetry()))
+
+    assert (probe.outcome, probe.requests, probe.arrivals) == ("client", 600, 300)
+    assert next_step([probe], settings_of(spec, objectives, 4.0)) == Ask(4.0, 2, 300)  # again, as large
