@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from inferometer.version import __version__
 
 if TYPE_CHECKING:
-    from inferometer.api import RunResult, demo, list_runs, recover, run
+    from inferometer.api import RunResult, SearchResult, demo, list_runs, recover, resume, run, search
     from inferometer.spec import (
         Endpoint,
         Images,
@@ -20,13 +20,25 @@ if TYPE_CHECKING:
         Prefix,
         RunSpec,
         Sampling,
+        Search,
         Sessions,
+        Shape,
+        Sweep,
         Trace,
         Workload,
     )
 
 _ROOMS = {
-    "inferometer.api": ("RunResult", "demo", "list_runs", "recover", "run"),
+    "inferometer.api": (
+        "RunResult",
+        "SearchResult",
+        "demo",
+        "list_runs",
+        "recover",
+        "resume",
+        "run",
+        "search",
+    ),
     "inferometer.spec": (
         "Endpoint",
         "Images",
@@ -36,7 +48,10 @@ _ROOMS = {
         "Prefix",
         "RunSpec",
         "Sampling",
+        "Search",
         "Sessions",
+        "Shape",
+        "Sweep",
         "Trace",
         "Workload",
     ),
@@ -52,14 +67,20 @@ __all__ = [
     "RunResult",
     "RunSpec",
     "Sampling",
+    "Search",
+    "SearchResult",
     "Sessions",
+    "Shape",
+    "Sweep",
     "Trace",
     "Workload",
     "__version__",
     "demo",
     "list_runs",
     "recover",
+    "resume",
     "run",
+    "search",
 ]
 
 

@@ -73,10 +73,10 @@ def render_resumption(asked: Asked, merged: Merged, folder: Path) -> str:
     found = api.outline(folder, merged.spec, how_of(asked))
     lines = _listed(found, folder)
     if not found.missing:
-        lines.append("nothing is left to measure")
+        lines += ["nothing is left to measure", "nothing was sent: --dry-run"]
     else:
         todo = with_warmups(merged.spec, [point for point, _ in found.missing])
-        lines = [render_plan(merged.spec, merged.origins, todo, estimate(merged.spec, todo)), "", *lines]
+        lines += ["", render_plan(merged.spec, merged.origins, todo, estimate(merged.spec, todo))]
     return "\n".join(lines)
 
 

@@ -76,6 +76,8 @@ def _verdict_lines(summary: RunSummary, width: int, colour: bool) -> list[str]:
         lines += _wrapped(f"not known: {unknown}", width)
     if summary.simulated:
         lines.append("  simulated: no real server was measured")
+    if summary.state == "complete":  # else they stand with the condition that says so
+        lines += [line for note in summary.notes for line in _wrapped(f"note: {note}", width)]
     return lines
 
 

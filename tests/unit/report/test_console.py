@@ -149,3 +149,11 @@ def test_the_headline_names_what_made_a_run_invalid() -> None:
     assert render_run(summarize(run(table, spec=FIXED))).startswith(
         "INVALID: concurrency\n  - concurrency 0.98 requests"
     )
+
+
+def test_notes_of_a_complete_run_are_told_once_and_those_of_another_with_the_condition() -> None:
+    left_out = "the server fell behind at load point 1; load points left out after it: 2"
+    summary = msgspec.structs.replace(summarize(run(tiny())), notes=[left_out])
+    assert render_run(summary, 200).count(left_out) == 1
+    recovered = msgspec.structs.replace(summary, state="recovered")
+    assert f"note: {left_out}" not in render_run(recovered, 200)
