@@ -43,9 +43,9 @@ def main(argv: list[str]) -> int:
         print("\nSearch")
         for line in outlook(merged.spec):
             print(f"  {line}")
-        print("nothing was sent: --dry-run")
         if folder is not None:
             print("\n" + render_search(asked, merged.spec, folder))
+        print("nothing was sent: --dry-run")
         return 0
     if not asked.quiet:
         for line in outlook(merged.spec):

@@ -276,7 +276,9 @@ def _share_interval(violations: Floats, seed: int) -> Interval | None:
     share = beyond / count
     centre = (share + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
     half = _Z / (1 + _Z**2 / count) * math.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2))
-    return Interval(max(0.0, centre - half), min(1.0, centre + half), 0.95)
+    # Where none, or all, are beyond, one end is the share itself; rounding would leave a trace of it.
+    low = 0.0 if not beyond else max(0.0, centre - half)
+    return Interval(low, 1.0 if beyond == count else min(1.0, centre + half), 0.95)
 
 
 def excursions(values: Floats, level: float) -> int:

@@ -68,3 +68,12 @@ def test_the_tightest_of_the_limits_per_request_counts() -> None:
     slo = ("attainment>=90%", "ttft:1000", "e2el:1100")
     assert [each.limits_ms for each in objectives_of(slo)] == [(("ttft", 1000.0), ("e2el", 1100.0))]
     assert judged(late(3.0), slo).outcome == "met"
+
+
+@pytest.mark.parametrize("slo", ["failed<=0.1%", "failed<=1%"])
+def test_where_none_failed_the_share_begins_at_nothing_at_all(slo: str) -> None:
+    (reading,) = judged(late(0.0), (slo,)).readings
+    assert reading.measured == 0.0
+    assert reading.low == 0.0
+    assert reading.high is not None
+    assert 0.0 < reading.high < 0.01  # Wilson, 600 requests
