@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from itertools import islice, pairwise
 from typing import NamedTuple
@@ -99,7 +98,7 @@ def overhead_of(meta: RunMeta) -> Overhead:
     if meta.state != "complete" or len(meta.sittings) != 1:
         return Overhead()
     points = [
-        (point.epoch_ns, point.end_ns, _paused_s(point))
+        (point.epoch_ns, point.end_ns, point.paused_s or 0.0)
         for point in meta.points
         if point.epoch_ns is not None and point.end_ns is not None
     ]
@@ -111,11 +110,6 @@ def overhead_of(meta: RunMeta) -> Overhead:
     between_s = sorted(gaps)[len(gaps) // 2] if gaps else ASSUMED_BETWEEN_S
     start_s = (points[0][0] - anchors[0]) / 1e9 - between_s
     return Overhead(max(start_s, 0.0), max(between_s, 0.0), max((anchors[-1] - points[-1][1]) / 1e9, 0.0))
-
-
-def _paused_s(point: PointRecord) -> float:
-    found = [re.fullmatch(r"paused (\d+\.\d+) s", text) for text in point.prepared]
-    return sum(float(match[1]) for match in found if match is not None)
 
 
 def _load(spec: RunSpec, point: LoadPoint, pace: Pace) -> tuple[float, float]:

@@ -270,7 +270,7 @@ class _Sitting:
         rested_s = rest(pause_s, told, self._observer, self._stop, self._clock)
         if self._stop.level:
             raise EndOfRun(whole=True)
-        record.prepared.append(f"paused {rested_s:.1f} s")
+        record.paused_s = rested_s
 
     def _record(self, point: LoadPoint, known: PointRecord) -> PointRecord:
         """The record of ``point``, which begins; that of an earlier sitting is left as it is."""

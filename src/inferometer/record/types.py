@@ -189,6 +189,7 @@ class PointRecord(msgspec.Struct, kw_only=True):
     dataset: dict[str, Any] = {}
     schedule_sha256: str | None = None
     prepared: list[str] = []  # what was done with the servers before it: caches emptied, prefixes sent
+    paused_s: float | None = None  # rest before it; None = none was asked for
     speculative_tokens: int | None = None  # drafted per step of the engine, as told
     scheduler_steps: int = 1  # of the engine per chunk, as told
     counters_before: list[ServerCounters] = []  # read just before the first request, and

@@ -169,11 +169,6 @@ def broken_json(file: TextFile, error: msgspec.DecodeError, lines_before: int, d
     )
 
 
-def line_of(file: TextFile, element: msgspec.Raw) -> int:
-    """Line (from 1) where ``element`` of the file's array starts; only for error messages."""
-    return file.data.count(b"\n", 0, max(file.data.find(bytes(element)), 0)) + 1
-
-
 def excerpt(data: bytes, around: int = 0) -> str:
     """At most 80 characters of ``data``, on one line, with byte offset ``around`` in sight."""
     before = data[:around].decode("utf-8", "replace")[-_EXCERPT_CHARS // 2 :]

@@ -132,19 +132,19 @@ def test_a_trace_lasts_as_long_as_it_lasts(tmp_path):
     assert math.isinf(plan(workload=trace).total_s)
 
 
-def record(index, epoch_s, end_s, *prepared):
+def record(index, epoch_s, end_s, paused_s=None):
     return PointRecord(
         index=index,
         kind="measure",
         load={},
         epoch_ns=int(epoch_s * 1e9),
         end_ns=int(end_s * 1e9),
-        prepared=list(prepared),
+        paused_s=paused_s,
     )
 
 
 def test_what_a_run_spends_beside_its_load_is_taken_from_its_clock():
-    points = [record(1, 12, 20), record(2, 20.5, 30), record(3, 40.5, 50, "paused 10.0 s")]
+    points = [record(1, 12, 20), record(2, 20.5, 30), record(3, 40.5, 50, 10.0)]
     anchors = [{"monotonic_ns": 10_000_000_000}, {"monotonic_ns": 53_000_000_000}]
     meta = RunMeta(
         run_id="x", state="complete", simulated=False, created_utc="", model="m", spec={}, points=points,

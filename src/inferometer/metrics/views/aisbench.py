@@ -193,6 +193,14 @@ def _sum(values: Floats) -> float | None:
     return None if not len(values) or np.isnan(values).any() else float(values.sum())
 
 
+_WHY = {
+    "TTFT": "its clock stops at the first event, which may be the role frame",
+    "TPOT": "it goes from the first event to the usage frame, divides by n-1, and counts one-token answers as 0",
+    "ITL": "it pools gaps between all events, role, finish and usage frames too",
+    "E2EL": "it ends at the usage frame, we at the last output",
+}
+
+
 def aisbench_figures(result: Mapping[str, Any]) -> list[Figure]:
     """Its means beside ours, stage total."""
     metrics, common = result[METRICS], result[COMMON]
@@ -201,33 +209,9 @@ def aisbench_figures(result: Mapping[str, Any]) -> list[Figure]:
         return number(metrics[name]["total"]["Average"]) if name in metrics else None
 
     return [
-        Figure(
-            name="TTFT",
-            value=average("TTFT"),
-            ours="TTFT",
-            rounding=_HALF_DIGIT_MS,
-            why="its clock stops at the first event, which may be the role frame",
-        ),
-        Figure(
-            name="TPOT",
-            value=average("TPOT"),
-            ours="TPOT",
-            rounding=_HALF_DIGIT_MS,
-            why="it goes from the first event to the usage frame, divides by n-1, and counts one-token answers as 0",
-        ),
-        Figure(
-            name="ITL",
-            value=average("ITL"),
-            ours="ITL",
-            rounding=_HALF_DIGIT_MS,
-            why="it pools gaps between all events, role, finish and usage frames too",
-        ),
-        Figure(
-            name="E2EL",
-            value=average("E2EL"),
-            ours="E2EL",
-            rounding=_HALF_DIGIT_MS,
-            why="it ends at the usage frame, we at the last output",
+        *(
+            Figure(name=name, value=average(name), ours=name, rounding=_HALF_DIGIT_MS, why=why)
+            for name, why in _WHY.items()
         ),
         Figure(
             name="Output Token Throughput",
