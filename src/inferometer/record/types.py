@@ -232,6 +232,7 @@ class RunMeta(msgspec.Struct, kw_only=True):
     spec: dict[str, Any]
     environment: dict[str, Any] = {}
     server: dict[str, Any] = {}  # what the endpoint said of itself
+    engine: dict[str, Any] = {}  # of a server that was started for the run: command line, version, KV cache, core
     sittings: list[Sitting] = []
     points: list[PointRecord] = []  # in the order in which they are shown
     verdict: dict[str, Any] | None = None

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from inferometer.spec.cluster import Cluster
 from inferometer.spec.data import TRACES, Images, Prefix, Sessions, Trace, Workload
 from inferometer.spec.endpoint import Endpoint
 from inferometer.spec.fields import as_json_object, option
@@ -23,6 +24,7 @@ from inferometer.spec.kinds import (
     Workers,
     finite,
 )
+from inferometer.spec.launch import Launch
 from inferometer.spec.search import Search
 from inferometer.spec.shape import Shape
 from inferometer.spec.sweep import Sweep
@@ -138,7 +140,9 @@ class RunSpec(Part):
     """One run: an endpoint, a workload, one or more load points, and how it is judged."""
 
     endpoint: Endpoint = Field(default=Endpoint(), title="Target")
+    launch: Launch = Field(default=Launch(), title="Launched server")
     load: Load = Field(default=Load(), title="Load")
+    cluster: Cluster = Field(default=Cluster(), title="Several machines")
     shape: Shape = Field(default=Shape(), title="Shape")
     sweep: Sweep = Field(default=Sweep(), title="Sweep")
     search: Search = Field(default=Search(), title="Search")

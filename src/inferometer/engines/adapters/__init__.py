@@ -1,0 +1,1 @@
+"""One module an engine: how its command line is written, when it is ready, what it says of itself."""
