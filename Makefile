@@ -10,7 +10,10 @@ bench-soak: .venv/.dev ; .venv/bin/python bench/soak.py
 bench-profile: .venv/.dev ; .venv/bin/python bench/breakdown.py
 bench-peers: .venv/.dev ; cd bench && ../.venv/bin/python -m peers.run
 bench-views: .venv/.dev ; cd bench && ../.venv/bin/python -m views.run
-.PHONY: bench-soak bench-profile bench-peers bench-views
+# vLLM on CPU, from INFEROMETER_VLLM=DIR (a virtual environment) or built as for bench-peers; ARGS for pytest.
+test-engines: .venv/.dev ; program=$$(.venv/bin/python scripts/engine_environment.py) && INFEROMETER_VLLM_PROGRAM=$$program .venv/bin/python -m pytest tests/engines --timeout 900 $(ARGS)
+bench-engines: .venv/.dev ; cd bench && ../.venv/bin/python -m engines.run
+.PHONY: bench-soak bench-profile bench-peers bench-views test-engines bench-engines
 lock: .venv/.dev ; scripts/lock.sh
 .venv/.core: pyproject.toml requirements.lock ; python3 -m venv .venv && .venv/bin/python -m pip install -q --disable-pip-version-check -r requirements.lock && .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps -e . && touch $@
 .venv/.dev: .venv/.core requirements-dev.lock ; .venv/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.lock && touch $@

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from inferometer.spec import (
         Endpoint,
         Images,
+        Launch,
         Load,
         Measure,
         Output,
@@ -42,6 +43,7 @@ _ROOMS = {
     "inferometer.spec": (
         "Endpoint",
         "Images",
+        "Launch",
         "Load",
         "Measure",
         "Output",
@@ -60,6 +62,7 @@ _ROOMS = {
 __all__ = [
     "Endpoint",
     "Images",
+    "Launch",
     "Load",
     "Measure",
     "Output",

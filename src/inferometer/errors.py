@@ -40,6 +40,16 @@ class EndpointError(InferometerError):
     exit_code = 6
 
 
+class EngineError(InferometerError):
+    """An engine does not start, does not become ready, or ends before it is asked to.
+
+    Attributes:
+        log: the file that holds what it wrote; None when it was never started.
+    """
+
+    log: str | None = None
+
+
 class RunFolderError(InferometerError):
     """A run folder that cannot be written or read."""
 

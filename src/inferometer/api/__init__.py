@@ -6,6 +6,7 @@ from inferometer.api.measuring import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_SLO_N
 from inferometer.api.preparing import open_data, prepare
 from inferometer.api.resuming import Outline, Resumption, outline, resume
 from inferometer.api.searching import SearchResult, search
+from inferometer.api.speeding import SpeedResult, speed, speed_report
 from inferometer.api.stored import RunListing, list_runs, recover, report
 from inferometer.api.tables import tables
 
@@ -20,6 +21,7 @@ __all__ = [
     "RunListing",
     "RunResult",
     "SearchResult",
+    "SpeedResult",
     "calibrate",
     "check",
     "demo",
@@ -32,6 +34,8 @@ __all__ = [
     "resume",
     "run",
     "search",
+    "speed",
+    "speed_report",
     "store_envelope",
     "stored_answer",
     "tables",

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from inferometer.api.estimating import estimate
+from inferometer.api.launched import Launched, as_the_engine_speaks
+from inferometer.api.nodes import left_on_nodes, machines
 from inferometer.api.preparing import prepare
 from inferometer.api.stored import report
 from inferometer.checks.duration import Countdown
 from inferometer.checks.limits import PortWatch, system_limits
 from inferometer.errors import InferometerError, InterruptedEarlyError
+from inferometer.loadgen.affinity import allowed_cores
 from inferometer.loadgen.conduct import Conduct
 from inferometer.loadgen.progress import NullObserver, Observer
 from inferometer.loadgen.resume import Past
@@ -22,6 +26,7 @@ from inferometer.record.folder import read_meta, write_meta
 from inferometer.simulator import SimSettings, start_simulated_server
 from inferometer.spec import (
     Endpoint,
+    Launch,
     Load,
     Output,
     RunSpec,
@@ -29,6 +34,8 @@ from inferometer.spec import (
     Workload,
 )
 
+REAL_DEMO = "llamacpp tiny --max-num-seqs 8 --max-model-len 1024 --no-enable-prefix-caching"
+REAL_DEMO_LOAD = Load(max_concurrency=(1, 2, 4, 8), num_prompts=(24, 48, 96, 240))
 QUESTIONS = Path(__file__).parents[1] / "workload" / "data" / "questions.jsonl"
 EXIT_SLO_NOT_MET = 3
 EXIT_INVALID = 5
@@ -51,7 +58,7 @@ class RunResult:
 
 
 def run(spec: RunSpec, observer: Observer | None = None, stop: StopSignal | None = None) -> RunResult:
-    """Measure an endpoint.
+    """Measure an endpoint; one that ``spec.launch`` starts is stopped at the end, whatever happens.
 
     Args:
         spec: what to do.
@@ -61,11 +68,20 @@ def run(spec: RunSpec, observer: Observer | None = None, stop: StopSignal | None
     Raises:
         InferometerError: something a person can act on; see ``inferometer.errors``.
     """
-    stop = stop or StopSignal()
-    plan = prepare(spec, stop)
-    if stop.level:
-        raise InterruptedEarlyError("interrupted before the first request was sent")
-    return judged(carried_out(plan, observer or NullObserver(), stop), stop)
+    return _run(spec, observer or NullObserver(), stop or StopSignal())
+
+
+def _run(
+    spec: RunSpec, observer: Observer, stop: StopSignal, on_ready: Callable[[str], None] = lambda url: None
+) -> RunResult:
+    spec = as_the_engine_speaks(spec)
+    with Launched(spec, observer, stop) as launched:
+        plan = prepare(spec, stop, launched)
+        if stop.level:
+            raise InterruptedEarlyError("interrupted before the first request was sent")
+        on_ready(plan.spec.endpoint.url)
+        folder = carried_out(plan, observer, stop)
+    return judged(folder, stop)
 
 
 def carried_out(
@@ -79,9 +95,12 @@ def carried_out(
     for text in plan.notes:
         observer.on_notice(text)
     countdown = Countdown(observer, estimate(plan.spec, plan.points).plan)
-    watch = PortWatch(countdown, plan.points, system_limits())
-    folder = execute(plan, watch, stop, conduct, past)
-    _add_notes(folder, watch.warned)
+    ours = plan.points if plan.spec.cluster.nodes is None else ()  # whose connections come from this machine
+    watch = PortWatch(countdown, ours, system_limits())
+    with machines(plan, stop) as fleet:
+        workers = None if fleet is None else fleet.workers
+        folder = execute(replace(plan, remote_workers=workers), watch, stop, conduct, past, fleet)
+    _add_notes(folder, [*watch.warned, *left_on_nodes(fleet)])
     return folder
 
 
@@ -108,16 +127,27 @@ def _add_notes(folder: Path, notes: Sequence[str]) -> None:
 
 
 def demo(
-    observer: Observer, out: str, on_ready: Callable[[str], None], stop: StopSignal | None = None
+    observer: Observer,
+    out: str,
+    on_ready: Callable[[str], None],
+    stop: StopSignal | None = None,
+    engine: Literal["sim", "llamacpp"] = "sim",
 ) -> RunResult:
-    """Measure the simulated engine with real questions at concurrency 1 to 32; takes well under a minute.
+    """Measure an engine with real questions, at concurrency 1 to 32 or 8; takes well under a minute.
 
     Args:
         observer: told how far it is.
         out: directory of run folders.
-        on_ready: told the address of the simulated server once it listens.
+        on_ready: told the address of the server once it listens.
         stop: ends the run early.
+        engine: the simulated one, or llama.cpp with a tiny random model that is made here.
+
+    Raises:
+        UsageError: the extra ``engine`` is not installed.
+        EngineError: it does not start.
     """
+    if engine == "llamacpp":
+        return _run(_real_demo_spec(out), observer, stop or StopSignal(), on_ready)
     # Its questions are asked more than once, which a prefix cache would answer faster.
     settings = SimSettings(answer_tokens_median=28, answer_tokens_sigma=0.5, prefix_cache=False)
     with start_simulated_server(settings) as server:
@@ -133,6 +163,20 @@ def _demo_spec(url: str, out: str) -> RunSpec:
         workload=Workload(dataset="openqa", dataset_path=str(QUESTIONS), oversample=True),
         # Answers end by themselves: of equal length, all streams would end, and the next ones begin, in one step.
         sampling=Sampling(max_tokens=128),
+        output=Output(out=out, label=("demo",)),
+    )
+
+
+def _real_demo_spec(out: str) -> RunSpec:
+    """The same questions for llama.cpp, with a core of its own where there are two, and as many slots as are used."""
+    cores = allowed_cores()
+    apart = str(cores[0]) if len(cores) > 1 else None
+    return RunSpec(
+        launch=Launch(command=REAL_DEMO, cores=apart),
+        load=REAL_DEMO_LOAD,
+        workload=Workload(dataset="openqa", dataset_path=str(QUESTIONS), oversample=True),
+        # A random model hardly ever ends an answer by itself.
+        sampling=Sampling(max_tokens=48),
         output=Output(out=out, label=("demo",)),
     )
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import NamedTuple
 
+from inferometer.api.launched import Launched
 from inferometer.checks.demand import Need, demand, largest, warning
 from inferometer.checks.envelope import Envelope, cache_dir, load_envelope
 from inferometer.checks.limits import check_limits, limit_doubts, system_limits
@@ -19,6 +21,7 @@ from inferometer.client.probe import Caller, ServerInfo, check_mix, choose_model
 from inferometer.client.server_tokenizer import open_server_tokenizer
 from inferometer.client.target import Target
 from inferometer.clock import MonotonicClock
+from inferometer.errors import UsageError
 from inferometer.loadgen.affinity import usable_cores
 from inferometer.loadgen.run import RunPlan
 from inferometer.loadgen.shards import resolve_workers
@@ -36,21 +39,28 @@ from inferometer.spec.session_rules import model_weights
 from inferometer.workload import Dataset, RowFeed, Tokenizer, load_tokenizer, open_dataset
 
 
-def prepare(spec: RunSpec, stop: StopSignal | None = None) -> RunPlan:
+def prepare(spec: RunSpec, stop: StopSignal | None = None, launched: Launched | None = None) -> RunPlan:
     """Settle everything that can fail before the first request: lists, data, address, model.
 
+    A server that the run starts itself is started as late as it can be, when all else is known to be right.
+
+    Args:
+        spec: what to do.
+        stop: ends the wait for a server that is silent.
+        launched: the server of ``spec.launch``, where it has one.
+
     Raises:
-        UsageError, DataError, EndpointError: what is wrong and what to do.
+        UsageError, DataError, EndpointError, EngineError: what is wrong and what to do.
         InterruptedEarlyError: ``stop`` was asked for while the server was silent.
     """
     stop = stop or StopSignal()
     load_points(spec)
-    spec, dialect, spoken = settle(spec)
+    spec, _, spoken = settle(spec)
     points = load_points(spec)
     check_limits(shared(points, spec), system_limits())
     parse_slos(spec.measure.slo)
     # Else the data is looked at first, which takes no network.
-    reached = _reach(spec, dialect.capability, stop) if spec.workload.tokenizer == SERVER_TOKENIZER else None
+    reached = _reach(spec, stop, launched) if spec.workload.tokenizer == SERVER_TOKENIZER else None
     tokenizer = load_tokenizer(spec.workload.tokenizer) if reached is None else _server_tokenizer(reached)
     feed = RowFeed(
         lambda point: open_dataset(spec, point, tokenizer), spec.workload.oversample, spec.sweep.same_prompts
@@ -62,32 +72,42 @@ def prepare(spec: RunSpec, stop: StopSignal | None = None) -> RunPlan:
     drawn = RowFeed(lambda point: open_dataset(spec, point, tokenizer), spec.workload.oversample)
     looked = feed if longest.trace else drawn  # a trace, which may be long, is not read again
     looked.take(longest, "check")
-    reached = reached or _reach(spec, dialect.capability, stop)
+    reached = reached or _reach(spec, stop, launched)
+    spec = reached.spec
     excess = warning(needed(spec, points, load_envelope(cache_dir(os.environ), this_machine()).envelope))
     doubts = [f"{doubt.message}; {doubt.next_step}" for doubt in limit_doubts(loads, limits)]
     odd = length_notes(spec.workload)
     notes = (*reached.notes, *spoken, *odd, *doubts, *([] if excess is None else [excess]))
     everything = with_warmups(spec, points)
-    return RunPlan(
+    plan = RunPlan(
         spec, reached.target, reached.server, reached.model, everything, tokenizer, feed, notes, looked.info()
     )
+    return plan if launched is None else replace(plan, engine=launched.record, housed=launched.housed)
 
 
 class _Reached(NamedTuple):
     """Servers that answered."""
 
+    spec: RunSpec  # with the address of a server that was started
     target: Target
     server: ServerInfo
     model: str
     notes: tuple[str, ...]
 
 
-def _reach(spec: RunSpec, capability: Capability, stop: StopSignal) -> _Reached:
+def _reach(spec: RunSpec, stop: StopSignal, launched: Launched | None) -> _Reached:
     """Ask every server what it serves, and whether it does what the run will ask of it between load points.
 
     Raises:
-        UsageError, EndpointError, InterruptedEarlyError: as ``prepare``.
+        UsageError, EndpointError, EngineError, InterruptedEarlyError: as ``prepare``.
     """
+    told: tuple[str, ...] = ()
+    if launched is not None:
+        spec, told = launched.started(spec), launched.notes
+    if not spec.endpoint.url:
+        raise UsageError("the server of --launch is started by run and search alone", "give --url, too")
+    spec, dialect, _ = settle(spec)  # a server without a chat template is spoken to in another dialect
+    capability = dialect.capability
     clock, stopped = MonotonicClock(), lambda: stop.level > 0
     found = target_of(spec.endpoint, os.environ)
     asked = speaking(found.target, spec.endpoint, capability, spec.sampling.stream)
@@ -96,7 +116,7 @@ def _reach(spec: RunSpec, capability: Capability, stop: StopSignal) -> _Reached:
     for one in target.servers if spec.prefix.flush_cache else ():
         with closing(Caller(one, clock, stopped)) as caller:
             flush_cache(caller)
-    return _Reached(target, server, model, found.notes)
+    return _Reached(spec, target, server, model, (*told, *found.notes))
 
 
 def _server_tokenizer(reached: _Reached) -> Tokenizer:
@@ -125,10 +145,16 @@ def open_data(spec: RunSpec) -> tuple[Dataset, Tokenizer]:
 
 
 def shared(points: Sequence[LoadPoint], spec: RunSpec) -> list[tuple[LoadPoint, int]]:
-    """Each load point with the number of workers that will share it."""
+    """Each load point with the number of our workers that will share it; none where other machines send the load."""
+    if spec.cluster.nodes is not None:
+        return []
     return [(point, resolve_workers(spec.load.workers, point, usable_cores())) for point in points]
 
 
 def needed(spec: RunSpec, points: Sequence[LoadPoint], envelope: Envelope | None) -> Need | None:
     """How much of the envelope a plan needs; None without an envelope."""
-    return None if envelope is None else largest(envelope, demand(shared(points, spec), spec))
+    return (
+        None
+        if envelope is None or spec.cluster.nodes is not None
+        else largest(envelope, demand(shared(points, spec), spec))
+    )

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from inferometer.api import stored as runs
+from inferometer.api.launched import Launched, as_the_engine_speaks
 from inferometer.api.measuring import RunResult, carried_out, judged
 from inferometer.api.preparing import prepare
 from inferometer.client.dialects.asked import settle
@@ -21,6 +22,7 @@ from inferometer.loadgen.progress import NullObserver, Observer
 from inferometer.loadgen.resume import Past, stored_point, taken_up
 from inferometer.loadgen.run import RunPlan, environment
 from inferometer.loadgen.stop import StopSignal
+from inferometer.record.engine import EngineRecord
 from inferometer.record.folder import read_meta, write_meta
 from inferometer.record.lock import writing
 from inferometer.record.store import stored_points
@@ -30,6 +32,8 @@ from inferometer.spec.stored import check_kind, check_secrets, differences, show
 
 INVALID = "invalid"
 _SERVER = ("server", "max_model_len", "simulated")
+# Of an engine. How many KV blocks fit depends on what else is in the device's memory, and differs from start to start.
+_ENGINE = ("version", "max_num_seqs", "max_model_len", "kv_block_tokens")
 _CLIENT = (
     "inferometer",
     "machine",
@@ -102,10 +106,11 @@ def resume(
         past.ask(load_points(asked))
         past.redo = chosen(past, how.redo)
         if past.missing:
-            plan = plan_on(past, asked, how, stop)
-            tell(told(past))
-            todo = with_warmups(plan.spec, past.missing)
-            carried_out(replace(plan, points=todo), observer, stop, past=past)
+            with Launched(asked, observer, stop) as launched:
+                plan = plan_on(past, asked, how, stop, launched)
+                tell(told(past))
+                todo = with_warmups(plan.spec, past.missing)
+                carried_out(replace(plan, points=todo), observer, stop, past=past)
         else:
             _take_up(past, asked)
             tell(told(past))
@@ -128,16 +133,22 @@ def going_on(folder: Path, spec: RunSpec | None, how: Resumption) -> Iterator[tu
         yield Past(folder, lock, meta, stored_points(folder, meta), changed), spec
 
 
-def plan_on(past: Past, spec: RunSpec, how: Resumption, stop: StopSignal) -> RunPlan:
+def plan_on(past: Past, spec: RunSpec, how: Resumption, stop: StopSignal, launched: Launched) -> RunPlan:
     """The plan of what comes next in a run that goes on, its server and its data held against those of before.
+
+    A server that the run started itself is started again.
 
     Raises:
         UsageError, InferometerError: as ``resume``.
     """
-    plan = prepare(spec, stop)
+    plan = prepare(spec, stop, launched)
     if stop.level:
         raise InterruptedEarlyError("interrupted before anything was measured; the run is as it was")
-    past.changed += (*_server_differences(past.meta, plan), *_data_differences(past.meta, plan))
+    past.changed += (
+        *_server_differences(past.meta, plan),
+        *_engine_differences(past.meta.engine, plan.engine),
+        *_data_differences(past.meta, plan),
+    )
     _refuse(past.meta, past.changed, how)
     if past.asked:
         past.ask(plan.points)  # those of a trace know by now how many requests they have
@@ -185,7 +196,7 @@ def _spec(meta: RunMeta, spec: RunSpec | None) -> RunSpec:
     """The spec to go on with, its secrets there."""
     spec = merge([stored_layer(meta.spec, meta.run_id)]).spec if spec is None else spec
     check_secrets(meta.spec, spec)
-    return spec
+    return as_the_engine_speaks(spec)
 
 
 def _take_up(past: Past, spec: RunSpec) -> None:
@@ -217,6 +228,14 @@ def _server_differences(meta: RunMeta, plan: RunPlan) -> list[str]:
             found.append(f"models of {name}: {' -> '.join(', '.join(each) or 'none' for each in models)}")
         found += _changes({"server": f"{name} header"}, _SERVER, before, after, prefix=name)
     return found
+
+
+def _engine_differences(then: EngineRecord | None, now: EngineRecord | None) -> list[str]:
+    """How the server that was started differs from the one that the run started before, by its own word."""
+    if then is None or now is None:
+        return []
+    before, after = ({"version": one.version, **one.facts} for one in (then, now))
+    return _changes({}, [name for name in _ENGINE if name in before], before, after, prefix=now.name)
 
 
 def _each(server: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from inferometer.api.found import Answer, answer_of
+from inferometer.api.launched import Launched, as_the_engine_speaks
 from inferometer.api.measuring import (
     EXIT_INTERRUPTED,
     EXIT_INVALID,
@@ -80,13 +81,15 @@ def search(
     """
     stop, observer, spec = stop or StopSignal(), observer or NullObserver(), settled(spec)
     check(spec)
-    if going is None:
-        plan = _planned(spec, prepare(spec_of(spec, first_wanted(spec)), stop))
-        if stop.level:
-            raise InterruptedEarlyError("interrupted before the first request was sent")
-        folder = carried_out(plan, observer, stop, _Conductor(plan.spec, tell).conduct(plan))
-    else:
-        folder = _went_on(spec, going, (observer, stop, tell))
+    spec = as_the_engine_speaks(spec)
+    with Launched(spec, observer, stop) as launched:
+        if going is None:
+            plan = _planned(spec, prepare(spec_of(spec, first_wanted(spec)), stop, launched))
+            if stop.level:
+                raise InterruptedEarlyError("interrupted before the first request was sent")
+            folder = carried_out(plan, observer, stop, _Conductor(plan.spec, tell).conduct(plan))
+        else:
+            folder = _went_on(spec, going, (observer, stop, tell), launched)
     result = judged(folder, stop)
     record = read_run(folder)
     answer = answer_of(record, result.summary)
@@ -117,7 +120,12 @@ def _planned(spec: RunSpec, plan: RunPlan) -> RunPlan:
     return replace(plan, spec=kept, points=warmups, numbered=max(plan.numbered, spec.search.max_probes))
 
 
-def _went_on(spec: RunSpec, going: tuple[Path, Resumption], told: tuple[Observer, StopSignal, Tell]) -> Path:
+def _went_on(
+    spec: RunSpec,
+    going: tuple[Path, Resumption],
+    told: tuple[Observer, StopSignal, Tell],
+    launched: Launched,
+) -> Path:
     folder, how = going
     observer, stop, tell = told
     stored = read_meta(folder).spec
@@ -126,7 +134,7 @@ def _went_on(spec: RunSpec, going: tuple[Path, Resumption], told: tuple[Observer
     with going_on(folder, spec, how) as (past, asked):
         past.redo = chosen(past, how.redo)
         first = spec_of(asked, first_wanted(asked))
-        plan = _planned(asked, replace(plan_on(past, first, how, stop), numbered=past.highest))
+        plan = _planned(asked, replace(plan_on(past, first, how, stop, launched), numbered=past.highest))
         carried_out(plan, observer, stop, _Conductor(plan.spec, tell, past).conduct(plan), past)
     return folder
 

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from inferometer.errors import UsageError
+from inferometer.record.cache import cache_dir as cache_dir
 
 SCHEMA = "inferometer.envelope/1"
 FILE = "envelope.json"
@@ -79,21 +80,6 @@ class Stored(NamedTuple):
 
     envelope: Envelope | None
     hint: str
-
-
-def cache_dir(environ: Mapping[str, str]) -> Path | None:
-    """Where envelopes are kept: ``INFEROMETER_CACHE_DIR``, else below ``XDG_CACHE_HOME``, else below ``~/.cache``.
-
-    None when none is set and the user has no home. A relative ``XDG_CACHE_HOME`` does not count, as the XDG Base
-    Directory Specification says.
-    """
-    if environ.get("INFEROMETER_CACHE_DIR"):
-        return Path(environ["INFEROMETER_CACHE_DIR"])
-    shared = Path(environ.get("XDG_CACHE_HOME", ""))
-    if shared.is_absolute():
-        return shared / "inferometer"
-    home = Path(environ.get("HOME", ""))
-    return home / ".cache" / "inferometer" if home.is_absolute() else None
 
 
 def load_envelope(directory: Path | None, machine: Machine) -> Stored:

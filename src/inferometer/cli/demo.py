@@ -1,4 +1,4 @@
-"""``inferometer demo``: measure the simulated server."""
+"""``inferometer demo``: measure the simulated server, or a small real one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ from inferometer.cli.parse import Parser
 
 
 def main(argv: list[str]) -> int:
-    """Start a simulated server, measure it, and stop it."""
-    parser = Parser("demo", "Measures a simulated server on this machine: no configuration, no network.")
+    """Start a server, measure it, and stop it."""
+    parser = Parser("demo", "Measures a server that it starts on this machine: no configuration, no network.")
+    parser.add_argument(
+        "--engine",
+        choices=("sim", "llamacpp"),
+        default="sim",
+        help="sim = the simulated server (default); llamacpp = the real llama.cpp with a tiny random model made here "
+        "(pip install 'inferometer[engine]')",
+    )
     parser.add_argument(
         "--out", default="runs", metavar="DIR", help="directory of run folders (default runs)"
     )
@@ -27,13 +34,15 @@ def main(argv: list[str]) -> int:
 
     def ready(url: str) -> None:
         if not asked.quiet:
-            print(f"simulated server  {url}", file=sys.stderr, flush=True)
+            name = "simulated server" if asked.engine == "sim" else asked.engine
+            print(f"{name}  {url}", file=sys.stderr, flush=True)
 
     stop = StopSignal()
     ui = "none" if asked.quiet else asked.ui
     with watcher(ui, terminal()) as observer, stopping(stop, Load().grace_s):
-        result = api.demo(observer, asked.out, ready, stop)
+        result = api.demo(observer, asked.out, ready, stop, asked.engine)
     code = print_outcome(result, asked.json)
     if not asked.json and not asked.quiet:
-        print("next  inferometer run --url http://HOST:8000")
+        launch = "" if asked.engine == "sim" else '      or --launch "vllm serve MODEL"'
+        print(f"next  inferometer run --url http://HOST:8000{launch}")
     return code

@@ -50,6 +50,8 @@ def share_done(progress: Progress) -> float | None:
 
 def describe(progress: Progress) -> str:
     """One line about a point under way."""
+    if progress.kind in ("launch", "launched"):
+        return progress.title
     planned = "" if progress.planned is None else f"/{progress.planned}"
     rate, left = output_rate(progress), remaining_s(progress)
     if progress.kind == "pause":

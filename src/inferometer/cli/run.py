@@ -10,6 +10,7 @@ from pathlib import Path
 
 from inferometer.cli.help import run_help
 from inferometer.cli.parse import Asked, parse_run
+from inferometer.cli.plan_launch import refuse_launch, render_launch, speaking
 from inferometer.cli.resume import how_of, layer_of, render_resumption, run_to_resume, teller
 from inferometer.client.dialects.asked import settle
 from inferometer.spec import (
@@ -39,12 +40,17 @@ def main(argv: list[str]) -> int:
             print(f"hint: {hint}", file=sys.stderr)
     points = load_points(merged.spec)
     if asked.dry_run:
+        server = render_launch(merged.spec)
+        merged = speaking(merged)
         for note in settle(merged.spec).notes:
             print(f"note: {note}", file=sys.stderr)
+        if server:
+            print(server)
         if folder is not None:
             print(render_resumption(asked, merged, folder))
-            return 0
-        print(_plan(merged, with_warmups(merged.spec, points)))
+        else:
+            print(_plan(merged, with_warmups(merged.spec, points)))
+        refuse_launch(merged.spec)
         return 0
     return _carry_out(asked, merged, folder)
 

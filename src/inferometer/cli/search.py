@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from inferometer.cli.help import SEARCH_PAGE, page
 from inferometer.cli.parse import SEARCH, Asked, parse_run
 from inferometer.cli.plan import render_values
+from inferometer.cli.plan_launch import refuse_launch, render_launch
 from inferometer.cli.resume import how_of, render_search, run_to_resume
 from inferometer.cli.run import hints, merged_from
 from inferometer.spec import RunSpec
@@ -39,6 +40,9 @@ def main(argv: list[str]) -> int:
         for hint in hints(asked):
             print(f"hint: {hint}", file=sys.stderr)
     if asked.dry_run:
+        server = render_launch(merged.spec)
+        if server:
+            print(server)
         print(render_values(merged.spec, merged.origins))
         print("\nSearch")
         for line in outlook(merged.spec):
@@ -46,6 +50,7 @@ def main(argv: list[str]) -> int:
         if folder is not None:
             print("\n" + render_search(asked, merged.spec, folder))
         print("nothing was sent: --dry-run")
+        refuse_launch(merged.spec)
         return 0
     if not asked.quiet:
         for line in outlook(merged.spec):

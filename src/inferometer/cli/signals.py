@@ -17,11 +17,16 @@ _SAME_PRESS_NS = 200_000_000  # timeout(1) and supervisors signal the process an
 
 
 @contextmanager
-def stopping(stop: StopSignal, grace_s: float) -> Iterator[None]:
+def stopping(stop: StopSignal, grace_s: float, first: str | None = None) -> Iterator[None]:
     """While it lasts, Ctrl-C and SIGTERM ask ``stop`` and tell the person what happens next.
 
     A third Ctrl-C is a KeyboardInterrupt, for when nothing looks at ``stop`` yet. Does nothing outside of the
     main thread, where Python delivers no signals.
+
+    Args:
+        stop: what is asked.
+        grace_s: how long requests in flight have.
+        first: what is said at the first press, where no requests are in flight.
     """
     clock, last_ns = MonotonicClock(), 0
 
@@ -34,11 +39,10 @@ def stopping(stop: StopSignal, grace_s: float) -> Iterator[None]:
         if stop.level == 2:
             raise KeyboardInterrupt
         stop.request()
-        text = (
-            f"\nstopping: draining requests in flight, up to {grace_s:g} s; press Ctrl-C again to stop at once\n"
-            if stop.level == 1
-            else "\nstopping at once; what was measured is kept\n"
-        )
+        text = "\nstopping at once" + ("; what was measured is kept\n" if first is None else "\n")
+        if stop.level == 1:
+            draining = f"draining requests in flight, up to {grace_s:g} s; press Ctrl-C again to stop at once"
+            text = f"\nstopping: {first or draining}\n"
         os.write(_STDERR, text.encode())  # print() may not be entered twice, which a signal can do
 
     if threading.current_thread() is not threading.main_thread():

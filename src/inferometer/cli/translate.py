@@ -200,7 +200,7 @@ def _rename(group: Group, alias: Rename, hints: list[str]) -> Group | None:
         if alias.flag == "--backend" and value in UNSPOKEN:
             raise UsageError(
                 f"{group.name} {value}: this dialect is not in this version",
-                "serve the model and give --url"
+                f"inferometer speed MODEL {group.name} {value}; or serve the model and give --url"
                 if value.startswith("local")
                 else "if the server also speaks OpenAI's API, use --backend openai-chat or openai-completions",
             )

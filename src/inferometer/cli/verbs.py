@@ -28,6 +28,11 @@ VERBS = {
         "search",
         "the largest load within limits, the peak of throughput, its knee, or the largest batch",
     ),
+    "speed": Verb(
+        "Measure",
+        "speed",
+        "an engine without load: tokens/s and memory by prompt length (transformers, vLLM, a server)",
+    ),
     "data": Verb("Measure", "data", "make, inspect, convert, sample or anonymise files of prompts"),
     "report": Verb(
         "Look",
@@ -40,6 +45,9 @@ VERBS = {
         "Set up", "check", "this machine as a load generator; --calibrate measures what it carries"
     ),
     "config": Verb("Set up", "config", "show merged values, the JSON Schema, other tools' flags"),
+    "launch": Verb(
+        "Set up", "launch", "start an engine, wait until it answers, keep it; plan and wake several nodes"
+    ),
     "serve-sim": Verb("Set up", "serve_sim", "run the simulated server on its own"),
 }
 SYNONYMS = {"bench": "run", "perf": "run"}

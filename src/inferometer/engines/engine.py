@@ -28,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         trust_remote_code: whether code of the model's repository may be run.
         devices: numbers of the devices it may use, as 0,1.
         env: further environment variables.
+        program: what starts it in place of its usual words: a path, ``python -m ...``, ``taskset -c 0 vllm serve``.
         extra: raw flags, put last.
     """
 
@@ -50,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trust_remote_code: bool = False
     devices: str | None = None
     env: dict[str, str] = {}
+    program: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
 
 

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from inferometer.errors import UsageError
+
+_THREADS = Path("/proc/self/task")
 
 
 def allowed_cores() -> list[int]:
@@ -36,3 +42,60 @@ def pin(core: int | None) -> int | None:
     except OSError:
         return None
     return core
+
+
+@contextmanager
+def keeping_off(cores: Collection[int]) -> Iterator[None]:
+    """While it lasts, keep this process, and what it starts, off ``cores``, which a server has for itself.
+
+    Args:
+        cores: none of them changes nothing.
+
+    Raises:
+        UsageError: cores that this process may not use, or none would be left to it.
+    """
+    if not cores:
+        yield
+        return
+    left = rest_of(cores, allowed_cores())
+    before = {thread: os.sched_getaffinity(thread) for thread in _threads()}
+    usual = os.sched_getaffinity(0)
+    _move(dict.fromkeys(before, left))
+    try:
+        yield
+    finally:
+        _move({thread: before.get(thread, usual) for thread in _threads()})
+
+
+def rest_of(cores: Collection[int], allowed: Sequence[int]) -> set[int]:
+    """What is left of the allowed cores beside those of a server.
+
+    Raises:
+        UsageError: some are not allowed, or none would be left.
+    """
+    if not allowed:
+        raise UsageError("this system does not let a process be kept on cores", "leave out --launch-cores")
+    strange = sorted(set(cores) - set(allowed))
+    if strange:
+        raise UsageError(
+            f"--launch-cores: this process may not use core {', '.join(map(str, strange))}",
+            f"it may use {', '.join(map(str, allowed))}",
+        )
+    left = set(allowed) - set(cores)
+    if not left:
+        raise UsageError(
+            f"--launch-cores takes all {len(allowed)} cores, and leaves none to the load generator",
+            f"leave it one: --launch-cores {','.join(map(str, allowed[:-1])) or '(none: there is one core)'}",
+        )
+    return left
+
+
+def _threads() -> list[int]:
+    """The threads of this process: each has cores of its own, and hands them down to what it starts."""
+    return [int(entry.name) for entry in _THREADS.iterdir()] if _THREADS.is_dir() else [0]
+
+
+def _move(cores: dict[int, set[int]]) -> None:
+    for thread, its in cores.items():
+        with suppress(ProcessLookupError):  # it has ended since
+            os.sched_setaffinity(thread, its)

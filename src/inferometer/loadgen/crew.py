@@ -5,13 +5,13 @@ from __future__ import annotations
 import selectors
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from inferometer.clock import Clock
 from inferometer.errors import LoadgenError
+from inferometer.loadgen.link import Fleet, Link
 from inferometer.loadgen.messages import (
     Failed,
     FromWorker,
@@ -26,7 +26,6 @@ from inferometer.loadgen.messages import (
     Stop,
     WireRequest,
 )
-from inferometer.loadgen.process import WorkerProcess
 from inferometer.loadgen.progress import Observer, Progress, add_up
 from inferometer.loadgen.shards import BATCH_BYTES, WAITING_BYTES, Dealer
 from inferometer.loadgen.stop import StopSignal
@@ -75,19 +74,15 @@ class Crew:
     Args:
         setup: the first message to the worker of a number, of so many.
         workers: how many to begin with.
-        folder: the run folder, for the workers' logs.
-        lock: descriptor of the run folder's lock.
-        clock: the monotonic clock that the workers use too.
+        fleet: starts them.
+        clock: our monotonic clock; that of workers on other machines is the fleet's concern.
     """
 
-    def __init__(
-        self, setup: Callable[[int, int], Setup], workers: int, folder: Path, lock: int, clock: Clock
-    ) -> None:
+    def __init__(self, setup: Callable[[int, int], Setup], workers: int, fleet: Fleet, clock: Clock) -> None:
         self._setup = setup
-        self._folder = folder
-        self._lock = lock
+        self._fleet = fleet
         self._clock = clock
-        self._processes: list[WorkerProcess] = []
+        self._processes: list[Link] = []
         self._started = ExitStack()
         with ExitStack() as started:
             started.callback(self._started.close)
@@ -97,9 +92,7 @@ class Crew:
     def _staff(self, workers: int) -> None:
         """Start what is missing of so many workers."""
         for worker in range(len(self._processes), workers):
-            process = WorkerProcess(
-                self._setup(worker, workers), self._folder / f"worker-{worker}.log", self._lock
-            )
+            process = self._fleet.hire(self._setup(worker, workers))
             self._processes.append(self._started.enter_context(process))
 
     def __enter__(self) -> Crew:
@@ -130,7 +123,8 @@ class Crew:
         """
         self._staff(workers)
         with selectors.DefaultSelector() as selector:
-            watch = _Watch(self._processes[:workers], selector, dealer, observer, self._clock)
+            parties = (dealer, self._fleet, observer)
+            watch = _Watch(self._processes[:workers], selector, parties, self._clock)
             return watch.run(start, stop)
 
     def close(self) -> None:
@@ -143,7 +137,7 @@ class Crew:
 class _Share:
     """One worker's share of the load point under way."""
 
-    def __init__(self, process: WorkerProcess) -> None:
+    def __init__(self, process: Link) -> None:
         self.process = process
         self.ready = self.failed = self.writing = False
         self.progress: Progress | None = None
@@ -155,16 +149,14 @@ class _Watch:
 
     def __init__(
         self,
-        processes: Sequence[WorkerProcess],
+        processes: Sequence[Link],
         selector: selectors.BaseSelector,
-        dealer: Dealer,
-        observer: Observer,
+        parties: tuple[Dealer, Fleet, Observer],
         clock: Clock,
     ) -> None:
         self._shares = [_Share(process) for process in processes]
         self._selector = selector
-        self._dealer = dealer
-        self._observer = observer
+        self._dealer, self._fleet, self._observer = parties
         self._clock = clock
         self._epoch_ns: int | None = None
         self._stopped = 0  # the level that the workers were told
@@ -279,7 +271,9 @@ class _Watch:
         """All begin at one instant, a moment ahead."""
         if self._epoch_ns is not None or self._stopped or not all(share.ready for share in self._shares):
             return
-        self._epoch_ns = self._clock.now_ns() + LEAD_NS + LEAD_PER_WORKER_NS * len(self._shares)
+        self._fleet.mark_clocks()
+        lead_ns = LEAD_NS + LEAD_PER_WORKER_NS * len(self._shares) + self._fleet.lead_ns
+        self._epoch_ns = self._clock.now_ns() + lead_ns
         for share in self._shares:
             share.process.send(Go(self._epoch_ns))
 
@@ -299,6 +293,8 @@ class _Watch:
         return [share.progress for share in self._shares if share.progress is not None]
 
     def _outcome(self) -> Outcome:
+        if self._epoch_ns is not None:
+            self._fleet.mark_clocks()
         if self._failure is not None:
             raise self._failure
         last = add_up(self._reports()) if self._reports() else None

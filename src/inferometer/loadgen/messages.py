@@ -178,7 +178,7 @@ FromWorker = Status | Ready | Need | PointDone | Failed
 _encoder = msgspec.msgpack.Encoder()
 
 
-def pack(message: ToWorker | FromWorker) -> bytes:
+def pack(message: msgspec.Struct) -> bytes:
     """A message ready for the pipe."""
     payload = _encoder.encode(message)
     return _LENGTH.pack(len(payload)) + payload

@@ -1,29 +1,23 @@
-"""The parent's side of one worker process: start it, speak to it without ever waiting for it, end it."""
+"""The parent's side of one worker process: start it, speak to it, end it."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
-from collections import deque
 from pathlib import Path
 from typing import BinaryIO
 
 from inferometer.errors import LoadgenError, RunFolderError
 from inferometer.interpreter import own_program
-from inferometer.loadgen.messages import FromWorker, Inbox, Setup, ToWorker, pack
+from inferometer.loadgen.link import Link
+from inferometer.loadgen.messages import Setup
 
 EXIT_WAIT_S = 10.0
-READ_BYTES = 1 << 20
 
 
-class WorkerProcess:
-    """One worker process.
-
-    Life cycle: made -> ``send`` and ``receive`` -> ``hang_up`` -> ``close``. Use as a context manager. Nothing but
-    ``ending`` and ``close`` waits for the worker: a pipe takes 64 KiB and a prompt may have 64 MB, so what does not
-    fit is kept until ``flush``.
+class WorkerProcess(Link):
+    """One worker process on this machine.
 
     Args:
         setup: sent first.
@@ -36,17 +30,12 @@ class WorkerProcess:
     """
 
     def __init__(self, setup: Setup, log: Path, lock: int) -> None:
-        self.worker = setup.worker
         self._log = log
-        self._process = _started(setup.worker, log, lock)
+        self._process = start_worker(setup.worker, log, lock)
         self._killed = False
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self.stdin, self.stdout = self._process.stdin, self._process.stdout
-        os.set_blocking(self.stdin.fileno(), False)
-        os.set_blocking(self.stdout.fileno(), False)
-        self._inbox = Inbox(FromWorker)
-        self._unsent: deque[memoryview] = deque()
+        super().__init__(setup.worker, self._process.stdin, self._process.stdout)
         self.send(setup)
 
     @property
@@ -54,53 +43,9 @@ class WorkerProcess:
         """Process id of the worker."""
         return self._process.pid
 
-    @property
-    def unsent(self) -> bool:
-        """Whether something waits until the pipe takes more."""
-        return bool(self._unsent)
-
-    def __enter__(self) -> WorkerProcess:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def send(self, message: ToWorker) -> None:
-        """Put a message in line and write what the pipe takes at once."""
-        self._unsent.append(memoryview(pack(message)))
-        self.flush()
-
-    def flush(self) -> None:
-        """Write what the pipe takes at once."""
-        try:
-            while self._unsent:
-                written = os.write(self.stdin.fileno(), self._unsent[0])
-                rest = self._unsent[0][written:]
-                if rest:
-                    self._unsent[0] = rest
-                else:
-                    self._unsent.popleft()
-        except BlockingIOError:
-            return
-        except BrokenPipeError:
-            self._unsent.clear()  # it has died; the next look at its output says so
-
-    def receive(self) -> list[FromWorker] | None:
-        """What it has said since; None when it has ended."""
-        try:
-            data = os.read(self.stdout.fileno(), READ_BYTES)
-        except BlockingIOError:
-            return []
-        return self._inbox.feed(data) if data else None
-
     def ending(self) -> str:
         """How it ended, in words: exit code or signal, and the last line of its log."""
-        code = self._reap()
-        how = f"with exit code {code}" if code >= 0 else f"by signal {_signal_name(-code)}"
-        if self._killed:
-            how += ", as it did not stop when asked to"
-        lines = self._log.read_text("utf-8", "replace").strip().splitlines()
-        return f"worker {self.worker} ended {how}: {lines[-1] if lines else 'it said nothing'}"
+        return how_it_ended(self.worker, self._reap(), self._log, killed=self._killed)
 
     def kill(self) -> None:
         """End it at once; for one that does not do what it is asked for. Its output then reaches its end."""
@@ -109,7 +54,7 @@ class WorkerProcess:
 
     def hang_up(self) -> None:
         """Close its standard input, which asks it to end."""
-        self._unsent.clear()
+        self.forget()
         with contextlib.suppress(BrokenPipeError):  # it was gone before
             self.stdin.close()
 
@@ -129,7 +74,56 @@ class WorkerProcess:
             return self._process.wait()
 
 
-def _started(worker: int, log: Path, lock: int) -> subprocess.Popen[bytes]:
+class LocalFleet:
+    """Workers on this machine, as many as a load point wants.
+
+    Args:
+        folder: the run folder, for the workers' logs.
+        lock: descriptor of its lock.
+    """
+
+    lead_ns = 0
+
+    def __init__(self, folder: Path, lock: int) -> None:
+        self._folder = folder
+        self._lock = lock
+
+    def hire(self, setup: Setup) -> Link:
+        """Start the worker of that number."""
+        return WorkerProcess(setup, self._folder / f"worker-{setup.worker}.log", self._lock)
+
+    def mark_clocks(self) -> None:
+        """There is only one clock."""
+
+
+def how_it_ended(worker: int, code: int, log: Path, *, killed: bool = False) -> str:
+    """How a worker ended, in words: exit code or signal, and the last line of its log.
+
+    Args:
+        worker: its number.
+        code: as ``subprocess`` has it: negative is a signal.
+        log: what it wrote to standard error.
+        killed: whether we ended it.
+    """
+    how = f"with exit code {code}" if code >= 0 else f"by signal {_signal_name(-code)}"
+    if killed:
+        how += ", as it did not stop when asked to"
+    lines = log.read_text("utf-8", "replace").strip().splitlines()
+    return f"worker {worker} ended {how}: {lines[-1] if lines else 'it said nothing'}"
+
+
+def start_worker(worker: int, log: Path, lock: int) -> subprocess.Popen[bytes]:
+    """The process of a worker, its standard input and output piped.
+
+    Args:
+        worker: its number, for messages.
+        log: where its standard error goes.
+        lock: descriptor that it keeps open until it ends.
+
+    Raises:
+        LoadgenError: the system grants no further process.
+        RunFolderError: the log cannot be written.
+    """
     try:
         with _opened(log) as errors:
             return subprocess.Popen(  # noqa: S603 - our own interpreter and program

@@ -15,8 +15,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
     point: int
     points_total: int
-    kind: str  # "warmup", "measure" or "pause" (the rest before the point)
-    title: str  # "concurrency 16" or "rate 4 req/s"
+    kind: str  # "warmup", "measure", "pause" (the rest before the point); "launch", "launched" before all of them
+    title: str  # "concurrency 16" or "rate 4 req/s"; how far the launched server is
     planned: int | None  # requests of this point; None when only time bounds it
     done: int  # finished and journalled, failed ones included
     failed: int

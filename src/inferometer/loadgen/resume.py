@@ -16,6 +16,7 @@ from inferometer.clock import MonotonicClock, utc_now
 from inferometer.errors import RunFolderError
 from inferometer.loadgen.conduct import CarryOut, Conduct, Finished, is_higher
 from inferometer.loadgen.plan import point_record
+from inferometer.record.engine import ENGINE_LOG
 from inferometer.record.folder import JOURNAL, write_meta
 from inferometer.record.sittings import begin_sitting, is_finished
 from inferometer.record.store import StoredPoints, read_closed_point
@@ -201,8 +202,8 @@ def open_sitting(folder: Path, meta: RunMeta, clock: MonotonicClock, changed: Se
 
 
 def _put_away(folder: Path, sitting: int) -> None:
-    """Keep what the workers of a sitting said, and drop what is derived from load points that may go."""
-    for log in folder.glob("worker-*.log"):
+    """Keep what the workers and the server of a sitting said, and drop what is derived from load points that may go."""
+    for log in (*folder.glob("worker-*.log"), *folder.glob(ENGINE_LOG)):
         if log.stat().st_size == 0:
             log.unlink()
         elif ".sitting-" not in log.name:

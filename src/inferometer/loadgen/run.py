@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -23,15 +24,19 @@ from inferometer.loadgen.before import all_made, make_ready, warming
 from inferometer.loadgen.conduct import Conduct, EndOfRun, Finished, in_order
 from inferometer.loadgen.counters import CounterReadings
 from inferometer.loadgen.crew import Crew, Outcome
+from inferometer.loadgen.link import Fleet
 from inferometer.loadgen.messages import Conversation, Setup, StartPoint, WireRequest
+from inferometer.loadgen.nodes.fleet import RemoteFleet
 from inferometer.loadgen.pauses import pausing, rest
 from inferometer.loadgen.plan import FollowTurns, body_options, planned_turns, point_record, wire_requests
+from inferometer.loadgen.process import LocalFleet
 from inferometer.loadgen.progress import Observer
 from inferometer.loadgen.resume import Past, go_on, open_sitting, taken_up
 from inferometer.loadgen.sessions import first_turn, without_later_turns
 from inferometer.loadgen.shards import Dealer, resolve_workers
 from inferometer.loadgen.stop import StopSignal
 from inferometer.metrics.failures import NEXT_STEPS
+from inferometer.record.engine import EngineRecord
 from inferometer.record.folder import JOURNAL, create_folder, point_latest, write_meta
 from inferometer.record.lock import writing
 from inferometer.record.sittings import end_sitting, latest_sitting, successor
@@ -56,7 +61,10 @@ class RunPlan:
     feed: RowFeed
     notes: tuple[str, ...] = ()  # what was known beforehand; kept in run.json
     data: DatasetInfo | None = None  # of the longest load point
+    remote_workers: int | None = None  # on all nodes of a cluster together; None = they run on this machine
     numbered: int = 0  # highest number of a load point that is there already, of a run that goes on
+    engine: EngineRecord | None = None  # the server, where it was started for the run
+    housed: Callable[[Path], None] = lambda folder: None  # told the run folder once it is there
 
     def points_after(self, point: LoadPoint) -> int:
         """How many of the measured load points known beforehand come after ``point``."""
@@ -75,6 +83,7 @@ def execute(
     stop: StopSignal,
     conduct: Conduct | None = None,
     past: Past | None = None,
+    fleet: RemoteFleet | None = None,
 ) -> Path:
     """Carry out load points and close the run folder, whatever happens on the way.
 
@@ -88,6 +97,7 @@ def execute(
         conduct: which load points, in which order; None = those of the plan. It may carry out others, which follow
             from what those before have shown.
         past: the run that it goes on with, in whose folder it measures what that lacks; None = a new run.
+        fleet: other machines that send the load, see ``RunPlan.remote_workers``; None = this one does.
 
     Raises:
         EndpointError: every warm-up request failed; the first error is in the message.
@@ -108,8 +118,12 @@ def execute(
         open_sitting(folder, meta, clock, () if past is None else past.changed)
         meta.state = "failed"  # until the run has come to its end
         point_latest(folder.parent, folder)
+        plan.housed(folder)
+        if fleet is not None:
+            fleet.begin(folder)
+            meta.nodes = fleet.nodes
         with _Closing(folder, meta, clock):
-            sitting = _Sitting(plan, meta, (folder, lock, clock), observer, stop)
+            sitting = _Sitting(plan, meta, (folder, fleet or LocalFleet(folder, lock), clock), observer, stop)
             if sitting.conducted(conduct):
                 meta.state = "interrupted" if stop.level else "complete"
     return folder
@@ -160,13 +174,15 @@ def _meta(plan: RunPlan) -> RunMeta:
         spec=public_dict(plan.spec),
         environment=environment(),
         server=msgspec.to_builtins(plan.server),
+        engine=plan.engine,
         points=[_record_of(plan, point) for point in plan.points],
         notes=list(plan.notes),
     )
 
 
 def _record_of(plan: RunPlan, point: LoadPoint) -> PointRecord:
-    workers = resolve_workers(plan.spec.load.workers, point, usable_cores())
+    asked = plan.spec.load.workers if plan.remote_workers is None else plan.remote_workers
+    workers = resolve_workers(asked, point, usable_cores())
     record = point_record(point, workers, pack_offsets(plan.feed.offsets_ns(point)))
     record.speculative_tokens = plan.spec.endpoint.num_speculative_tokens
     record.scheduler_steps = plan.spec.endpoint.num_scheduler_steps
@@ -192,13 +208,13 @@ class _Sitting:
         self,
         plan: RunPlan,
         meta: RunMeta,
-        where: tuple[Path, int, MonotonicClock],
+        where: tuple[Path, Fleet, MonotonicClock],
         observer: Observer,
         stop: StopSignal,
     ) -> None:
         self._plan = plan
         self._meta = meta
-        self._folder, self._lock, self._clock = where
+        self._folder, self._fleet, self._clock = where
         self._observer = observer
         self._stop = stop
         self._crew: Crew
@@ -211,9 +227,7 @@ class _Sitting:
         """Carry out what ``conduct`` asks for; False when the rest was left out, because it would measure nothing."""
         planned = {point.index for point in self._plan.points}
         most = max((point.workers for point in self._meta.points if point.index in planned), default=1)
-        with Crew(
-            partial(_setup, self._plan, self._folder), most, self._folder, self._lock, self._clock
-        ) as crew:
+        with Crew(partial(_setup, self._plan, self._folder), most, self._fleet, self._clock) as crew:
             self._crew = crew
             try:
                 conduct(self._carry_out)

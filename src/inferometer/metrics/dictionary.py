@@ -341,7 +341,8 @@ _SERVED = (
             "tok/s",
             f"{label[0].lower()}{label[1:]} / {unit}",
             f"as {name}_throughput; --{unit}-served",
-            f"Absent without --{unit}-served: an endpoint does not say what stands behind it.",
+            f"Absent without --{unit}-served: an endpoint does not say what stands behind it."
+            + (" Servers on several hosts are as many nodes." if unit == "nodes" else ""),
             "point",
             served.per(unit, rate),
         )

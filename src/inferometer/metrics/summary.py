@@ -15,12 +15,15 @@ from inferometer.metrics.client_health import Client, client_health
 from inferometer.metrics.counts import Counts, Tokens, count_requests, count_tokens
 from inferometer.metrics.data_rows import DataRows, data_rows_of
 from inferometer.metrics.dictionary import METRICS
+from inferometer.metrics.engine_conditions import engine_conditions
 from inferometer.metrics.evidence import Evidence
 from inferometer.metrics.failures import Reading, read_failures
 from inferometer.metrics.groups import Group, groups_of
 from inferometer.metrics.latency import Floats, PointData
+from inferometer.metrics.nodes import Nodes, by_node, nodes_told
 from inferometer.metrics.percentiles import Stat, stat
 from inferometer.metrics.rows import Row, measured_rows, repeat_conditions
+from inferometer.metrics.senders import Sender, sender_conditions, senders_of
 from inferometer.metrics.sent import Pictures, pictures_of
 from inferometer.metrics.series import samples_of
 from inferometer.metrics.servers import ServerSummary, by_server
@@ -31,6 +34,7 @@ from inferometer.metrics.steady import Steady, steady_of
 from inferometer.metrics.throughput import window_s
 from inferometer.metrics.verdict import Condition, Verdict, Word, decide, worst
 from inferometer.metrics.views.vllm import DEFAULT_PERCENTILES, vllm_result
+from inferometer.record.engine import EngineRecord
 from inferometer.record.tables import PointTable, RunRecord, Telemetry
 from inferometer.record.types import RunMeta, Sitting
 from inferometer.spec import Measure, RunSpec, Sampling, resolve_ignore_eos
@@ -52,6 +56,7 @@ class PointSummary(msgspec.Struct, frozen=True, kw_only=True):
         send. slo: limits on the whole point.
         failures: what the failures mean, where a limit may explain them.
         servers: each of several servers by itself; empty when there is one.
+        nodes: the same by host; None when there is one.
         groups: the same latencies for parts of the requests: "turn" where sessions were sent, "model" for a mix.
         pictures: what went out with the prompts; None for requests of text alone.
         rows: rows of the data set file that were not sent; None for generated data.
@@ -79,6 +84,7 @@ class PointSummary(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     failures: list[Reading] = []
     servers: list[ServerSummary] = []
+    nodes: Nodes | None = None
     groups: dict[str, list[Group]] = {}
     pictures: Pictures | None = None
     rows: DataRows | None = None
@@ -110,6 +116,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     points: list[PointSummary]
     rows: list[Row] = []
     sittings: list[Sitting] = []  # notes of all but the latest, whose notes are the run's
+    engine: EngineRecord | None = None  # the server, where the run started it itself
+    senders: list[Sender] = []  # machines that sent the load, where others than this one did
 
 
 def summarize(run: RunRecord) -> RunSummary:
@@ -122,7 +130,7 @@ def summarize(run: RunRecord) -> RunSummary:
     spec = stored_spec(run.meta)
     sampling = spec.sampling.model_copy(update={"ignore_eos": resolve_ignore_eos(spec)})
     urls = (spec.endpoint.url, *spec.endpoint.more_url)
-    served = (spec.sweep.nodes_served, spec.sweep.devices_served)
+    served = (spec.sweep.nodes_served or nodes_told(urls), spec.sweep.devices_served)
     points, samples = [], []
     for table in run.measured:
         data = _data(table, spec.measure, served)
@@ -130,12 +138,21 @@ def summarize(run: RunRecord) -> RunSummary:
             msgspec.structs.replace(
                 _summary(data, spec.measure, sampling, run.telemetry),
                 servers=by_server(data, urls, spec.measure.percentiles),
+                nodes=by_node(data, urls, spec.measure.percentiles),
                 vllm=vllm_result(table, run.meta, percentiles=_percentiles_for_vllm(spec.measure)),
             )
         )
         samples.append(samples_of(data))
     rows = measured_rows(samples, spec.measure.percentiles, sort=spec.sweep.order != "given")
-    own = decide([*_run_conditions(run), *sitting_conditions(run.meta), *repeat_conditions(rows)])
+    own = decide(
+        [
+            *_run_conditions(run),
+            *sitting_conditions(run.meta),
+            *engine_conditions(run.meta),
+            *sender_conditions(run.meta),
+            *repeat_conditions(rows),
+        ]
+    )
     return RunSummary(
         schema=SCHEMA,
         run_id=run.meta.run_id,
@@ -151,6 +168,8 @@ def summarize(run: RunRecord) -> RunSummary:
         points=points,
         rows=rows,
         sittings=run.meta.sittings,
+        engine=run.meta.engine,
+        senders=senders_of(run.meta),
     )
 
 

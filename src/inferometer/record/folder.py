@@ -16,6 +16,7 @@ from inferometer.record.types import SCHEMA, RunMeta
 
 RUN_JSON = "run.json"
 JOURNAL = "journal"
+CLOCKS = "clocks.seg"  # in the journal: the clocks of other machines that sent load
 REQUESTS = "requests.parquet"
 CHUNKS = "chunks.parquet"
 TELEMETRY = "telemetry.parquet"

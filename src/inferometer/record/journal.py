@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from inferometer.record.types import ChunkColumns, HealthSample, PointRecord, RequestRecord
+from inferometer.record.clocks import ClockMap
+from inferometer.record.types import ChunkColumns, ClockMark, HealthSample, PointRecord, RequestRecord
 
 MAGIC = b"INFJ1\n\0\0"
 _HEADER = struct.Struct("<II")
@@ -44,16 +45,17 @@ class PointEnd(msgspec.Struct, frozen=True, tag="e"):
     worker: int = 0
 
 
-Frame = RequestFrame | PointStart | PointEnd | HealthSample
+Frame = RequestFrame | PointStart | PointEnd | HealthSample | ClockMark
 
 
 class StoredRequest(NamedTuple):
-    """A finished request in a journal: its record, and where its frame's payload is."""
+    """A finished request in a journal: its record, where its frame's payload is, and what puts its times right."""
 
     record: RequestRecord
     segment: Path
     offset: int
     length: int
+    clock: ClockMap | None = None
 
 
 class _Head(msgspec.Struct, frozen=True, tag="r"):
@@ -65,7 +67,7 @@ class _Body(msgspec.Struct, frozen=True, tag="r"):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Head | PointStart | PointEnd | HealthSample)
+_decoder = msgspec.msgpack.Decoder(_Head | PointStart | PointEnd | HealthSample | ClockMark)
 _body_decoder = msgspec.msgpack.Decoder(_Body)
 
 
@@ -111,7 +113,7 @@ class JournalWriter:
         os.close(self._fd)
 
 
-def read_journal(path: Path) -> Iterator[StoredRequest | PointStart | PointEnd | HealthSample]:
+def read_journal(path: Path) -> Iterator[StoredRequest | PointStart | PointEnd | HealthSample | ClockMark]:
     """The whole frames of one segment, in the order in which they were written; stops at a torn tail."""
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
@@ -136,7 +138,47 @@ def read_chunks(requests: Sequence[StoredRequest]) -> list[ChunkColumns]:
     with ExitStack() as opened:
         segments = {each.segment for each in requests}
         files = {segment: opened.enter_context(segment.open("rb")).fileno() for segment in segments}
-        return [
-            _body_decoder.decode(os.pread(files[each.segment], each.length, each.offset)).chunks
-            for each in requests
-        ]
+        return [_chunks(each, files[each.segment]) for each in requests]
+
+
+def _chunks(request: StoredRequest, fd: int) -> ChunkColumns:
+    chunks = _body_decoder.decode(os.pread(fd, request.length, request.offset)).chunks
+    return chunks if request.clock is None else request.clock.chunks(chunks)
+
+
+class Follower:
+    """Follows a segment that another process still writes.
+
+    Only whole frames are seen: a writer whose disk is full cuts its last one back.
+
+    Args:
+        path: the segment, there or not yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._whole = 0
+
+    def whole(self) -> int:
+        """Bytes that are there and stay, whatever happens to the writer."""
+        if not self._path.exists():
+            return 0
+        with self._path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if self._whole == 0 and size >= len(MAGIC):
+                self._whole = len(MAGIC)
+            while self._whole and size - self._whole >= _HEADER.size:
+                header = os.pread(file.fileno(), _HEADER.size, self._whole)
+                end = self._whole + _HEADER.size + _HEADER.unpack(header)[0]
+                if end > size:
+                    break
+                self._whole = end
+        return self._whole
+
+    def read(self, start: int, most: int) -> bytes:
+        """At most ``most`` bytes from ``start`` on, of those that stay."""
+        length = min(self.whole() - start, most)
+        if length <= 0:
+            return b""
+        with self._path.open("rb") as file:
+            return os.pread(file.fileno(), length, start)

@@ -25,7 +25,8 @@ _GRAVITY: tuple[StopReason, ...] = (
 def merge_shares(shares: Sequence[PointRecord]) -> PointRecord:
     """Add up the shares of a load point.
 
-    Requests are summed, the end is the latest known, the reason to stop is the gravest, health is listed by worker.
+    Requests are summed, the end is the latest known, the reason to stop is the gravest, health is listed by worker:
+    that of a worker which was lost counts as none, however much of it has come.
     Everything else is common to all shares and taken from the first.
 
     Args:
@@ -42,7 +43,10 @@ def merge_shares(shares: Sequence[PointRecord]) -> PointRecord:
         epoch_ns=min(epochs, default=None),
         end_ns=max(ends, default=None),
         stop_reason=max(reasons, key=_GRAVITY.index, default=None),
-        health=sorted((each for share in shares for each in share.health), key=lambda each: each.worker),
+        health=sorted(
+            (h for share in shares if share.stop_reason != "lost" for h in share.health),
+            key=lambda h: h.worker,
+        ),
     )
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, get_args, get_type_hints
@@ -17,8 +17,10 @@ import numpy as np
 
 from inferometer.errors import RunFolderError
 from inferometer.record.chunk_table import CHUNK_TYPES, write_chunks
+from inferometer.record.clocks import REQUEST_TIMES, clock_maps
 from inferometer.record.folder import (
     CHUNKS,
+    CLOCKS,
     JOURNAL,
     REQUESTS,
     TABLES,
@@ -27,15 +29,14 @@ from inferometer.record.folder import (
     read_meta,
     write_meta,
 )
-from inferometer.record.journal import PointStart, StoredRequest, read_journal
+from inferometer.record.journal import PointEnd, PointStart, StoredRequest, read_journal
 from inferometer.record.merging import merge_journals
 from inferometer.record.parquet import add_kept, connect, drafted, write_columns
 from inferometer.record.sittings import kept_of, latest_sitting, successor
 from inferometer.record.tables import Column, PointTable, RunRecord, Telemetry
-from inferometer.record.types import HealthSample, PointRecord, RequestRecord, RunMeta
+from inferometer.record.types import ClockMark, HealthSample, PointRecord, RequestRecord, RunMeta
 
 _ABSENT = np.iinfo(np.int64).min
-_SPANS = ("receive_lag_max_ns", "blur_max_ns")  # request columns that are no moments
 _HEALTH_VALUES = tuple(n for n in HealthSample.__struct_fields__ if n not in ("point", "worker", "at_ns"))
 
 
@@ -60,20 +61,22 @@ class Frames(msgspec.Struct):
 
 
 def read_frames(folder: Path) -> Frames:
-    """All whole frames of all segments of a run folder; each load point is the sum of its workers' shares."""
+    """All whole frames of all segments of a run folder; each load point is the sum of its workers' shares.
+
+    All times are by this machine's clock, also those of workers on others.
+    """
     requests: list[StoredRequest] = []
     starts: dict[int, dict[int, PointRecord]] = {}
     ends: dict[int, dict[int, PointRecord]] = {}
     samples: list[HealthSample] = []
-    for segment in sorted((folder / JOURNAL).glob("*.seg")):
-        for frame in read_journal(segment):
-            if isinstance(frame, StoredRequest):
-                requests.append(frame)
-            elif isinstance(frame, HealthSample):
-                samples.append(frame)
-            else:
-                shares = starts if isinstance(frame, PointStart) else ends
-                shares.setdefault(frame.point.index, {})[frame.worker] = frame.point
+    for frame in _on_our_clock(folder / JOURNAL):
+        if isinstance(frame, StoredRequest):
+            requests.append(frame)
+        elif isinstance(frame, HealthSample):
+            samples.append(frame)
+        else:
+            shares = starts if isinstance(frame, PointStart) else ends
+            shares.setdefault(frame.point.index, {})[frame.worker] = frame.point
     requests.sort(key=lambda f: (f.record.point, f.record.index))
     finished = Counter((frame.record.point, frame.record.worker) for frame in requests)
     points = {}
@@ -81,6 +84,25 @@ def read_frames(folder: Path) -> Frames:
         counts = {worker: count for (point, worker), count in finished.items() if point == index}
         points[index] = merge_journals(starts.get(index, {}), ends.get(index, {}), counts)
     return Frames(points, requests, samples)
+
+
+def _on_our_clock(journal: Path) -> Iterator[StoredRequest | PointStart | PointEnd | HealthSample]:
+    """All whole frames of all segments; the marks of clocks are applied to the others."""
+    marks = read_journal(journal / CLOCKS) if (journal / CLOCKS).exists() else ()
+    clocks = clock_maps([mark for mark in marks if isinstance(mark, ClockMark)])
+    for segment in sorted(journal.glob("*.seg")):
+        for frame in read_journal(segment):
+            if isinstance(frame, ClockMark):
+                continue
+            clock = clocks.get(frame.record.worker if isinstance(frame, StoredRequest) else frame.worker)
+            if clock is None:
+                yield frame
+            elif isinstance(frame, StoredRequest):
+                yield frame._replace(record=clock.request(frame.record), clock=clock)
+            elif isinstance(frame, HealthSample):
+                yield clock.sample(frame)
+            else:
+                yield msgspec.structs.replace(frame, point=clock.point(frame.point))
 
 
 def close_journal(folder: Path, meta: RunMeta) -> RunMeta:
@@ -338,7 +360,7 @@ def _chunk_column(name: str, epoch_ns: int) -> str:
 
 
 def _is_time(name: str) -> bool:
-    return name.endswith("_ns") and name not in _SPANS
+    return name in REQUEST_TIMES
 
 
 def _as_double(name: str, origin: int) -> str:

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from inferometer.record.engine import EngineRecord
+
 SCHEMA = "inferometer.run/1"
 
 Status = Literal[
@@ -166,6 +168,36 @@ class HealthSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     rss_bytes: int | None = None
 
 
+class ClockMark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="c"):
+    """What the clock of another machine was ahead of ours at one moment. A frame of the journal, part of ``run.json``.
+
+    The offset is that of the sample with the shortest round trip (Cristian 1989, as in NTP's clock filter): the other
+    machine's clock less the middle of the round trip, which cannot be off by more than half of it.
+    """
+
+    workers: list[int] = []  # those that ran there
+    at_ns: int  # by the other machine's clock
+    offset_ns: int
+    bound_ns: int  # half the shortest round trip
+    round_trip_max_ns: int | None = None  # the longest of the samples
+
+
+class NodeRecord(msgspec.Struct, kw_only=True):
+    """One machine of several that sent the load."""
+
+    node_id: str  # by which the cluster knows it
+    name: str
+    address: str
+    workers: list[int] = []  # numbers of its workers
+    versions: dict[str, str] = {}
+    cores: int | None = None
+    clock: list[ClockMark] = []  # before the run, and before and after each load point
+    folder: str = (
+        ""  # where its journals were until they had come; gone afterwards, unless a note says otherwise
+    )
+    lost: str | None = None  # how it was lost, in words
+
+
 class ServerCounters(msgspec.Struct, frozen=True, kw_only=True):
     """What one server's engine counted at one moment, by series as it writes them."""
 
@@ -232,7 +264,10 @@ class RunMeta(msgspec.Struct, kw_only=True):
     spec: dict[str, Any]
     environment: dict[str, Any] = {}
     server: dict[str, Any] = {}  # what the endpoint said of itself
-    engine: dict[str, Any] = {}  # of a server that was started for the run: command line, version, KV cache, core
+    engine: EngineRecord | None = None  # the server, where the run started it itself
+    nodes: list[
+        NodeRecord
+    ] = []  # that sent the load in the latest sitting, where others than this machine did
     sittings: list[Sitting] = []
     points: list[PointRecord] = []  # in the order in which they are shown
     verdict: dict[str, Any] | None = None

@@ -13,9 +13,12 @@ from inferometer.metrics.verdict import Condition, Verdict
 from inferometer.report.audit import drift_notes
 from inferometer.report.client_strip import client_strip, most_strained
 from inferometer.report.data_rows import row_lines
+from inferometer.report.engine import engine_lines
 from inferometer.report.groups import group_tables
 from inferometer.report.limits import limit_lines, server_lines
+from inferometer.report.nodes import node_lines
 from inferometer.report.replay import replay_lines
+from inferometer.report.senders import sender_lines
 from inferometer.report.sent import picture_lines
 from inferometer.report.shape import shape_lines, spike_lines
 from inferometer.report.sittings import sitting_lines
@@ -40,11 +43,13 @@ def render_run(summary: RunSummary, width: int = 100, *, colour: bool = False) -
     parts = [
         _verdict_lines(summary, width, colour),
         sitting_lines(summary),
+        _engine_lines(summary, width),
         _error_lines(summary, width),
         _point_lines(summary, width),
         _steady_lines(summary),
         *_group_parts(summary),
         _server_lines(summary),
+        _node_lines(summary),
         _limit_lines(summary, width),
         _spike_lines(summary),
         _speculative_lines(summary, width),
@@ -127,6 +132,13 @@ def _unknown(judged: Sequence[tuple[str, Verdict]]) -> str:
         for condition in verdict.unknown:
             whys.setdefault(condition.name, condition.next_step)
     return "; ".join(f"{name} ({why})" if why else name for name, why in whys.items())
+
+
+def _engine_lines(summary: RunSummary, width: int) -> list[str]:
+    if summary.engine is None:
+        return []
+    lines = engine_lines(summary.engine)
+    return [_marked("Engine", summary), *(part for line in lines for part in _wrapped(line, width))]
 
 
 def _error_lines(summary: RunSummary, width: int) -> list[str]:
@@ -306,6 +318,11 @@ def _server_lines(summary: RunSummary) -> list[str]:
     return [_marked("Servers, in turn", summary), *lines] if lines else []
 
 
+def _node_lines(summary: RunSummary) -> list[str]:
+    lines = node_lines(summary.points, titles(summary.points), _shown_percentiles(summary.percentiles))
+    return [_marked("Nodes", summary), *lines] if lines else []
+
+
 def _limit_lines(summary: RunSummary, width: int) -> list[str]:
     lines = limit_lines(summary, width)
     return [_marked("What the failures mean", summary), *lines] if lines else []
@@ -317,7 +334,9 @@ def _client_lines(summary: RunSummary, colour: bool) -> list[str]:
     if place is None:
         return []
     title = titles(summary.points)[place] if len(summary.points) > 1 else ""
-    return client_strip(summary.points[place], _marked("Client", summary), title, colour=colour)
+    strip = client_strip(summary.points[place], _marked("Client", summary), title, colour=colour)
+    nodes = sender_lines(summary.senders)
+    return [*strip, *([_marked("Nodes that sent the load", summary), *nodes] if nodes else [])]
 
 
 def _vllm_lines(summary: RunSummary) -> list[str]:

@@ -3,6 +3,7 @@
 from inferometer.spec.data import Images, Prefix, Sessions, Trace, Workload
 from inferometer.spec.endpoint import Endpoint
 from inferometer.spec.files import file_layer, load_file
+from inferometer.spec.launch import Launch
 from inferometer.spec.layers import Layer, Merged, build, environment_layer, merge, public_dict
 from inferometer.spec.model import Load, Measure, Output, RunSpec, Sampling, resolve_ignore_eos
 from inferometer.spec.points import (
@@ -21,6 +22,7 @@ from inferometer.spec.sweep import Sweep
 __all__ = [
     "Endpoint",
     "Images",
+    "Launch",
     "Layer",
     "Load",
     "LoadPoint",

@@ -22,6 +22,12 @@ class Launch(Part):
         metavar="TIME",
         advanced=True,
     )
+    unchecked: bool = option(
+        False,
+        "start the launched server although the files of its model say that it would fail",
+        flag="--unchecked",
+        advanced=True,
+    )
     cores: str | None = option(
         None,
         "CPU cores of the launched server (0-3,8); the load generator keeps off them",

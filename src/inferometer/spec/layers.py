@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from inferometer.spec.launch_rules import shown_command, shown_variable
 from inferometer.spec.model import RunSpec
 from inferometer.spec.options import SECRET_MARK, options
 from inferometer.spec.problems import Problem, raise_problems
@@ -154,6 +155,10 @@ def public_dict(spec: RunSpec) -> dict[str, Any]:
             value = without_credentials(value)
         elif option.dotted == "endpoint.proxy" and value is not None:
             value = proxy_without_user(value.get_secret_value())
+        elif option.dotted == "launch.command" and value is not None:
+            value = shown_command(value)
+        elif option.dotted == "launch.env":
+            value = [shown_variable(text) for text in value]
         elif option.secret:
             value = None if value is None else SECRET_MARK
         plain.setdefault(option.part, {})[option.name] = _plain(value)

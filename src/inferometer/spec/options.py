@@ -63,10 +63,14 @@ def options() -> Mapping[str, Option]:
         model = part_field.annotation
         assert isinstance(model, type)
         assert issubclass(model, Part)
-        for name, field in model.model_fields.items():
-            option = _option(part, str(part_field.title), name, field)
+        for option in part_options(part, str(part_field.title), model):
             found[option.dotted] = option
     return found
+
+
+def part_options(part: str, group: str, model: type[Part]) -> list[Option]:
+    """The options of one part, in the order of its fields."""
+    return [_option(part, group, name, field) for name, field in model.model_fields.items()]
 
 
 def _option(part: str, group: str, name: str, field: FieldInfo) -> Option:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from itertools import chain
 from urllib.parse import urlsplit
 
+from inferometer.spec.cluster_rules import cluster_problems
 from inferometer.spec.data_rules import data_problems
 from inferometer.spec.endpoint import NO_METRICS, Endpoint
 from inferometer.spec.endpoint_rules import endpoint_problems, server_problems
+from inferometer.spec.launch_rules import launch_problems
 from inferometer.spec.model import RunSpec
 from inferometer.spec.problems import Problem, raise_problems
 from inferometer.spec.shape_rules import shape_problems
@@ -37,10 +39,12 @@ def check_spec(spec: RunSpec) -> None:
     """
     raise_problems(
         chain(
-            _urls(spec.endpoint),
+            _urls(spec.endpoint, launched=spec.launch.command is not None),
+            launch_problems(spec),
             endpoint_problems(spec.endpoint),
             server_problems(spec),
             _load(spec),
+            cluster_problems(spec),
             sweep_problems(spec),
             shape_problems(spec),
             data_problems(spec),
@@ -49,11 +53,13 @@ def check_spec(spec: RunSpec) -> None:
     )
 
 
-def _urls(endpoint: Endpoint) -> Iterator[Problem]:
-    if not endpoint.url:
-        yield Problem("--url is missing", "give --url http://HOST:8000, or try `inferometer demo`")
+def _urls(endpoint: Endpoint, launched: bool) -> Iterator[Problem]:
+    if not endpoint.url and not launched:
+        step = 'give --url http://HOST:8000, or --launch "vllm serve MODEL"; or try `inferometer demo`'
+        yield Problem("--url is missing", step)
         return
-    yield from _url(endpoint.url, "--url")
+    if endpoint.url:
+        yield from _url(endpoint.url, "--url")
     for url in endpoint.more_url:
         yield from _url(url, "--more-url")
     for url in endpoint.metrics_url:

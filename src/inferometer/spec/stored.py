@@ -16,7 +16,7 @@ from inferometer.spec.search import Search
 
 # What may be another at any time: it decides in which order, how often and by whom is measured, and how that is judged
 # and shown, but not what one load point sends, nor to whom. What is not listed, as a field of a later version, may not.
-_FREE_PARTS = frozenset({"sweep", "search", "measure", "output"})
+_FREE_PARTS = frozenset({"cluster", "sweep", "search", "measure", "output"})
 _FREE_LOAD = frozenset({"pair", "workers", "warmup", "grace_s"})
 _CREDENTIALS = frozenset(
     {"api_key", "api_key_file", "app_code", "header", "client_cert", "client_key", "ca_file", "insecure"}
@@ -24,6 +24,9 @@ _CREDENTIALS = frozenset(
 # Values that a load point has by itself: others make another load point. One seed holds for all of them.
 _OF_POINTS = frozenset(field.name for field in fields(LoadPoint)) - {"seed"}
 _BINDING = frozenset({"sweep.same_prompts"})
+_OF_LAUNCHED = frozenset(
+    {"endpoint.url", "launch.ready_limit_s", "launch.unchecked"}
+)  # free where the run starts its server itself
 _KEYS = ("endpoint.api_key", "endpoint.api_key_file")
 
 
@@ -96,6 +99,8 @@ def stored_layer(stored: Mapping[str, Any], run: str, given: Collection[str] = (
         if SECRET_MARK not in json.dumps(value)
         and value != usual[options()[dotted].part][options()[dotted].name]
     }
+    if had.get("launch.command") is not None:
+        values.pop("endpoint.url", None)  # where that server was; the next one may listen elsewhere
     if "load.request_rate" in given and "load.request_rate" not in values:
         values.pop("load.max_concurrency", None)
     return Layer(values, dict.fromkeys(values, f"run {run}"))
@@ -113,7 +118,7 @@ def check_secrets(stored: Mapping[str, Any], spec: RunSpec) -> None:
         before = had.get(dotted)
         if option.name == "header" or before is None or SECRET_MARK not in json.dumps(before):
             continue
-        if has[dotted] is None and not (dotted in _KEYS and keyed):
+        if has[dotted] in (None, []) and not (dotted in _KEYS and keyed):
             where = f"{option.flag} {option.metavar}, or in {option.variable}"
             if dotted == "endpoint.api_key":
                 where = f"{option.flag} {option.metavar}, or in OPENAI_API_KEY"
@@ -135,10 +140,11 @@ def differences(stored: Mapping[str, Any], spec: RunSpec) -> list[str]:
     """
     now, usual = _flat(public_dict(spec)), _flat(public_dict(RunSpec()))
     had = _flat(stored)
+    launched = had.get("launch.command") is not None and spec.launch.command is not None
     found = []
     for dotted, option in options().items():
         before, after = had.get(dotted, usual[dotted]), now[dotted]
-        if dotted not in _BINDING and _is_free(option):
+        if (dotted not in _BINDING and _is_free(option)) or (launched and dotted in _OF_LAUNCHED):
             continue
         if json.dumps(before) != json.dumps(after):
             found.append(f"{option.flag}: {shown_value(before)} -> {shown_value(after)}")

@@ -58,4 +58,4 @@ def test_the_speed_benchmark_is_a_preset_here() -> None:
     assert "--preset speed" in str(error.value.next_step)
     with pytest.raises(UsageError) as error:
         translate(shlex.split("--parallel 1 --api local_vllm"))
-    assert error.value.next_step == "serve the model and give --url"
+    assert error.value.next_step.startswith("inferometer speed MODEL --api local_vllm; or serve the model")

@@ -1,6 +1,7 @@
 """What a worker has before the start when requests are large."""
 
 import selectors
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from inferometer.loadgen import crew
 from inferometer.loadgen.messages import WireRequest
+from inferometer.loadgen.process import LocalFleet
 from inferometer.loadgen.progress import NullObserver
 from inferometer.loadgen.shards import BATCH_BYTES, Dealer
 
@@ -18,7 +20,8 @@ def first_batch(permits: int, size: int, count: int = 100) -> int:
     clock: Any = SimpleNamespace(now_ns=lambda: 0)
     process: Any = SimpleNamespace(process=None)
     with selectors.DefaultSelector() as selector:
-        watch = crew._Watch([process], selector, dealer, NullObserver(), clock)
+        parties = (dealer, LocalFleet(Path(), 0), NullObserver())
+        watch = crew._Watch([process], selector, parties, clock)
         return len(watch._first_batch(0)[0])
 
 

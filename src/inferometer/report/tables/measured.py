@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from inferometer.metrics.latency import Floats, Origin, PointData
+from inferometer.metrics.nodes import nodes_told
 from inferometer.metrics.rows import Row, rows_of
 from inferometer.metrics.summary import PointSummary, RunSummary
 from inferometer.metrics.verdict import Word, decide, worst
@@ -100,6 +101,11 @@ class Measured:
         return self.meta.spec.get(part, {}).get(name)
 
 
+def _nodes_told(record: RunRecord) -> int | None:
+    endpoint = record.meta.spec.get("endpoint", {})
+    return nodes_told([endpoint.get("url", ""), *endpoint.get("more_url", ())])
+
+
 def loads_of(record: RunRecord, summary: RunSummary, nodes: int | None = None) -> list[Measured]:
     """The loads of a run, in the order in which they were first measured.
 
@@ -111,7 +117,7 @@ def loads_of(record: RunRecord, summary: RunSummary, nodes: int | None = None) -
     points = {point.index: point for point in summary.points}
     slo = tuple(record.meta.spec.get("measure", {}).get("slo", ()))
     data = {table.point.index: PointData(table, "sent", slo) for table in record.measured}
-    told = nodes or record.meta.spec.get("sweep", {}).get("nodes_served")
+    told = nodes or record.meta.spec.get("sweep", {}).get("nodes_served") or _nodes_told(record)
     return [
         Measured(
             summary,
