@@ -106,6 +106,8 @@ class Bench:
             self.document["same"].append(
                 {"load": same.LOAD.title, "placement": placement.name, "turns": turns, **found}
             )
+            for off in same.off_the_server(found["own"], found["edge"]["ours"]):
+                self._miss(f"{server.engine}, {placement.name}, beside vllm bench serve: {off}")
             for held in found["held"]:
                 if placement.name == "apart" and held["word"] == "differs":
                     self._miss(f"{held['metric']}: ours and vllm bench serve differ, p {held['p_value']:.1%}")

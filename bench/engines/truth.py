@@ -166,6 +166,7 @@ def _ours(table: PointTable, engine: Means, served: dict[str, Served], load: Loa
     health = table.point.health
     wait_s = sum(one.run_queue_wait_s or 0.0 for one in health)
     notes: dict[str, Any] = {
+        "realtime": bool(health) and all(one.realtime for one in health),
         "gaps": [len(tokens), load.requests * (load.tokens - 1)],
         "itl_step_ms": float(data.itl_ms.mean()),
         "lag_p99_ms": _percentile(table.chunks["lag_ns"], 99),

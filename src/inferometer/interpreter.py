@@ -17,3 +17,14 @@ def own_program(module: str, *arguments: str) -> list[str]:
     """
     start = f"import sys; sys.path.append(sys.path.pop(0)); from {module} import main; sys.exit(main())"
     return [sys.executable, "-c", start, *arguments]
+
+
+def own_module(module: str, *arguments: str) -> list[str]:
+    """As ``own_program``, for a command line that a person reads and copies.
+
+    It runs the module as ``__main__``: of one that others import there would be two. Before Python 3.11 no flag keeps
+    the current directory off the path, and it is ``own_program``.
+    """
+    if not hasattr(sys.flags, "safe_path"):
+        return own_program(module, *arguments)
+    return [sys.executable, "-P", "-m", module, *arguments]

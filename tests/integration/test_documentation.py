@@ -18,7 +18,9 @@ import duckdb
 import pytest
 
 from inferometer import cli
+from inferometer.errors import UsageError
 from inferometer.simulator import SimSettings, start_simulated_server
+from inferometer.spec.speed import SpeedSpec
 
 ROOT = Path(__file__).parents[2]
 ENGLISH = [ROOT / "README.md", *sorted((ROOT / "docs/en").glob("*.md"))]
@@ -70,6 +72,9 @@ SERVE = commands_of_verbs("serve-sim")
 DATA = commands_of_verbs("data")
 PYTHON = [path for path in ENGLISH if any(language == "python" for language, _ in blocks(path))]
 CHECK = commands_of_verbs("check")
+STARTS = [command for command in commands_of_verbs("launch") if command.split()[1] != "warmup"]
+WARMUPS = [command for command in commands_of_verbs("launch") if command.split()[1] == "warmup"]
+SPEED = commands_of_verbs("speed")
 LOOK = commands_of_verbs("report", "runs", "metrics", "config", "--version")
 
 
@@ -114,9 +119,9 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_documents_show_commands_of_every_kind() -> None:
     shown = {command.split()[0] for path in ENGLISH for command in commands(path)}
-    kinds = "demo run search perf data serve-sim report runs metrics config"
+    kinds = "demo run search perf speed launch data serve-sim report runs metrics config"
     assert set(kinds.split()) <= shown
-    tested = [*PLANNED, *SERVE, *DATA, *CHECK, *LOOK, *commands_of_verbs("demo")]
+    tested = [*PLANNED, *SERVE, *DATA, *CHECK, *LOOK, *STARTS, *WARMUPS, *SPEED, *commands_of_verbs("demo")]
     assert len(tested) == len({command for path in ENGLISH for command in commands(path)})
 
 
@@ -160,6 +165,48 @@ def test_a_check_looks_at_this_machine(
     assert "--calibrate" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", STARTS)
+def test_what_would_be_started_is_shown(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(command)
+    place = words.index("--") if "--" in words else len(words)
+    code = cli.main([*words[:place], "--dry-run", *words[place:]])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    assert said.out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", WARMUPS)
+def test_a_warmup_asks_every_rank(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = shlex.split(command.replace("n0,n1", "127.0.0.1"))
+    assert cli.main([*words, "--retries", "0"]) == 6
+    assert re.search(r"do(es)? not answer", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("command", SPEED)
+def test_a_speed_command_is_understood(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Measuring takes an engine and has its own tests; here the rules of its flags are applied."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").touch()
+    asked: list[SpeedSpec] = []
+
+    def measure(spec: SpeedSpec, *_: object) -> None:
+        asked.append(spec)
+        raise UsageError("no engine here", "none")
+
+    monkeypatch.setattr("inferometer.api.speeding.speed", measure)
+    assert cli.main(shlex.split(command)) == 2
+    assert "no engine here" in capsys.readouterr().err
+    (spec,) = asked
+    assert spec.model
+
+
 @pytest.mark.parametrize("command", SERVE)
 def test_a_simulated_server_starts(command: str) -> None:
     words = [sys.executable, "-m", "inferometer", *shlex.split(command), "--port", "0"]
@@ -196,9 +243,11 @@ def test_a_look_at_what_is_stored(
 
 
 def test_the_demo_needs_no_flags(capsys: pytest.CaptureFixture[str]) -> None:
-    assert commands_of_verbs("demo") == ["demo"]
+    assert set(commands_of_verbs("demo")) == {"demo", "demo --engine llamacpp"}
     assert cli.main(["demo", "--help"]) == 0
-    assert "usage: inferometer demo" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "usage: inferometer demo" in said
+    assert "--engine {sim,llamacpp}" in said
 
 
 def test_the_notebook_example_measures(notebook_lines: list[str]) -> None:

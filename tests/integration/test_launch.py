@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import trustme
 from commands import LIMIT_S, Command, check_message, here
 
 from inferometer.clock import MonotonicClock
@@ -147,6 +148,11 @@ def test_what_it_would_start(tmp_path: Path) -> None:
     check_message(here("launch", "vllm", "serve", "M"), 2, "begins a command line", "in quotes")
     check_message(here("launch", "vlm", "M"), 2, "did you mean 'vllm'?")
     check_message(here("launch", "sim", "m", "--max-modl-len", "5"), 2, "--max-model-len")
+    check_message(here("launch", "sim", "m", "--warmup", "-1"), 2, "--warmup", "0 or more")
+    check_message(here("launch", "sim", "m", "--launch-timeout", "0"), 2, "no time to start")
+    check_message(here("launch", "sim", "m", "--cores", "x"), 2, "--cores: 'x'", "0-3,8")
+    short = here("launch", "sim", "m", "--dry-run").out
+    assert short.endswith("-m inferometer.simulator.serve --model m --host 127.0.0.1 --port 8000\n")
     check_message(
         here("launch", "command", "-q", "--out", str(tmp_path), "--", "no-such-engine"),
         2,
@@ -186,6 +192,11 @@ def test_an_engine_that_does_not_start_is_explained(tmp_path: Path) -> None:
     assert caught.value.log == str(tmp_path / "engine.log")
     assert "raise the one or lower the other" in caught.value.next_step
     assert "hunter22" not in str(caught.value)
+    assert "its log says" not in str(caught.value)  # the same once more
+
+    engine, settings = engine_of("sim m --port 0 -- --other-key hunter22")
+    with pytest.raises(EngineError, match=r"unrecognized arguments: --other-key \*\*\*"):
+        start(engine, settings, here_at(tmp_path / "b"), StopSignal(), str)
 
 
 def test_a_server_without_an_answer_is_no_engine(tmp_path: Path) -> None:
@@ -206,6 +217,43 @@ http.server.HTTPServer(("127.0.0.1", {port}), Refuses).serve_forever()
         start(engine, settings, here_at(tmp_path), StopSignal(), told.append)
 
 
+def test_a_server_of_tls_is_asked_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its certificate is of nobody: it was started here, and that is what counts."""
+    code = """
+import http.server, json, os, ssl, sys
+class Answers(http.server.BaseHTTPRequestHandler):
+    def say(self, **words):
+        body = json.dumps(words).encode()
+        self.send_response(200 if self.headers["Authorization"] == "Bearer " + os.environ["VLLM_API_KEY"] else 401)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def do_GET(self): self.say(data=[{"id": "m"}])
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.say(choices=[{"message": {"content": "hi"}}], usage={"completion_tokens": 1})
+server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Answers)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[sys.argv.index("--ssl-certfile") + 1])
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"""
+    certificate = tmp_path / "certificate.pem"
+    trustme.CA().issue_cert("elsewhere.example").private_key_and_cert_chain_pem.write_to_path(
+        str(certificate)
+    )
+    program = tmp_path / "vllm"
+    program.write_text(f"#!{sys.executable}\n{code}")
+    program.chmod(0o755)
+    monkeypatch.setenv("VLLM_API_KEY", "hunter22")
+    engine, settings = engine_of(f"{program} serve m --port 0 --ssl-certfile {certificate}")
+    assert engine.name == "vllm"
+    with start(engine, settings, here_at(tmp_path / "log"), StopSignal(), str) as running:
+        assert running.url.startswith("https://127.0.0.1:")
+        assert running.api_key == "hunter22"
+        assert len(running.warm(1)) == 1
+
+
 def test_a_start_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     engine, settings = engine_of(f'command --port 0 -- {sys.executable} -c "{SILENT}"')
     where = Where(folder=tmp_path, clock=MonotonicClock(), ready_limit_s=0.5)
@@ -213,7 +261,7 @@ def test_a_start_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
         EngineError, match=r"not ready within 0.5 s, it was ended; missing was an answer at /health"
     ):
         start(engine, settings, where, StopSignal(), str)
-    with pytest.raises(UsageError, match="cannot be kept on core 9999"):
+    with pytest.raises(UsageError, match="cannot be kept on cores 9999"):
         start(engine, settings, msgspec.structs.replace(where, cores=(9999,)), StopSignal(), str)
     stop = StopSignal()
     stop.request()
@@ -228,7 +276,7 @@ def test_llamacpp_starts_answers_and_leaves_nothing_again_and_again(
     monkeypatch.setenv("INFEROMETER_CACHE_DIR", str(tmp_path / "cache"))
     engine, settings = engine_of("llamacpp tiny --port 0 --max-num-seqs 2 --max-model-len 256")
     before = set(descendants(os.getpid()))
-    for cycle in range(3):
+    for cycle in range(2):
         with start(engine, settings, here_at(tmp_path / str(cycle)), StopSignal(), str) as running:
             facts = running.facts
             assert (facts.max_model_len, facts.max_num_seqs, facts.kv_tokens) == (256, 2, 512)

@@ -189,62 +189,82 @@ def free_ports(count: int, step: int) -> int:
     raise AssertionError("no free ports")
 
 
-SIMULATED = (
-    "launch",
-    "plan",
-    "--engine",
-    "sim",
-    "--model",
-    "tiny",
-    "--nodes",
-    "127.0.0.1,127.0.0.2",
-    "--dp",
-    "4",
-)
+PLAN = ("launch", "plan", "--engine", "sim", "--model", "tiny")
 
 
 def test_ranks_of_two_nodes_are_started_woken_measured_by_node_and_stopped(tmp_path: Path) -> None:
-    base = free_ports(4, 10)
-    verb = (
-        f"run --max-concurrency 4 --num-prompts 40 --input-len 8 --output-len 8 --quiet --out {tmp_path}/runs"
-    )
-    done = here(*SIMULATED, "--port", str(base), "--execute", "--then", verb)
-    assert "ready  4 of 4 ranks" in done.err, done.err
-    assert "awake  4 of 4 ranks" in done.err
+    base = free_ports(2, 10)
+    verb = f"run --max-concurrency 4 --num-prompts 40 --input-len 8 --output-len 8 --ui none --out {tmp_path}/runs"
+    two = ("--nodes", "127.0.0.1", "127.0.0.2", "--dp", "2")
+    done = here(*PLAN, *two, "--port", str(base), "--execute", "--json", "--then", verb)
+    assert "ready  2 of 2 ranks" in done.err, done.err
+    assert "awake  2 of 2 ranks" in done.err
     check_succeeded(done, tmp_path / "runs")
     (folder,) = folders(tmp_path / "runs")
+    assert json.loads(done.out.splitlines()[-1])["run"] == str(folder)
     (point,) = json.loads((folder / "summary.json").read_text())["points"]
     nodes = point["nodes"]["nodes"]
     assert [(node["node"], node["servers"], node["requests"]) for node in nodes] == [
-        ("127.0.0.1", 2, 20),
-        ("127.0.0.2", 2, 20),
+        ("127.0.0.1", 1, 20),
+        ("127.0.0.2", 1, 20),
     ]
     assert point["values"]["output_throughput_per_node_per_s"] == pytest.approx(
         point["values"]["output_throughput_per_s"] / 2
     )
     assert "imbalance (largest / mean over the nodes): output tok/s 1.00" in done.out
-    assert free_of(base)
+    assert not is_open("127.0.0.1", base)
+    assert not is_open("127.0.0.2", base + 10)
 
 
-def free_of(base: int) -> bool:
-    for number in range(4):
-        with socket.socket() as probe:
-            if probe.connect_ex((f"127.0.0.{1 + number // 2}", base + number * 10)) == 0:
-                return False
-    return True
+def is_open(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
 
 
 def test_ctrl_c_stops_what_serves(tmp_path: Path) -> None:
-    base = free_ports(4, 10)
-    flags = (*SIMULATED, "--dp", "2", "--port", str(base), "--execute", "--out", str(tmp_path / "plan"))
-    with Command(tmp_path, flags) as command:
+    base = free_ports(1, 10)
+    flags = (*PLAN, "--dp", "1", "--port", str(base), "--execute")
+    with Command(tmp_path, flags, {"TMPDIR": str(tmp_path)}) as command:
         command.wait_for("Ctrl-C stops it")
-        assert not free_of(base)
+        assert is_open("127.0.0.1", base)
+        assert len(list(tmp_path.glob("inferometer-plan-*"))) == 1
         command.interrupt()
         done = command.finish()
     assert done.code == 0, done.err
-    assert f"ready  http://127.0.0.1:{base} " in done.out
-    assert free_of(base)
+    assert f"ready  http://127.0.0.1:{base}\n" in done.out
+    assert not is_open("127.0.0.1", base)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["stderr", "stdout"]
+
+
+def test_ctrl_c_while_ranks_are_awaited_leaves_nothing(tmp_path: Path) -> None:
+    flags = (
+        "launch",
+        "plan",
+        "--engine",
+        "command",
+        "--dp",
+        "1",
+        "--port",
+        str(free_ports(1, 10)),
+        "--execute",
+    )
+    with Command(tmp_path, (*flags, "--extra", "sleep 600"), {"TMPDIR": str(tmp_path)}) as command:
+        command.wait_for("ready  0 of 1 ranks")
+        command.interrupt()
+        done = command.finish()
+    assert (done.code, done.err.splitlines()[-1]) == (
+        130,
+        "error: interrupted while 1 of 1 ranks were awaited",
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["stderr", "stdout"]
+
+
+def test_what_is_to_come_then_is_checked_before_anything_is_started() -> None:
+    for then, words in (
+        ("run --bogus 3", "unknown flag --bogus"),
+        ("bench", "does not begin with run or search"),
+    ):
+        check_message(here(*PLAN, "--dp", "1", "--execute", "--then", then), 2, words)
 
 
 def test_a_rank_that_dies_is_quoted(tmp_path: Path) -> None:
@@ -253,6 +273,36 @@ def test_a_rank_that_dies_is_quoted(tmp_path: Path) -> None:
     done = here(
         *flags, "--port", port, "--extra", "sh -c 'echo out of memory; exit 3'", "--out", str(tmp_path / "p")
     )
+    check_message(done, 2, "the script of node 0 ended (exit code 3)", "out of memory")
+
+
+# Answers what it is asked to wake, and dies of the first question of a load.
+MORTAL = """
+import http.server, json, os, sys
+class Rank(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.say({"data": [{"id": "m"}]})
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if asked.get("stream"):
+            print("out of memory", flush=True)
+            os._exit(3)
+        self.say({"choices": [{"message": {"content": "dog"}}]})
+    def say(self, body):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Rank).serve_forever()
+"""
+
+
+def test_a_rank_that_dies_under_load_is_quoted_after_the_run(tmp_path: Path) -> None:
+    (tmp_path / "rank.py").write_text(MORTAL)
+    verb = f"run --max-concurrency 1 --num-prompts 1 --input-len 8 --output-len 8 --out {tmp_path}/runs"
+    done = here(
+        "launch", "plan", "--engine", "command", "--dp", "1", "--port", str(free_ports(1, 10)), "--execute", "-q",
+        "--extra", f"python3 {tmp_path}/rank.py {{port}}", "--out", str(tmp_path / "plan"), "--then", verb,
+    )  # fmt: skip
     check_message(done, 2, "the script of node 0 ended (exit code 3)", "out of memory")
 
 
@@ -269,7 +319,7 @@ def test_what_cannot_be_started_here(tmp_path: Path) -> None:
 
 def test_nothing_is_started_or_written_unless_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    secret = ("--env", "HF_TOKEN=hf_very-secret", "--extra", "--api-keys sk-very-secret")
+    secret = ("--env", "HF_TOKEN=hf_very-secret", "AUTH=r", "--extra", "--api-keys sk-very-secret")
     done = here("launch", "plan", "--model", "m", *FOUR, *secret, "--json")
     assert done.code == 0
     assert list(tmp_path.iterdir()) == []

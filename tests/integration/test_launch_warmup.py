@@ -7,14 +7,21 @@ import json
 import socket
 from pathlib import Path
 
+import msgspec
 import pytest
-from commands import Command, check_message, here
+from commands import LIMIT_S, Command, check_message, here
 
+from inferometer.client.target import resolve
+from inferometer.clock import MonotonicClock
+from inferometer.engines.nodes.execute import wait_ready
+from inferometer.engines.nodes.warmup import Rank, listed
+from inferometer.errors import EngineError
+from inferometer.loadgen.stop import StopSignal
 from inferometer.testing.fault_server import FaultServer, Incoming, Script, Send
 from inferometer.testing.streams import models, plain
 
 ANSWER = json.dumps({"choices": [{"message": {"content": "dog"}}], "usage": {}}).encode()
-SLOW_S = 4.0
+SLOW_S = 1.5
 
 
 def rank(delay_s: float = 0.0) -> FaultServer:
@@ -138,3 +145,35 @@ def test_ctrl_c_ends_it(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_asked(flags: tuple[str, ...], words: str) -> None:
     check_message(here("launch", "warmup", "--quiet", *flags), 2, words)
+
+
+def test_a_rank_without_a_chat_template_is_asked_for_a_completion() -> None:
+    refusal = plain(400, "Bad Request", b'{"error": "no chat template"}')
+    text = json.dumps({"choices": [{"text": "dog"}]}).encode()
+
+    def script(request: Incoming) -> Script:
+        if request.method == "GET":
+            return models("base")
+        return refusal if "chat" in request.path else plain(200, "OK", text)
+
+    with FaultServer(script) as server:
+        done = here("launch", "warmup", "--url", server.url)
+    assert done.code == 0, done.out
+
+
+def test_the_address_of_a_name_that_answers_is_taken() -> None:
+    """As ``localhost`` is ::1 first on many machines."""
+    with rank() as server:
+        target = resolve(server.url)
+        (good,) = target.addresses
+        (silent,) = resolve(dead_url()).addresses
+        both = msgspec.structs.replace(target, addresses=[silent, good])
+        found, names = listed(both, 5.0, MonotonicClock(), lambda: False)
+    assert (found.addresses, names) == ([good], ["deepseek"])
+
+
+def test_a_rank_that_refuses_ends_the_wait() -> None:
+    with refusing(401, "Unauthorized", 99) as server:
+        one = Rank(rank=0, url=server.url, target=resolve(server.url))
+        with pytest.raises(EngineError, match=r"rank 0 at .* refuses to list its models: 401"):
+            wait_ready([one], [], LIMIT_S, MonotonicClock(), StopSignal(), lambda line: None)

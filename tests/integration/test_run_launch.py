@@ -66,12 +66,14 @@ def meta_of(out: Path) -> RunMeta:
     return stored(out).meta
 
 
-def test_it_is_started_measured_and_stopped(tmp_path: Path) -> None:
+def test_it_is_started_measured_and_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cores = allowed_cores()
     apart = ("--launch-cores", str(cores[0])) if len(cores) > 1 else ()
-    done = here(*launch(SIM, tmp_path, *apart, "--launch-env", "HF_TOKEN=hunter2"))
+    monkeypatch.chdir(tmp_path)
+    done = here(*launch(SIM, Path(), *apart, "--launch-env", "HF_TOKEN=hunter2"))
     check_succeeded(done, tmp_path)
     check_gone(port_in(done.err))
+    assert re.search(rf"^launching .*--port {port_in(done.err)}\b", done.err)
     assert allowed_cores() == cores
     folder = check_only_run_folders(tmp_path)
     engine = meta_of(tmp_path).engine
@@ -85,7 +87,10 @@ def test_it_is_started_measured_and_stopped(tmp_path: Path) -> None:
         assert "hunter2" not in file.read_text()
     assert json.loads((folder / "summary.json").read_text())["engine"]["name"] == "sim"
 
-    # Going on launches it again, elsewhere, as before.
+    # Going on launches it again at another port, its log beside the run, wherever that is done.
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
     again = here(
         "run",
         "--resume",
@@ -102,6 +107,7 @@ def test_it_is_started_measured_and_stopped(tmp_path: Path) -> None:
     check_gone(port_in(again.err))
     assert [point.dispatched for point in meta_of(tmp_path).points if point.kind == "measure"] == [20, 24]
     assert (folder / "engine.sitting-1.log").exists()
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_a_server_that_is_killed_makes_the_run_invalid_and_what_was_measured_is_kept(tmp_path: Path) -> None:
@@ -122,6 +128,7 @@ def test_a_server_that_is_killed_makes_the_run_invalid_and_what_was_measured_is_
         limit = time.monotonic() + LIMIT_S
         while successes(f"http://127.0.0.1:{port}") < 8:  # those of start and warm-up are three
             assert time.monotonic() < limit
+        check_only_run_folders(tmp_path / "runs")  # so nothing would be left if we were killed now
         (server,) = holders(port)
         os.kill(server, signal.SIGKILL)
         done = command.finish()
@@ -143,6 +150,14 @@ def test_one_that_does_not_start_is_explained_and_its_log_is_kept(tmp_path: Path
     assert folders(tmp_path) == []
 
 
+def test_no_log_is_named_or_left_of_a_server_that_wrote_nothing(tmp_path: Path) -> None:
+    mute = SILENT.replace('print("loading", flush=True); ', "")
+    done = here(*launch(mute, tmp_path, "--launch-timeout", "0.05", "--quiet"))
+    check_message(done, 2, "was not ready within 0.05 s", "it wrote nothing", "next: give it more time\n")
+    assert "engine.log" not in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_ctrl_c_while_it_starts_leaves_nothing_but_its_log(tmp_path: Path) -> None:
     with Command(tmp_path, launch(SILENT, tmp_path / "runs")) as command:
         command.wait_for("launching")
@@ -156,9 +171,9 @@ def test_ctrl_c_while_it_starts_leaves_nothing_but_its_log(tmp_path: Path) -> No
 
 
 def test_a_dry_run_shows_the_command_line_and_starts_nothing(tmp_path: Path) -> None:
-    done = here(*launch("vllm serve /no/model -tp 2 --api-key hunter2", tmp_path, "--dry-run"))
+    done = here(*launch("vllm serve some/model -tp 2 --api-key hunter2", tmp_path, "--dry-run"))
     assert done.code == 0, done
-    assert "Launched server\n  vllm serve /no/model" in done.out
+    assert "Launched server\n  vllm serve some/model" in done.out
     assert "a free port of 127.0.0.1" in done.out
     assert "nothing was sent: --dry-run" in done.out
     assert "hunter2" not in done.out + done.err
@@ -189,11 +204,6 @@ def check_llamacpp(done: Done, out: Path) -> None:
     assert "the model is tiny and random" in " ".join(done.out.split())
     assert set(statuses(stored(out))) == {"ok"}
     check_gone(port_in(done.err))
-
-
-def test_a_real_engine(tmp_path: Path) -> None:
-    pytest.importorskip("xllamacpp")
-    check_llamacpp(here(*launch("llamacpp tiny --max-num-seqs 4 --max-model-len 512", tmp_path)), tmp_path)
 
 
 def test_the_demo_of_a_real_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

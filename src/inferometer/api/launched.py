@@ -21,6 +21,7 @@ from inferometer.client.dialects import open_dialect
 from inferometer.clock import MonotonicClock, utc_now
 from inferometer.engines.beforehand import known_of, refuse
 from inferometer.engines.engine import Engine, Facts, Settings
+from inferometer.engines.ports import free_port
 from inferometer.engines.shown import shell_line, shown_env
 from inferometer.engines.start import RunningEngine, Where, start
 from inferometer.engines.words import engine_of
@@ -30,13 +31,13 @@ from inferometer.errors import (
     RunFolderError,
     UsageError,
 )
-from inferometer.loadgen.affinity import allowed_cores, keeping_off, rest_of, usable_cores
-from inferometer.loadgen.progress import Observer, Progress
+from inferometer.loadgen.affinity import allowed_cores, keeping_off, rest_of
+from inferometer.loadgen.progress import Observer, beforehand
 from inferometer.loadgen.stop import StopSignal
 from inferometer.record.engine import ENGINE_LOG, EngineRecord
 from inferometer.record.folder import read_meta, write_meta
 from inferometer.spec import Endpoint, RunSpec, check_spec
-from inferometer.spec.launch_rules import parse_cores, variables_of
+from inferometer.spec.launch_rules import cores_text, parse_cores, variables_of
 from inferometer.spec.url import shown_url
 
 TINY = "tiny"  # the model that is made here
@@ -149,17 +150,18 @@ class Launched:
     """The server of a run, where the run starts one; else none of this does anything.
 
     Life cycle: made -> ``started`` -> ``housed`` once there is a run folder -> left, which stops the server and notes
-    in ``run.json`` how it ended. Use as a context manager. Its log lies below ``--out`` until the run folder has it.
+    in ``run.json`` how it ended. Use as a context manager. Its log lies beside the run folder until that is there.
 
     Args:
         spec: what to do.
         observer: told how far the start is.
         stop: asked for, it ends the start.
+        out: the directory of the run folder; None = ``--out``.
     """
 
-    def __init__(self, spec: RunSpec, observer: Observer, stop: StopSignal) -> None:
+    def __init__(self, spec: RunSpec, observer: Observer, stop: StopSignal, out: Path | None = None) -> None:
         self._asked = asked_of(spec)
-        self._launch, self._out = spec.launch, Path(spec.output.out)
+        self._launch, self._out = spec.launch, out or Path(spec.output.out)
         self._observer, self._stop = observer, stop
         self._clock = MonotonicClock()
         self._began_ns = self._clock.now_ns()
@@ -191,6 +193,10 @@ class Launched:
             changes["backend"] = running.dialect  # another where its model has no chat template
         if found.model is None and not open_dialect(found.backend, found.template).capability.lists_models:
             changes["model"] = running.model
+        if not found.url and running.url.startswith("https:") and found.ca_file is None:
+            changes["insecure"] = (
+                True  # our own server's certificate names some host, and proves nothing here
+            )
         if running.api_key is not None and not _has_key(found):
             changes["api_key"] = SecretStr(running.api_key)
         return _with(spec, **changes)
@@ -198,6 +204,8 @@ class Launched:
     def _start(self, asked: Asked) -> RunningEngine:
         if self._cores:
             rest_of(self._cores, allowed_cores())  # refused before anything is started
+        port = free_port(asked.settings.host, asked.settings.port)
+        settings = msgspec.structs.replace(asked.settings, port=port)
         folder = self._out.absolute() / f"engine-{utc_now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         where = Where(
             folder=folder,
@@ -206,9 +214,9 @@ class Launched:
             ready_limit_s=self._launch.ready_limit_s,
             unchecked=self._launch.unchecked,
         )
-        self._tell(f"launching {shell_line(asked.engine.command(asked.settings))}")
+        self._tell(f"launching {shell_line(asked.engine.command(settings))}")
         try:
-            self._running = start(asked.engine, asked.settings, where, self._stop, self._tell)
+            self._running = start(asked.engine, settings, where, self._stop, self._tell)
         finally:
             if self._running is None:
                 _drop_if_empty(folder)
@@ -224,16 +232,16 @@ class Launched:
 
     def _tell(self, text: str, kind: str = "launch") -> None:
         elapsed_s = (self._clock.now_ns() - self._began_ns) / 1e9
-        self._observer.on_progress(_progress(text, elapsed_s, kind))
+        self._observer.on_progress(beforehand(text, elapsed_s, kind))
 
     def housed(self, folder: Path) -> None:
-        """There is a run folder: from now on the log is there, too, also if this process is killed."""
+        """There is a run folder: from now on the log is there, and nowhere else, also if this process is killed."""
         if self._running is None:
             return
-        self._folder = folder
-        with suppress(OSError):  # a file system without links gets it at the end
-            (folder / ENGINE_LOG).unlink(missing_ok=True)
-            os.link(self._running.log, folder / ENGINE_LOG)
+        self._folder, before = folder, self._running.log
+        with suppress(OSError):  # one that cannot be moved while it is written is moved at the end
+            self._running.move_log(folder / ENGINE_LOG)
+            _drop(before.parent)
 
     def __enter__(self) -> Launched:
         return self
@@ -265,9 +273,9 @@ class Launched:
                 error.message += _log_of(log.parent)
             return
         try:
-            if not (self._folder / ENGINE_LOG).exists():
+            if log.parent != self._folder:
                 shutil.move(log, self._folder / ENGINE_LOG)
-            _drop(log.parent)
+                _drop(log.parent)
             meta = read_meta(self._folder)
             meta.engine = self.record
             write_meta(self._folder, meta)
@@ -289,32 +297,16 @@ class Launched:
         return found
 
 
-def _progress(text: str, elapsed_s: float, kind: str) -> Progress:
-    """What an observer is told before there is any load point."""
-    return Progress(
-        point=0,
-        points_total=0,
-        kind=kind,
-        title=text,
-        planned=None,
-        done=0,
-        failed=0,
-        in_flight=0,
-        output_tokens=0,
-        elapsed_s=elapsed_s,
-        limit_s=None,
-    )
-
-
 def _notes(asked: Asked, cores: tuple[int, ...]) -> tuple[str, ...]:
     known = known_of(asked.engine, asked.settings, os.environ)
     notes = [f"{caution.message}; {caution.next_step}" for caution in known.cautions]
     if asked.settings.model == TINY:
         notes.append("the model is tiny and random: nothing here says anything about the speed of a real one")
-    if not cores and 1 < usable_cores() <= FEW_CORES:
+    allowed = allowed_cores()
+    if not cores and 1 < len(allowed) <= FEW_CORES:
         notes.append(
-            f"the launched server shares {usable_cores()} CPU cores with the load generator; "
-            "--launch-cores 0 keeps them apart"
+            f"the launched server shares {len(allowed)} CPU cores with the load generator; "
+            f"--launch-cores {cores_text(allowed[:-1])} keeps them apart"
         )
     return tuple(notes)
 
@@ -325,6 +317,17 @@ def _can_be_told(asked: Asked) -> bool:
     return lines[0] != lines[1]
 
 
+def _is_written(port: int, words: list[str]) -> bool:
+    """Whether a command line says its port: with another number in that place, the server listens elsewhere."""
+    number, other = re.compile(rf"(?<!\d){port}(?!\d)"), "1" if port != 1 else "2"
+    for place, word in enumerate(words):
+        changed = number.sub(other, word)
+        line = [*words[:place], changed, *words[place + 1 :]]
+        if changed != word and engine_of(shlex.join(line))[1].port != port:
+            return True
+    return False
+
+
 def _port(url: str, asked: Asked, words: list[str]) -> int:
     """The port to listen at, which address and command line may both say; 0 = a free one.
 
@@ -332,8 +335,7 @@ def _port(url: str, asked: Asked, words: list[str]) -> int:
         UsageError: they contradict each other, or neither says one and the server cannot be told.
     """
     # Else it is the engine's usual one, at which another server may listen.
-    written = re.compile(rf"(?<!\d){asked.settings.port}(?!\d)")
-    named = asked.settings.port if any(written.search(word) for word in words) else 0
+    named = asked.settings.port if _is_written(asked.settings.port, words) else 0
     if not url:
         if not named and not _can_be_told(asked):
             raise UsageError(

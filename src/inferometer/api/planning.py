@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 
 from inferometer.clock import MonotonicClock
+from inferometer.engines.flags import flag_names
 from inferometer.engines.nodes import execute
 from inferometer.engines.nodes.plan import NodePlan
-from inferometer.engines.nodes.processes import front_url, processes, rank_urls
+from inferometer.engines.nodes.processes import extra_words, front_url, processes, rank_urls
 from inferometer.engines.nodes.ranks import ranks_of
 from inferometer.engines.nodes.reading import make_plan, read_plan
 from inferometer.engines.nodes.rules import check_plan
@@ -25,6 +26,8 @@ from inferometer.models.config import read_model
 from inferometer.models.refusals import refusals
 from inferometer.spec.problems import Problem, raise_problems
 
+_PATIENCE_S = 3.0  # what a script takes to see that a rank has ended, and to end
+
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """A plan that runs, with all its ranks ready.
@@ -32,16 +35,14 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         urls: to put load on: the one in front of all ranks, or each rank.
         ranks: every rank's own.
-        nodes: nodes that serve, and
-        devices: accelerators; None where the plan's engine has none.
-        watch: until a stop is asked; raises EngineError when a process ends by itself.
+        watch: until a stop is asked; raises EngineError when a process ends by itself, as
+        check: after a failure of a load, if one has ended within seconds of it.
     """
 
     urls: tuple[str, ...]
     ranks: tuple[str, ...]
-    nodes: int
-    devices: int | None
     watch: Callable[[], None]
+    check: Callable[[], None]
 
 
 def plan_nodes(values: Mapping[str, Any], file: Path | None = None) -> tuple[NodePlan, tuple[Rendered, ...]]:
@@ -96,9 +97,8 @@ def run_plan(
         yield Service(
             urls=service_urls(plan),
             ranks=rank_urls(plan),
-            nodes=len(plan.nodes),
-            devices=plan.devices if plan.engine not in ("sim", "command") else None,
             watch=lambda: execute.watch(runs, stop),
+            check=lambda: execute.check_alive(runs, _PATIENCE_S),
         )
 
 
@@ -151,13 +151,15 @@ def _check_model(plan: NodePlan) -> None:
     config = read_model(Path(plan.model)) if plan.model else None
     if config is None or plan.engine in ("sim", "command"):
         return
-    # SGLang's DP attention splits the heads over tp / dp ranks only.
-    tensor = plan.tp // plan.dp if plan.engine == "sglang" and plan.dp else plan.tp
+    # DP attention splits the heads over the devices of a group only: of SGLang, and of LMDeploy.
+    dp = plan.dp or 1
+    tensor = {"sglang": plan.tp // dp, "lmdeploy": plan.world // dp}.get(plan.engine, plan.tp)
     asked = ModelAsked(
         tensor_parallel=tensor,
         pipeline_parallel=plan.pp,
         data_parallel=plan.dp,
         expert_parallel=plan.ep is not None,
+        flags=flag_names(extra_words(plan)),
     )
     raise_problems(
         Problem(refusal.message, refusal.next_step) for refusal in refusals(config, asked, plan.engine)

@@ -66,7 +66,6 @@ def prepare(spec: RunSpec, stop: StopSignal | None = None, launched: Launched | 
         lambda point: open_dataset(spec, point, tokenizer), spec.workload.oversample, spec.sweep.same_prompts
     )
     points = tuple(feed.settle(point) for point in points)
-    loads, limits = shared(points, spec), system_limits()
     # The longest point is drawn once beforehand, so that a file that is too short fails before anything was sent.
     longest = max(points, key=lambda point: point.num_prompts or 0)
     drawn = RowFeed(lambda point: open_dataset(spec, point, tokenizer), spec.workload.oversample)
@@ -75,7 +74,8 @@ def prepare(spec: RunSpec, stop: StopSignal | None = None, launched: Launched | 
     reached = reached or _reach(spec, stop, launched)
     spec = reached.spec
     excess = warning(needed(spec, points, load_envelope(cache_dir(os.environ), this_machine()).envelope))
-    doubts = [f"{doubt.message}; {doubt.next_step}" for doubt in limit_doubts(loads, limits)]
+    found = limit_doubts(shared(points, spec), system_limits())
+    doubts = [f"{doubt.message}; {doubt.next_step}" for doubt in found]
     odd = length_notes(spec.workload)
     notes = (*reached.notes, *spoken, *odd, *doubts, *([] if excess is None else [excess]))
     everything = with_warmups(spec, points)

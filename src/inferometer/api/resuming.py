@@ -106,7 +106,7 @@ def resume(
         past.ask(load_points(asked))
         past.redo = chosen(past, how.redo)
         if past.missing:
-            with Launched(asked, observer, stop) as launched:
+            with Launched(asked, observer, stop, folder.parent) as launched:
                 plan = plan_on(past, asked, how, stop, launched)
                 tell(told(past))
                 todo = with_warmups(plan.spec, past.missing)

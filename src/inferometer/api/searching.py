@@ -82,7 +82,7 @@ def search(
     stop, observer, spec = stop or StopSignal(), observer or NullObserver(), settled(spec)
     check(spec)
     spec = as_the_engine_speaks(spec)
-    with Launched(spec, observer, stop) as launched:
+    with Launched(spec, observer, stop, None if going is None else going[0].parent) as launched:
         if going is None:
             plan = _planned(spec, prepare(spec_of(spec, first_wanted(spec)), stop, launched))
             if stop.level:

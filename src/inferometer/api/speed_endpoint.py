@@ -12,12 +12,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from inferometer.api.launched import FEW_CORES, asked_of
 from inferometer.api.measuring import RunResult, run
 from inferometer.clock import MonotonicClock
 from inferometer.engines.offline import Ask
-from inferometer.engines.start import Where, start
-from inferometer.engines.words import engine_of
-from inferometer.errors import EndpointError, InterruptedEarlyError, LoadgenError
+from inferometer.engines.shown import shell_line
+from inferometer.engines.start import RunningEngine, Where, start
+from inferometer.errors import EndpointError, EngineError, InterruptedEarlyError, LoadgenError
 from inferometer.loadgen.affinity import allowed_cores, keeping_off
 from inferometer.loadgen.stop import StopSignal
 from inferometer.metrics.verdict import Condition
@@ -27,15 +28,16 @@ from inferometer.record.tables import PointTable
 from inferometer.spec import Layer, RunSpec, derive_seed, environment_layer, merge
 from inferometer.spec.endpoint_rules import SERVER_TOKENIZER
 from inferometer.spec.speed import SpeedSpec
+from inferometer.workload.exact import NoSuchLengthError
 
 RUNS = "runs"
-_FEW_CORES = 4
 _TOO_LONG = re.compile(
     r"context (length|window|size)|maximum (model|input|context)|max_model_len|too long|"
     r"exceeds? (the )?(max|model|available)",
     re.IGNORECASE,
 )
 _OOM = re.compile(r"out of memory|OutOfMemory|KV cache", re.IGNORECASE)
+_LINES_FOLLOW = "; its last lines:"
 _WHY_NO_MEMORY = "a client cannot see the server's memory"
 # One batch is far too little for these, its times count from the send itself, or the rows say it.
 _NOT_OF_A_BATCH = frozenset(
@@ -70,20 +72,25 @@ class EndpointEngine:
         self._url, self._model = spec.url, None if _is_folder(spec.model) else spec.model
         self._api_key: str | None = None
         self._answered = False
+        self._running: RunningEngine | None = None
 
     def load(self, needs: tuple[int, ...]) -> EngineFacts:
         """See ``OfflineEngine``; a server that runs already is taken as it is."""
         self.close()
         if self._spec.launch is None:
             return EngineFacts(memory_why=_WHY_NO_MEMORY)
-        engine, settings = engine_of(self._spec.launch)
-        settings = msgspec.structs.replace(settings, port=0)
+        asked = asked_of(
+            merge([Layer({"launch.command": self._spec.launch}, {"launch.command": "speed"})]).spec
+        )
+        assert asked is not None
         cores = _cores()
-        self._open.enter_context(keeping_off(cores))
+        self._tell(f"launching {shell_line(asked.engine.command(asked.settings))}")
         where = Where(
             folder=self._folder, clock=MonotonicClock(), cores=cores, ready_limit_s=self._spec.load_limit_s
         )
-        running = self._open.enter_context(start(engine, settings, where, self._stop, self._tell))
+        running = self._open.enter_context(start(*asked, where, self._stop, self._tell))
+        self._open.enter_context(keeping_off(cores))  # not before: what is started has the cores that we have
+        self._running = running
         self._url, self._model, self._api_key = running.url, running.model, running.api_key
         facts = running.facts
         return EngineFacts(
@@ -100,22 +107,42 @@ class EndpointEngine:
 
         Raises:
             EndpointError: the server has not answered a single time.
+            EngineError: nor can it any more.
         """
         try:
             result = run(self._run_spec(ask), stop=self._stop)
+        except NoSuchLengthError as error:  # that of the others may exist
+            return ask.failed(
+                "failed", f"{error.message}; the model's own --tokenizer makes one of token ids"
+            )
         except (EndpointError, LoadgenError) as error:
             if not self._answered:
-                raise
-            return ask.failed(_outcome(error.message), error.message)
+                raise self._ended() or error from None
+            return self._failed(ask, error.message)
         if self._stop.level:
             raise InterruptedEarlyError("interrupted")
         done = _generation(ask, result, self._folder)
+        if done.outcome != "ok" and self._ended() is not None:
+            done = msgspec.structs.replace(self._failed(ask, done.reason or ""), run=done.run)
         self._answered = self._answered or done.outcome != "failed"
         return done
 
     def close(self) -> None:
         """See ``OfflineEngine``; a server that was not started here stays."""
+        self._running = None
         self._open.close()
+
+    def _ended(self) -> EngineError | None:
+        """Why the server that was started here has ended; None while it runs."""
+        return None if self._running is None else self._running.explained()
+
+    def _failed(self, ask: Ask, reason: str) -> Generation:
+        """A row that came to nothing; where the server has ended, its log says why."""
+        ended = self._ended()
+        if ended is None:
+            return ask.failed(_outcome(reason), reason)
+        why = ended.message.partition("\n")[0].removesuffix(_LINES_FOLLOW)  # a row is one line
+        return ask.failed("oom" if _OOM.search(why) else "crashed", why)
 
     def _run_spec(self, ask: Ask) -> RunSpec:
         spec = self._spec
@@ -138,13 +165,16 @@ class EndpointEngine:
         }
         given = {"endpoint.model": self._model, "endpoint.api_key": self._api_key}
         values |= {name: value for name, value in given.items() if value is not None}
-        return merge([Layer(values, dict.fromkeys(values, "speed")), environment_layer(os.environ)]).spec
+        given_there = environment_layer(os.environ).values
+        endpoint = {name: value for name, value in given_there.items() if name.startswith("endpoint.")}
+        layers = [Layer(values, dict.fromkeys(values, "speed"))]
+        return merge([*layers, Layer(endpoint, dict.fromkeys(endpoint, "environment"))]).spec
 
 
 def _cores() -> tuple[int, ...]:
     """Cores for the server where there are few: all but one, which is the load generator's; else none are set apart."""
     allowed = sorted(allowed_cores())
-    return tuple(allowed[:-1]) if 1 < len(allowed) <= _FEW_CORES else ()
+    return tuple(allowed[:-1]) if 1 < len(allowed) <= FEW_CORES else ()
 
 
 def _lengths(spec: SpeedSpec) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,14 +12,14 @@ from inferometer.api.measuring import EXIT_INTERRUPTED, EXIT_INVALID
 from inferometer.api.speed_endpoint import EndpointEngine
 from inferometer.clock import MonotonicClock, utc_now
 from inferometer.engines.offline import OfflineEngine, idle
-from inferometer.engines.offline.local import LOG, LocalEngine
+from inferometer.engines.offline.local import LOG, LocalEngine, environment_of
 from inferometer.engines.offline.measure import measure
 from inferometer.errors import InferometerError, InterruptedEarlyError, UsageError
 from inferometer.loadgen.run import environment
 from inferometer.loadgen.stop import StopSignal
 from inferometer.metrics.speed import speed_per_s
-from inferometer.metrics.speed_conditions import BUSY_SHARE, SpeedSummary, summarize_speed
-from inferometer.record.folder import read_meta
+from inferometer.metrics.speed_conditions import SpeedSummary, is_busy, summarize_speed
+from inferometer.record.folder import point_latest, read_meta
 from inferometer.record.speed import (
     EngineFacts,
     Generation,
@@ -91,9 +93,12 @@ def _keep(folder: Path, record: SpeedRecord) -> None:
     log = folder / LOG
     if log.exists() and not log.stat().st_size:
         log.unlink()
-    if record.generations or any(folder.iterdir()) or record.state == "interrupted":
+    there = folder.is_dir()  # a server that does not start takes its folder away again
+    if record.generations or record.state == "interrupted" or (there and any(folder.iterdir())):
+        folder.mkdir(exist_ok=True)
         write_speed(folder, record)
-    else:
+        point_latest(folder.parent, folder)
+    elif there:
         folder.rmdir()
 
 
@@ -120,8 +125,13 @@ def _looked(spec: SpeedSpec, tell: Tell) -> list[Idleness]:
     Raises:
         UsageError: they are, or nobody knows, and ``require_idle`` was asked for.
     """
-    states = idle.look(spec.device, spec.devices)
-    busy = [each for each in states if each.processes or (each.busy_share or 0.0) > BUSY_SHARE]
+    states = idle.look(
+        spec.device,
+        spec.devices,
+        environ=environment_of(spec, os.environ),
+        first=spec.engine == "vllm" and spec.devices is None,  # of several devices it takes one unasked
+    )
+    busy = [each for each in states if is_busy(each)]
     for each in busy:
         tell(f"{each.device} is busy: {_words(each)}")
     if spec.require_idle and (busy or not states):
@@ -135,8 +145,9 @@ def _looked(spec: SpeedSpec, tell: Tell) -> list[Idleness]:
 
 
 def _words(state: Idleness) -> str:
-    share = "" if state.busy_share is None else f"{state.busy_share * 100:.0f} %"
-    return ", ".join([*([share] if share else []), *state.processes[:3]])
+    computes = [] if state.busy_share is None else [f"{state.busy_share * 100:.0f} %"]
+    holds = [] if state.memory_share is None else [f"{state.memory_share * 100:.0f} % of its memory taken"]
+    return ", ".join([*computes, *holds, *state.processes[:3]])
 
 
 def _engine(spec: SpeedSpec, folder: Path, stop: StopSignal, tell: Tell) -> OfflineEngine:
@@ -151,17 +162,19 @@ def _carry_out(engine: OfflineEngine, spec: SpeedSpec, record: SpeedRecord, wher
     def on_facts(facts: EngineFacts) -> None:
         record.facts = facts
         if facts.load_s is not None:
-            tell(f"{record.model} is ready after {facts.load_s:.1f} s: {facts.device or spec.engine}")
+            what = facts.device or ", ".join(facts.versions) or spec.engine
+            tell(f"{record.model} is ready after {facts.load_s:.1f} s: {what}")
 
     if spec.engine != "endpoint":
         tell(f"log of the engine: {folder / LOG}")
-    for done in measure(engine, spec, on_facts):
-        record.generations.append(done)
-        if spec.model is None and done.run is not None:
-            record.model = read_meta(folder / done.run).model
-        record.simulated = record.simulated or done.simulated
-        write_speed(folder, record)
-        tell(progress_line(done, record, spec))
+    with closing(measure(engine, spec, on_facts)) as generations:
+        for done in generations:
+            record.generations.append(done)
+            if spec.model is None and done.run is not None:
+                record.model = read_meta(folder / done.run).model
+            record.simulated = record.simulated or done.simulated
+            write_speed(folder, record)
+            tell(progress_line(done, record, spec))
     record.state = "complete"
 
 

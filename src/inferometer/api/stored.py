@@ -7,10 +7,12 @@ from pathlib import Path
 
 from inferometer.api.found import answer_of, write_answer
 from inferometer.errors import InferometerError
+from inferometer.metrics.speed_conditions import summarize_speed
 from inferometer.metrics.summary import RunSummary, summarize
 from inferometer.record.folder import JOURNAL, RUN_JSON, read_meta, write_meta
 from inferometer.record.lock import writing
 from inferometer.record.sittings import end_sitting
+from inferometer.record.speed import SPEED_JSON, read_speed
 from inferometer.record.store import close_journal, read_run, stored_points
 from inferometer.record.tables import RunRecord
 from inferometer.record.types import RunMeta
@@ -92,16 +94,45 @@ def close_killed(path: Path) -> RunMeta:
 
 
 def list_runs(out: Path) -> list[RunListing]:
-    """The run folders in ``out``, oldest first; a folder that cannot be read is listed with its state."""
-    folders = (path.parent for path in out.glob(f"*/{RUN_JSON}") if not path.parent.is_symlink())
-    return [_listing(folder) for folder in sorted(folders)]
+    """Runs and measurements of speed in ``out``, oldest first; what cannot be read is listed with its state."""
+    found = [
+        (path.parent, list_one)
+        for file, list_one in ((RUN_JSON, _listing), (SPEED_JSON, _speed_listing))
+        for path in out.glob(f"*/{file}")
+        if not path.parent.is_symlink()
+    ]
+    return [list_one(folder) for folder, list_one in sorted(found, key=lambda pair: pair[0])]
+
+
+def _unreadable(folder: Path, error: InferometerError) -> RunListing:
+    return RunListing(folder, "", "", "", f"unreadable: {error.message}", "", 0, False, 0)
+
+
+def _speed_listing(folder: Path) -> RunListing:
+    """Rows stand for load points, and measured prompts for requests."""
+    try:
+        record = read_speed(folder)
+    except InferometerError as error:
+        return _unreadable(folder, error)
+    summary = summarize_speed(record)
+    return RunListing(
+        path=folder,
+        created_utc=record.created_utc,
+        model=record.model,
+        label=f"speed {record.engine}",
+        state=record.state,
+        verdict=summary.verdict.word,
+        points=len(summary.rows),
+        simulated=record.simulated,
+        requests=sum(each.batch for each in record.generations if each.repeat and each.outcome == "ok"),
+    )
 
 
 def _listing(folder: Path) -> RunListing:
     try:
         meta = read_meta(folder)
     except InferometerError as error:
-        return RunListing(folder, "", "", "", f"unreadable: {error.message}", "", 0, False, 0)
+        return _unreadable(folder, error)
     closed = not (folder / JOURNAL).is_dir()
     try:
         points = meta.points if closed else stored_points(folder, meta).points

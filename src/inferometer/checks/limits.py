@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import resource
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from inferometer.checks.demand import most_streams
 from inferometer.client.probe import WIDEN_PORTS
 from inferometer.loadgen.progress import Observer, Progress
-from inferometer.record.types import PointRecord
+from inferometer.loadgen.shards import resolve_workers
+from inferometer.record.types import NodeRecord, PointRecord
 from inferometer.spec import LoadPoint, load_title
 from inferometer.spec.problems import Problem, raise_problems
 
@@ -84,6 +85,36 @@ def limit_doubts(loads: Iterable[tuple[LoadPoint, int]], limits: SystemLimits) -
     return [
         Problem(f"{problem.message}; {doubt}", problem.next_step) for problem in _problems(open_loops, limits)
     ]
+
+
+def check_node_limits(points: Iterable[LoadPoint], nodes: Sequence[NodeRecord]) -> None:
+    """``check_limits`` of each machine of several that send the load, for its share of it.
+
+    Raises:
+        UsageError: names the machine as well.
+    """
+    raise_problems(
+        problem
+        for point in points
+        if point.closed
+        for node in nodes
+        for problem in _of_node(point, node, nodes)
+    )
+
+
+def _of_node(point: LoadPoint, node: NodeRecord, nodes: Sequence[NodeRecord]) -> Iterator[Problem]:
+    workers = resolve_workers(sum(len(each.workers) for each in nodes), point, 0)
+    own, streams = sum(worker < workers for worker in node.workers), most_streams(point)
+    if streams is None or not own:
+        return
+    share = math.ceil(streams * own / workers)
+    title = f"node {node.name} ({node.address}): its share of {load_title(point.to_dict())}"
+    limits = SystemLimits(None, node.files, node.ports)
+    for problem in _descriptors(title, share, own, limits):
+        step = f"there, before `ray start`: ulimit -n {descriptors_needed(share, own)}; or a higher --workers-per-node"
+        yield Problem(problem.message, step)
+    for problem in _ports(title, share, limits):
+        yield Problem(problem.message, f"on that node: {problem.next_step}")
 
 
 def _problems(loads: Iterable[tuple[LoadPoint, int]], limits: SystemLimits) -> Iterator[Problem]:

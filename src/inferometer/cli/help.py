@@ -43,7 +43,7 @@ Examples
 """
 
 INTRODUCTION = """\
-usage: inferometer run --url URL [flags]          (also: inferometer bench, inferometer perf)
+usage: inferometer run --url URL | --launch COMMAND [flags]     (also: inferometer bench, inferometer perf)
 
 Puts load on a server and measures it: one or more load points, judged and stored in a run folder.
 --max-concurrency is a closed loop, --request-rate an open one; neither means concurrency 1 4 16 64.
@@ -52,7 +52,7 @@ aiperf, guidellm and genai-bench are understood (in brackets; all: inferometer c
 """
 
 SEARCH_INTRODUCTION = """\
-usage: inferometer search --url URL --slo LIMIT ... [flags]
+usage: inferometer search --url URL | --launch COMMAND --slo LIMIT ... [flags]
 
 Measures one load after the other until the largest is known that meets all limits, with a 95 % interval; or, with
 --target, the peak of throughput, its knee, or the largest static batch. Each load is a load point of one run folder.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from inferometer.cli.parse import Parser
 from inferometer.errors import UsageError
 from inferometer.spec.fields import as_seconds
-from inferometer.spec.launch_rules import parse_cores
+from inferometer.spec.launch_rules import cores_text, parse_cores
 
 if TYPE_CHECKING:
     from inferometer.api.launching import Order, Outlined
@@ -87,15 +87,18 @@ def _parser() -> Parser:
     parser.add_argument("model", nargs="?", metavar="MODEL", help="directory, name on a hub, or GGUF file")
     add_flags(parser.add_argument_group("settings, each written as the engine's own flag"))
     ours = parser.add_argument_group("launch")
-    ours.add_argument("--cores", metavar="LIST", help="CPU cores that it is kept on: 0-3,8")
+    ours.add_argument(
+        "--cores", metavar="LIST", type=_cores, default=(), help="CPU cores that it is kept on: 0-3,8"
+    )
     ours.add_argument(
         "--launch-timeout",
         metavar="TIME",
+        type=_time,
         default="30m",
         help="longest wait for its first answer (default 30m)",
     )
     ours.add_argument(
-        "--warmup", metavar="N", type=int, default=0, help="answers to ask for when it is ready"
+        "--warmup", metavar="N", type=_count, default=0, help="answers to ask for when it is ready"
     )
     ours.add_argument(
         "--out", metavar="DIR", default="launches", help="where logs are kept (default launches)"
@@ -146,21 +149,37 @@ def _order(asked: dict[str, Any], raw: list[str] | None) -> Order:
         if model is None:
             raise UsageError(f"{name}: no model is named", f"inferometer launch {name} MODEL")
         settings = settings_from(asked, tuple(raw or ()))
-    try:
-        cores = parse_cores(asked["cores"] or "")
-        limit_s = float(as_seconds(asked["launch_timeout"]))
-    except ValueError as error:
-        raise UsageError(
-            f"--cores or --launch-timeout: {error}", "as in: --cores 0-3,8 --launch-timeout 10m"
-        ) from None
     return Order(
         engine=engine,
         settings=settings,
         out=Path(asked["out"]),
-        cores=cores,
-        ready_limit_s=limit_s,
+        cores=asked["cores"],
+        ready_limit_s=asked["launch_timeout"],
         unchecked=asked["unchecked"],
     )
+
+
+def _cores(text: str) -> tuple[int, ...]:
+    try:
+        return parse_cores(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; write it as in 0-3,8") from None
+
+
+def _time(text: str) -> float:
+    try:
+        seconds = float(as_seconds(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} leaves no time to start")
+    return seconds
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of answers: 0 or more")
+    return int(text)
 
 
 def _refuse_raw_line(argv: list[str]) -> None:
@@ -289,7 +308,11 @@ def _show_ready(running: RunningEngine, order: Order, answers_s: list[float], as
         return
     holds = [
         *([] if facts.max_model_len is None else [f"up to {facts.max_model_len:,} tokens"]),
-        *([] if facts.max_num_seqs is None else [f"{facts.max_num_seqs:,} sequences at a time"]),
+        *(
+            []
+            if facts.max_num_seqs is None
+            else [f"{facts.max_num_seqs:,} sequence{'s' * (facts.max_num_seqs != 1)} at a time"]
+        ),
     ]
     blocks = (
         ""
@@ -303,7 +326,7 @@ def _show_ready(running: RunningEngine, order: Order, answers_s: list[float], as
         "version": facts.version or "",
         "model": "  ".join([running.model, *([", ".join(holds)] if holds else [])]),
         "KV cache": "" if facts.kv_tokens is None else f"{facts.kv_tokens:,} tokens{blocks}",
-        "cores": ", ".join(map(str, order.cores)),
+        "cores": cores_text(order.cores),
         "warm-up": ", ".join(f"{seconds:.3f}" for seconds in answers_s) + (" s" if answers_s else ""),
         "pid": str(running.pid),
         "log": str(running.log),
@@ -317,4 +340,5 @@ def _show_ready(running: RunningEngine, order: Order, answers_s: list[float], as
 def _measure_line(running: RunningEngine) -> str:
     backend = "" if running.dialect == "openai-chat" else f" --backend {running.dialect}"
     key = "" if running.api_key is None else " --api-key KEY"
-    return f"inferometer run --url {running.url}{backend}{key}"
+    tls = " --insecure" if running.url.startswith("https:") else ""
+    return f"inferometer run --url {running.url}{tls}{backend}{key}"

@@ -18,6 +18,7 @@ def render_launch(spec: RunSpec) -> str:
         return ""
     from inferometer.api.launched import outlined
     from inferometer.cli.plan import duration_text
+    from inferometer.spec.launch_rules import cores_text
 
     found = outlined(spec)
     assert found is not None
@@ -29,7 +30,7 @@ def render_launch(spec: RunSpec) -> str:
         f"  {found.engine}, at {port} of {found.host}, has to be ready within {limit}; spoken to as {found.dialect}",
     ]
     if found.cores:
-        lines.append(f"  on core {_list(found.cores)}; the load generator on {_list(found.left)}")
+        lines.append(f"  on core {cores_text(found.cores)}; the load generator on {cores_text(found.left)}")
     return "\n".join([*lines, *(f"  note: {note}" for note in found.notes), ""])
 
 
@@ -60,7 +61,3 @@ def refuse_launch(spec: RunSpec) -> None:
         from inferometer.api import launched
 
         launched.refuse_launch(spec)
-
-
-def _list(cores: tuple[int, ...]) -> str:
-    return ", ".join(map(str, cores))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferometer.cli.parse import Parser
-from inferometer.cli.speed import find_speed, report_again
-from inferometer.cli.which import find_run
+from inferometer.cli.speed import report_again
+from inferometer.cli.which import find_stored, is_speed
 from inferometer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ _OF_TABLES = ("encoding", "unproven", "overwrite", "nodes_served")
 def main(argv: list[str]) -> int:
     """Print the console report, a table, or another tool's view of stored runs."""
     asked = _parser().parse(argv)
-    speed = find_speed(asked.run[0], asked.out)
+    folders = list(dict.fromkeys(find_stored(name, asked.out) for name in asked.run))
+    speed = next(filter(is_speed, folders), None)
     if speed is not None:
         return report_again(speed, asked)
-    folders = list(dict.fromkeys(find_run(name, asked.out) for name in asked.run))
     several = len(folders) > 1
     for name in _OF_TABLES:
         if getattr(asked, name) and (asked.view is not None or not (several or _wants_table(asked))):

@@ -6,9 +6,10 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from inferometer.cli.parse import Parser
-from inferometer.cli.which import find_run
+from inferometer.cli.which import find_run, find_stored, is_speed
 
 _HEADINGS = ("run", "created (UTC)", "model", "label", "state", "verdict", "points", "requests")
 
@@ -30,8 +31,10 @@ def main(argv: list[str]) -> int:
         return _list(asked)
     if asked.run is None:
         parser.error(f"runs {asked.what} needs the name of a run, or latest")
-    folder = find_run(asked.run, asked.out)
-    return _show(folder) if asked.what == "show" else _recover(folder)
+    if asked.what == "recover":
+        return _recover(find_run(asked.run, asked.out))
+    folder = find_stored(asked.run, asked.out)
+    return _show_speed(folder) if is_speed(folder) else _show(folder)
 
 
 def _list(asked: argparse.Namespace) -> int:
@@ -67,14 +70,31 @@ def _show(folder: Path) -> int:
 
     print(render_run(api.report(folder), width(), colour=colour()))
     defaults = public_dict(RunSpec())
+    _show_asked(read_meta(folder).spec, defaults)
+    print(f"run  {folder}")
+    return 0
+
+
+def _show_speed(folder: Path) -> int:
+    from inferometer import api
+    from inferometer.cli.outcome import colour
+    from inferometer.record.speed import read_speed
+    from inferometer.report.speed import render
+    from inferometer.spec.speed import SPEED, SpeedSpec
+
+    print(render(api.speed_report(folder), colour=colour()))
+    _show_asked({SPEED: read_speed(folder).spec}, {SPEED: SpeedSpec().public()})
+    print(f"run  {folder}")
+    return 0
+
+
+def _show_asked(spec: dict[str, dict[str, Any]], defaults: dict[str, dict[str, Any]]) -> None:
     print("\nasked (what is not the default)")
-    for part, values in read_meta(folder).spec.items():
+    for part, values in spec.items():
         usual = defaults.get(part, {})
         given = {name: value for name, value in values.items() if name not in usual or value != usual[name]}
         if given:
             print(f"  {part}: {json.dumps(given, ensure_ascii=False)}")
-    print(f"run  {folder}")
-    return 0
 
 
 def _recover(folder: Path) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from inferometer.cli.help import SEARCH_PAGE, page
 from inferometer.cli.parse import SEARCH, Asked, parse_run
 from inferometer.cli.plan import render_values
-from inferometer.cli.plan_launch import refuse_launch, render_launch
+from inferometer.cli.plan_launch import refuse_launch, render_launch, speaking
 from inferometer.cli.resume import how_of, render_search, run_to_resume
 from inferometer.cli.run import hints, merged_from
 from inferometer.spec import RunSpec
@@ -43,6 +43,7 @@ def main(argv: list[str]) -> int:
         server = render_launch(merged.spec)
         if server:
             print(server)
+        merged = speaking(merged)
         print(render_values(merged.spec, merged.origins))
         print("\nSearch")
         for line in outlook(merged.spec):

@@ -117,18 +117,6 @@ def _show(result: SpeedResult, form: str, as_json: bool) -> int:
     return result.exit_code
 
 
-def find_speed(name: str, out: str) -> Path | None:
-    """The measurement of speed behind a path, or the name of a folder in ``out``; None when it is none."""
-    from inferometer.record.speed import SPEED_JSON
-
-    direct = Path(name)
-    direct = direct.parent if direct.name == SPEED_JSON else direct
-    if (direct / SPEED_JSON).is_file():
-        return direct.resolve()
-    named = Path(out) / name
-    return named.resolve() if (named / SPEED_JSON).is_file() else None
-
-
 def report_again(folder: Path, asked: argparse.Namespace) -> int:
     """Print a stored measurement again, computed anew.
 

@@ -19,7 +19,7 @@ _COMPLETIONS = "openai-completions"
 _CHAT = "openai-chat"
 # What a server answers to a chat when its model has no chat template, or when it has no such path.
 _NO_CHAT = (400, 404, 405, 422, 501)
-_LATER = (408, 425, 429, 500, 502, 503, 504)
+LATER = (408, 425, 429, 500, 502, 503, 504)  # it may answer a moment later
 
 
 class Answered(NamedTuple):
@@ -46,15 +46,23 @@ class Asker:
         model: the name that requests give.
         clock: for times and time limits.
         stopped: True ends a wait.
+        question: what it is asked.
 
     Attributes:
         dialect: the one that is spoken now.
     """
 
     def __init__(
-        self, target: Target, dialect: str, model: str, clock: Clock, stopped: Callable[[], bool]
+        self,
+        target: Target,
+        dialect: str,
+        model: str,
+        clock: Clock,
+        stopped: Callable[[], bool],
+        question: str = QUESTION,
     ) -> None:
         self.dialect = dialect
+        self._question = question
         self._model = model
         self._clock = clock
         self._caller = Caller(target, clock, stopped)
@@ -75,7 +83,7 @@ class Asker:
             reply = self._sent(tokens, limit_s)
             if reply.head.status != 200:
                 self.dialect, reply = _CHAT, refusal
-        if reply.head.status in _LATER:
+        if reply.head.status in LATER:
             raise NotYetError(f"it answers {self._caller.said(reply)}")
         if reply.head.status != 200:
             raise RefusedError(f"it answers {self._caller.said(reply)}")
@@ -87,7 +95,7 @@ class Asker:
 
     def _sent(self, tokens: int, limit_s: float) -> Reply:
         dialect = open_dialect(self.dialect)
-        request = Request(text=QUESTION)
+        request = Request(text=self._question)
         options = BodyOptions(model=self._model, stream=False, max_tokens=tokens)
         return self._caller.call(
             "POST", path_of(dialect, request, options), dialect.body(request, options), limit_s
@@ -109,10 +117,12 @@ class Asker:
 
 
 def server_at(url: str, api_key: str | None, read_s: float) -> Target:
-    """The server at ``url`` as a target.
+    """The server at ``url``, which was started here, as a target; so that its certificate says nothing more.
 
     Raises:
         UsageError, EndpointError: as ``resolve``.
     """
     headers = [] if api_key is None else [("Authorization", f"Bearer {api_key}")]
-    return msgspec.structs.replace(resolve(url), headers=headers, timeouts=Timeouts(read_s=read_s))
+    target = resolve(url)
+    timeouts = Timeouts(read_s=read_s)
+    return msgspec.structs.replace(target, headers=headers, timeouts=timeouts, insecure=target.tls)

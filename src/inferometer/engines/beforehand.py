@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from inferometer.engines.engine import Engine, Settings
+from inferometer.engines.flags import flag_names
+from inferometer.engines.model_place import misplaced
 from inferometer.errors import UsageError
 from inferometer.models.asked import Asked
 from inferometer.models.config import ModelConfig, read_model
 from inferometer.models.needs import Needs, needs
 from inferometer.models.refusals import Caution, Refusal, cautions, refusals
+
+_ASKED = sorted({*Asked.__struct_fields__} & {*Settings.__struct_fields__} - {"env"})
 
 
 class Known(NamedTuple):
@@ -42,28 +46,41 @@ def known_of(engine: Engine, settings: Settings, environ: Mapping[str, str]) -> 
         environ: variables that say where the hubs keep their files; those of ``settings`` win.
 
     Raises:
+        UsageError: a setting that the engine does not have.
         DataError: its config.json cannot be understood.
     """
+    nowhere = misplaced(engine, settings)
+    if nowhere is not None:
+        return Known((nowhere,))
     config = _config(settings.model, {**environ, **settings.env})
     if config is None:
         return Known()
-    asked = Asked(
-        tensor_parallel=settings.tensor_parallel,
-        pipeline_parallel=settings.pipeline_parallel,
-        data_parallel=settings.data_parallel,
-        expert_parallel=settings.expert_parallel,
-        max_model_len=settings.max_model_len,
-        max_num_seqs=settings.max_num_seqs,
-        dtype=settings.dtype,
-        kv_cache_dtype=settings.kv_cache_dtype,
-        quantization=settings.quantization,
-        env=settings.env,
-    )
+    asked = asked_of(engine, settings, environ)
     return Known(
         tuple(refusals(config, asked, engine.name)),
         tuple(cautions(config, asked, engine.name)),
         needs(config, asked),
     )
+
+
+def asked_of(engine: Engine, settings: Settings, environ: Mapping[str, str]) -> Asked:
+    """What the engine is asked for by its whole command line, raw flags included, as it reads that itself.
+
+    Args:
+        engine: that is to serve.
+        settings: and how.
+        environ: variables that it gets from this process; those of ``settings`` win.
+
+    Raises:
+        UsageError: a setting that the engine does not have.
+    """
+    read = engine.settings(engine.command(settings).argv)
+    values: dict[str, Any] = {}
+    for name in _ASKED:
+        said = None if read is None else getattr(read, name)
+        values[name] = getattr(settings, name) if said is None else said
+    raw = settings.extra if read is None else read.extra
+    return Asked(env={**environ, **settings.env}, flags=flag_names(raw), **values)
 
 
 def refuse(engine: Engine, settings: Settings, environ: Mapping[str, str]) -> None:

@@ -131,6 +131,11 @@ def read(
     return Typed(fields=fields, words=tuple(words), extra=tuple(extra))
 
 
+def flag_names(words: Sequence[str]) -> frozenset[str]:
+    """The flags among ``words``, without their values, with hyphens."""
+    return frozenset(word.partition("=")[0].replace("_", "-") for word in words if _is_flag(word))
+
+
 def write(settings: Settings, flags: Sequence[Flag]) -> Iterator[str]:
     """The flags of everything that ``settings`` says, in the order of the table.
 
@@ -175,9 +180,12 @@ def _understood(flag: Flag, given: list[str], fields: dict[str, Any]) -> bool:
         if not text:
             return False
     try:
-        fields[flag.field] = _READERS[flag.kind](text)
+        value = _READERS[flag.kind](text)
     except ValueError:
         return False
+    if flag.kind in ("count", "human") and value < 0:
+        return False  # as engines write "choose yourself" (vLLM's --max-model-len -1) or "never"
+    fields[flag.field] = value
     return len(given) == 1
 
 

@@ -24,9 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; returns the exit status."""
     asked = _flags().parse_args(argv)
     try:
-        server = _served(
-            asked
-        )  # a signal until then ends the process at once, as nothing is to be put in order
+        # A signal until then ends the process at once, as nothing is to be put in order.
+        server = _served(asked)
     except InferometerError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
@@ -50,7 +49,7 @@ def _served(asked: argparse.Namespace) -> Any:
     try:
         import xllamacpp
     except ImportError as error:
-        raise UsageError(f"xllamacpp cannot be imported: {error}", f"{INSTALL}") from None
+        raise UsageError(f"xllamacpp cannot be imported: {error}", INSTALL) from None
     model = gguf_of(asked.model, cache_dir(os.environ))
     sys.stdout.write(f"xllamacpp {xllamacpp.__version__}, started by inferometer {__version__}\n")
     sys.stdout.flush()
@@ -73,7 +72,7 @@ def _params(xllamacpp: Any, asked: argparse.Namespace, model: str) -> Any:
     params.use_jinja = True
     params.cache_prompt = asked.cache_prompt
     params.cache_ram_mib = (
-        0  # slots that were left would be kept beside the KV cache, which a run does not expect
+        0  # else slots that were left are kept beside the KV cache, which a run does not expect
     )
     params.model_alias = {asked.alias or asked.model}
     given = {
@@ -84,7 +83,7 @@ def _params(xllamacpp: Any, asked: argparse.Namespace, model: str) -> Any:
         "n_gpu_layers": asked.n_gpu_layers,
         "n_threads_http": asked.threads_http,
         "chat_template": asked.chat_template,
-        "api_keys": None if asked.api_key is None else [asked.api_key],
+        "api_keys": asked.api_key.split(",") if asked.api_key else None,
         "cache_type_k": _type(xllamacpp, asked.cache_type_k),
         "cache_type_v": _type(xllamacpp, asked.cache_type_v),
     }
@@ -132,7 +131,11 @@ def _flags() -> argparse.ArgumentParser:
     parser.add_argument("-ctk", "--cache-type-k", help="type of the KV cache's keys")
     parser.add_argument("-ctv", "--cache-type-v", help="type of the KV cache's values")
     parser.add_argument("--chat-template", help="in place of the model's")
-    parser.add_argument("--api-key", help="that requests have to give")
+    parser.add_argument(
+        "--api-key",
+        help="that requests have to give, or several: a,b",
+        default=os.environ.get("LLAMA_API_KEY"),
+    )
     parser.add_argument(
         "--cache-prompt",
         action=argparse.BooleanOptionalAction,

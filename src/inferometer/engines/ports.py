@@ -11,6 +11,9 @@ from inferometer.errors import UsageError
 
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what a user wrote is looked at
 
+# Of vLLM and SGLang, of llama-server, of LMDeploy (which takes the files from its environment).
+_TLS_FLAGS = frozenset(("--ssl-certfile", "--ssl-keyfile", "--ssl-cert-file", "--ssl-key-file", "--ssl"))
+
 
 def free_port(host: str, port: int) -> int:
     """``port`` of this machine when it is free; for 0 a free one.
@@ -29,9 +32,11 @@ def free_port(host: str, port: int) -> int:
 
 
 def url_of(settings: Settings) -> str:
-    """Where a server of these settings is asked from this machine."""
+    """Where a server of these settings is asked from this machine; over TLS where they give it a certificate."""
     host = _EVERYWHERE.get(settings.host, settings.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    flags = {word.partition("=")[0].replace("_", "-") for word in settings.extra}
+    scheme = "http" if flags.isdisjoint(_TLS_FLAGS) else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 def _refusal(host: str, port: int, error: OSError) -> UsageError:

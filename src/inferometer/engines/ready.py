@@ -131,8 +131,9 @@ class Wait:
     def _check(self) -> None:
         """Go on, unless it has ended, is to end, or its time is up. Says how far it is."""
         if self._stop.level:
+            log = f"its log is {self._log.path}" if _wrote(self._log.path) else "it wrote nothing"
             raise InterruptedEarlyError(
-                f"interrupted while {self._engine.name} was starting; it was ended, its log is {self._log.path}"
+                f"interrupted while {self._engine.name} was starting; it was ended, {log}"
             )
         if self._process.ending() is not None:
             raise ended_early(self._engine, self._settings, self._process)
@@ -241,7 +242,7 @@ class Wait:
             self._log.path,
             f"{self._engine.name} was not ready within {self._limit_s:g} s, it was ended; missing was {self._waits_for}"
             + (f"; its last line: {said}" if said else "; it wrote nothing"),
-            "give it more time, or see its log for what it waits for",
+            "give it more time" + (", or see its log for what it waits for" if said else ""),
         )
 
 
@@ -263,8 +264,9 @@ def _explained(engine: Engine, log: EngineLog, settings: Settings, what: str, st
     secrets = secrets_of(settings)
     trouble = engine.trouble(log.text())
     if trouble is not None:
-        line = error_text(trouble.line, secrets)
-        return _failed(log.path, f"{what}: {trouble.message}\nits log says: {line}", trouble.next_step)
+        line, reason = error_text(trouble.line, secrets), error_text(trouble.message, secrets)
+        quoted = "" if reason in line else f"\nits log says: {line}"  # our own servers speak our words
+        return _failed(log.path, f"{what}: {reason}{quoted}", error_text(trouble.next_step, secrets))
     said = [error_text(line, secrets) for line in log.last_lines(_SAID_LINES)]
     if not said:
         return _failed(log.path, f"{what}; it wrote nothing", step)
@@ -272,6 +274,13 @@ def _explained(engine: Engine, log: EngineLog, settings: Settings, what: str, st
 
 
 def _failed(log: Path, message: str, step: str) -> EngineError:
+    if not _wrote(log):
+        return EngineError(message, step)
     error = EngineError(message, f"{step}\nlog  {log}")
     error.log = str(log)
     return error
+
+
+def _wrote(log: Path) -> bool:
+    """Whether there is something in the log; one without is not kept."""
+    return log.exists() and log.stat().st_size > 0

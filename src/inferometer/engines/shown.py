@@ -6,16 +6,16 @@ import shlex
 from collections.abc import Mapping
 
 from inferometer.engines.engine import CommandLine, Settings
-from inferometer.spec.launch_rules import is_secret, shown_words
-from inferometer.spec.options import SECRET_MARK
+from inferometer.spec.launch_rules import is_secret, shown_variable, shown_words
 
 _KEY_FLAGS = ("--api-key", "--api-keys", "--api_key")
-_KEY_VARIABLES = ("VLLM_API_KEY", "LLAMA_API_KEY", "SGLANG_API_KEY", "API_KEY")
+# Variables that servers take their key from; SGLang and LMDeploy take it from flags only.
+_KEY_VARIABLES = {"vllm": "VLLM_API_KEY", "llamacpp": "LLAMA_API_KEY", "tgi": "API_KEY"}
 
 
 def shown_env(env: Mapping[str, str]) -> dict[str, str]:
     """The variables, those that hold a credential hidden."""
-    return {name: SECRET_MARK if is_secret(name) else value for name, value in env.items()}
+    return {name: shown_variable(f"{name}={value}").partition("=")[2] for name, value in env.items()}
 
 
 def shell_line(command: CommandLine) -> str:
@@ -33,8 +33,14 @@ def api_key_of(settings: Settings) -> str | None:
         flag, equals, value = word.partition("=")
         if flag in _KEY_FLAGS:
             found = value if equals else words[place + 1] if place + 1 < len(words) else ""
-            return found or None
-    return next((settings.env[name] for name in _KEY_VARIABLES if settings.env.get(name)), None)
+            return found.partition(",")[0] or None  # llama-server takes several: a,b
+    return next((settings.env[name] for name in _KEY_VARIABLES.values() if settings.env.get(name)), None)
+
+
+def inherited_key(engine: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variable of ``environ`` that a server of ``engine`` takes the key of its requests from, if it is set."""
+    name = _KEY_VARIABLES.get(engine, "")
+    return {name: environ[name]} if environ.get(name) else {}
 
 
 def secrets_of(settings: Settings) -> list[str]:

@@ -18,11 +18,12 @@ from inferometer.engines.engine import Engine, Facts, Settings
 from inferometer.engines.ports import free_port, url_of
 from inferometer.engines.process import LOG, Ending, EngineProcess
 from inferometer.engines.ready import Ready, Wait, ended_early
-from inferometer.engines.shown import api_key_of
+from inferometer.engines.shown import api_key_of, inherited_key
 from inferometer.engines.words import engine_of
 from inferometer.errors import EndpointError, EngineError, InterruptedEarlyError, UsageError
 from inferometer.loadgen.affinity import allowed_cores
 from inferometer.loadgen.stop import StopSignal
+from inferometer.spec.launch_rules import cores_text
 
 __all__ = ["RunningEngine", "Where", "engine_of", "start"]
 
@@ -72,6 +73,15 @@ class RunningEngine:
         self.dialect, self.model, self.facts = found.ready.dialect, found.ready.model, found.facts
         self.api_key, self.ready_s = api_key_of(settings), found.ready_s
         self._process, self._stop = process, stop
+
+    def move_log(self, path: Path) -> None:
+        """Have its log at ``path`` from now on; what it writes is not interrupted.
+
+        Raises:
+            OSError: it cannot be moved there, as to another file system; it is where it was.
+        """
+        self.log.rename(path)
+        self.log = self._process.log = path
 
     def family(self) -> list[int]:
         """Processes of the engine that are alive; empty where the system does not tell."""
@@ -153,7 +163,11 @@ def start(
     _check_cores(where.cores)
     if not where.unchecked:
         refuse(engine, settings, os.environ)
-    settings = msgspec.structs.replace(settings, port=free_port(settings.host, settings.port))
+    settings = msgspec.structs.replace(
+        settings,
+        port=free_port(settings.host, settings.port),
+        env={**inherited_key(engine.name, os.environ), **settings.env},
+    )
     command = engine.command(settings)
     log = log_in(where.folder)
     try:
@@ -190,8 +204,8 @@ def _check_cores(cores: tuple[int, ...]) -> None:
     strange = sorted(set(cores) - set(allowed))
     if strange:
         raise UsageError(
-            f"the engine cannot be kept on core {', '.join(map(str, strange))}",
-            f"this process may use core {', '.join(map(str, allowed))}"
+            f"the engine cannot be kept on cores {cores_text(strange)}",
+            f"this process may use cores {cores_text(allowed)}"
             if allowed
             else "this system does not let a process be kept on cores: leave them out",
         )

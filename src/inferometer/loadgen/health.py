@@ -16,6 +16,7 @@ from typing import NamedTuple
 from inferometer.client.reactor import Reactor
 from inferometer.client.turns import BUCKETS, Turns
 from inferometer.loadgen.backlog import Backlog
+from inferometer.loadgen.priority import is_realtime
 from inferometer.record.types import ClientHealth, HealthSample
 
 SAMPLE_NS = 1_000_000_000
@@ -38,12 +39,14 @@ class Readers(NamedTuple):
             (Linux, Documentation/scheduler/sched-stats).
         statm: /proc/self/statm: pages of memory, all and resident (proc_pid_statm(5)).
         page_bytes: size of a page.
+        realtime: whether it has a real-time priority.
     """
 
     usage: Callable[[], Usage]
     schedstat: Callable[[], str | None]
     statm: Callable[[], str | None]
     page_bytes: int
+    realtime: Callable[[], bool | None] = lambda: None
 
 
 class Place(NamedTuple):
@@ -70,7 +73,11 @@ def this_process() -> Readers:
     """Readers of the process that calls."""
     page_bytes = os.sysconf("SC_PAGE_SIZE")
     return Readers(
-        _usage, _reader(Path("/proc/self/schedstat")), _reader(Path("/proc/self/statm")), page_bytes
+        _usage,
+        _reader(Path("/proc/self/schedstat")),
+        _reader(Path("/proc/self/statm")),
+        page_bytes,
+        is_realtime,
     )
 
 
@@ -184,6 +191,7 @@ class HealthMeter:
             clock_drift_ns=offset.offset_ns - self._offset_ns,
             clock_error_ns=offset.error_ns if kernel else None,
             clock_steps=offset.steps,
+            realtime=self._readers.realtime(),
         )
 
     def _take(self, reactor: Reactor, backlog: Backlog) -> tuple[Turns, int, int]:

@@ -16,7 +16,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     point: int
     points_total: int
     kind: str  # "warmup", "measure", "pause" (the rest before the point); "launch", "launched" before all of them
-    title: str  # "concurrency 16" or "rate 4 req/s"; how far the launched server is
+    title: (
+        str  # "concurrency 16" or "rate 4 req/s"; how far the launched server, or the join of a cluster, is
+    )
     planned: int | None  # requests of this point; None when only time bounds it
     done: int  # finished and journalled, failed ones included
     failed: int
@@ -26,6 +28,23 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     limit_s: float | None  # time limit of the point
     stopping: bool = False
     run_left_s: float | None = None  # until the whole run ends, as far as it can be told
+
+
+def beforehand(text: str, elapsed_s: float, kind: str = "launch") -> Progress:
+    """What an observer is told before there is any load point."""
+    return Progress(
+        point=0,
+        points_total=0,
+        kind=kind,
+        title=text,
+        planned=None,
+        done=0,
+        failed=0,
+        in_flight=0,
+        output_tokens=0,
+        elapsed_s=elapsed_s,
+        limit_s=None,
+    )
 
 
 def add_up(parts: Sequence[Progress]) -> Progress:

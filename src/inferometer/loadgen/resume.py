@@ -165,6 +165,7 @@ def taken_up(past: Past, now: RunMeta) -> RunMeta:
         labels=then.labels,
         simulated=now.simulated or then.simulated,
         sittings=sittings,
+        nodes=list(then.nodes),
         points=list(_arranged(past, now.points)),
     )
 

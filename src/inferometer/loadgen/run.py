@@ -114,6 +114,8 @@ def execute(
     else:
         folder, meta = past.folder, taken_up(past, meta)
         conduct = go_on(past, conduct, plan.feed)
+    if fleet is not None:
+        meta.nodes += fleet.nodes_of(len(meta.sittings))
     with writing(folder) if past is None else nullcontext(past.lock) as lock:
         open_sitting(folder, meta, clock, () if past is None else past.changed)
         meta.state = "failed"  # until the run has come to its end
@@ -121,7 +123,6 @@ def execute(
         plan.housed(folder)
         if fleet is not None:
             fleet.begin(folder)
-            meta.nodes = fleet.nodes
         with _Closing(folder, meta, clock):
             sitting = _Sitting(plan, meta, (folder, fleet or LocalFleet(folder, lock), clock), observer, stop)
             if sitting.conducted(conduct):

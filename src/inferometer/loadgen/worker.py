@@ -36,7 +36,7 @@ from inferometer.loadgen.messages import (
     pack,
 )
 from inferometer.loadgen.point import PointRun
-from inferometer.loadgen.slice import take_short_slices
+from inferometer.loadgen.priority import go_ordinary, go_realtime, take_short_slices
 from inferometer.record.journal import JournalWriter
 from inferometer.schedule import Shard, make_schedule
 from inferometer.spec import LoadPoint
@@ -104,6 +104,7 @@ class Worker:
         gc.disable()  # a collection would stop the loop for tens of milliseconds when many streams are open
         point = run.run()
         gc.enable()
+        go_ordinary()
         self._running = None
         self._journal.sync()
         if run.disk_error is not None:
@@ -138,6 +139,7 @@ class Worker:
                 self._early.append(message)
             return  # else the point had ended when this was sent
         elif isinstance(message, Go):
+            go_realtime()  # not before: what prepares the load may take long without a sleep
             self._running.go(message.epoch_ns)
         elif isinstance(message, MoreRequests):
             self._running.more(message.requests, message.complete)

@@ -183,16 +183,16 @@ def chunk_times_known(e: Evidence) -> Condition | None:
         unit="share",
         ok=share <= limit,
         next_step=f"the client was held up for up to {worst_ms:,.1f} ms (stopped, or on a busy core): "
-        "give it a core of its own and measure again",
+        f"give it a core of its own{_or_priority(e)} and measure again",
     )
 
 
 def cpu_to_spare(e: Evidence) -> Condition:
     """No worker was near the end of its core, not even in its busiest seconds.
 
-    A mean would let a busy minute hide behind the quiet end of a load point, when its last answers come in. Kernel
-    times keep the chunk times right even then, but a closed loop sends its next request when the worker gets to it:
-    the throughput would be the client's, not the server's.
+    A mean would let a busy minute hide behind the quiet end of a load point, when its last answers come in. Where
+    kernel times keep the chunk times right even then (``chunk_times_known``), a closed loop still sends its next
+    request when the worker gets to it: the throughput would be the client's, not the server's.
     """
     share = generator.busy_cpu_share(e.table, e.telemetry)
     return Condition(
@@ -224,8 +224,15 @@ def had_its_core(e: Evidence) -> Condition | None:
         ok=None if share is None else share <= _WAIT_SHARE,
         next_step="this system does not tell"
         if share is None
-        else "stop other work on the client machine, or keep the server off the client's cores",
+        else f"stop other work on the client machine, or keep the server off the client's cores{_or_priority(e)}",
     )
+
+
+def _or_priority(e: Evidence) -> str:
+    """Another way out for workers that were ordinary tasks, because the system or the user wanted them to be."""
+    if all(health.realtime is not False for health in e.table.point.health):
+        return ""
+    return ", or permit its workers a real-time priority (ulimit -r 1, CAP_SYS_NICE)"
 
 
 def clock_converted(e: Evidence) -> Condition | None:

@@ -40,6 +40,7 @@ class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
         in_flight_peak: the most of some four looks a second.
         clock_error_ms: bound of what converting a kernel time can be off.
         clock_drift_ms: by how much the wall clock moved against the monotonic one.
+        realtime: whether it had a real-time priority, up to the end.
     """
 
     worker: int
@@ -61,6 +62,7 @@ class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
     rss_peak_bytes: int | None
     clock_error_ms: float | None
     clock_drift_ms: float | None
+    realtime: bool | None = None
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +130,7 @@ def _worker(health: ClientHealth, lags: tuple[Lag, Lag], cpu_over_time: list[flo
         rss_peak_bytes=health.rss_peak_bytes,
         clock_error_ms=_times(health.clock_error_ns, 1 / NS_PER_MS),
         clock_drift_ms=_times(health.clock_drift_ns, 1 / NS_PER_MS),
+        realtime=health.realtime,
     )
 
 

@@ -87,7 +87,7 @@ _LATENCIES = (
         "each step gap / tokens that arrived at its end, counted once per token",
         "chunks: recv_ns, kind, read, tokens",
         "All requests pooled. Right for speculative decoding and chunks of several tokens; absent for requests "
-        "whose chunks have no token count.",
+        "whose chunks have no token count: itl_token_share says how many it stands for.",
         "chunk",
         lambda data: data.itl_token_ms,
     ),
@@ -131,8 +131,9 @@ _CLIENT = (
         "ms",
         "our read - kernel receive time",
         "chunks: lag_ns",
-        "Shows how busy the client was; with kernel receive times it does not bend a latency. Absent without "
-        "them.",
+        "Shows how busy the client was. A kernel receive time stays right however late its chunk is read, but of "
+        "chunks that wait in one socket only the last keeps its own: see blurred_chunks in requests.parquet. Absent "
+        "without kernel times.",
         "chunk",
         lambda data: generator.receive_lag_ms(data.table),
     ),
@@ -215,6 +216,18 @@ _SENT = (
 )
 
 _SHARES = (
+    Metric(
+        "itl_token_share",
+        "Requests that ITL per token is made of",
+        "share",
+        "requests with gaps whose chunks all say how many tokens they brought / requests with gaps",
+        "chunks: tokens",
+        "Below 1, ITL per token leaves out just the answers whose chunks the server joined. A server that says with "
+        "each chunk how many tokens there are so far (vLLM, SGLang: "
+        '--extra-body \'{"stream_options": {"include_usage": true, "continuous_usage_stats": true}}\') makes it 1.',
+        "point",
+        lambda data: data.itl_token_share,
+    ),
     Metric(
         "cached_share",
         "Cached share of the prompt tokens",

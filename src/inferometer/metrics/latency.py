@@ -214,12 +214,27 @@ class PointData:
         A chunk that carried no whole token is no arrival; a request with a chunk of unknown token count is
         left out.
         """
+        known = self._gaps_told
+        tokens = self._token_gaps.tokens[known]
+        return np.repeat(self._token_gaps.gap_ms[known] / tokens, tokens.astype(np.int64))
+
+    @cached_property
+    def itl_token_share(self) -> float | None:
+        """The part of the requests with a gap that ``itl_token_ms`` is made of; None when none has a gap."""
+        row = self._token_gaps.row
+        return len(np.unique(row[self._gaps_told])) / len(np.unique(row)) if len(row) else None
+
+    @cached_property
+    def _token_gaps(self) -> Steps:
         chunks = self.output_chunks
-        gaps = steps(chunks.selected(chunks.tokens != 0).collapsed())
+        return steps(chunks.selected(chunks.tokens != 0).collapsed())
+
+    @cached_property
+    def _gaps_told(self) -> Bools:
+        """The gaps of requests of which every arrival says how many tokens it brought."""
+        gaps = self._token_gaps
         unknown = np.bincount(gaps.row, weights=np.isnan(gaps.tokens), minlength=int(self.ok.sum())) > 0
-        known = ~unknown[gaps.row]
-        tokens = gaps.tokens[known]
-        return np.repeat(gaps.gap_ms[known] / tokens, tokens.astype(np.int64))
+        return np.asarray(~unknown[gaps.row], dtype=bool)
 
     @cached_property
     def second_token_gap_ms(self) -> Floats:

@@ -38,8 +38,9 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def senders_of(meta: RunMeta) -> list[Sender]:
-    """The machines of a run, in the order of their workers; empty where the one that ran it sent all."""
-    return [_sender(node) for node in meta.nodes]
+    """The machines that sent what a run has, by sitting; empty where the one that ran it sent all."""
+    measured = {point.sitting for point in meta.points if point.epoch_ns is not None}
+    return [_sender(node) for node in meta.nodes if node.sitting in measured]
 
 
 def _sender(node: NodeRecord) -> Sender:
@@ -85,7 +86,8 @@ def sender_conditions(meta: RunMeta) -> list[Condition]:
             ok=None if bound_ms is None else bound_ms <= _START_MS,
             next_step="clocks were not compared"
             if bound_ms is None
-            else "the way to a node is too slow to compare clocks: use nodes of one network, nearer to this machine",
+            else "the way to a node is too slow to compare clocks: use nodes of one network, nearer to this machine; "
+            "--nodes HOST:PORT is a shorter way than ray://",
         ),
         Condition(
             name="node clocks",

@@ -93,7 +93,9 @@ def first_token_s(each: Generation) -> float | None:
 
 
 def non_first_token_s(each: Generation) -> float | None:
-    """Time per token after the first, mean over sequences; None for answers of one token."""
+    """Time per token after the first, mean over sequences; None for answers of one token, or not counted."""
+    if len(each.output_tokens) != len(each.first_token_ns):
+        return None
     ends = zip(each.first_token_ns, each.last_token_ns, each.output_tokens, strict=True)
     each_s = [(last - first) / (tokens - 1) / 1e9 for first, last, tokens in ends if tokens > 1]
     return statistics.fmean(each_s) if each_s else None
@@ -164,7 +166,7 @@ def _non_first_token_throughput(each: Generation) -> float | None:
 
 def _e2e_throughput(each: Generation) -> float | None:
     seconds = duration_s(each)
-    return None if seconds is None else sum(each.output_tokens) / seconds
+    return None if seconds is None or not each.output_tokens else sum(each.output_tokens) / seconds
 
 
 def _mean(generations: Sequence[Generation], number: Callable[[Generation], float | None]) -> float | None:

@@ -8,11 +8,12 @@ import msgspec
 
 from inferometer.metrics.speed import SpeedRow, duration_s, speed_rows
 from inferometer.metrics.verdict import Condition, Verdict, decide
-from inferometer.record.speed import EngineFacts, Generation, SpeedRecord
+from inferometer.record.speed import EngineFacts, Generation, Idleness, SpeedRecord
 
 FEWEST_REPEATS = 3  # "test several times and take the mean, typically 3": Qwen's procedure
 SPREAD = 0.05
 BUSY_SHARE = 0.05
+HELD_SHARE = 0.1  # an idle Ascend 910 with 64 GiB shows 5 %, a desktop on a small card about as much
 CORE_WAIT_SHARE = 0.05
 _CLOCK_STEP_S = 0.05
 
@@ -55,7 +56,7 @@ def speed_conditions(record: SpeedRecord, rows: Sequence[SpeedRow]) -> list[Cond
     if counted:
         found += [*_lengths(counted), *_of_runs(counted), _clock(counted)]
         found += [_repeats(record, rows), *_spread(rows), *_outliers(rows), *_core_wait(counted)]
-    found += _idle(record)
+    found += [*_idle(record), *_held(record)]
     return sorted(found, key=lambda condition: condition.level != "hard")
 
 
@@ -103,16 +104,19 @@ def _none_broke(rows: Sequence[SpeedRow]) -> Iterator[Condition]:
 
 
 def _lengths(counted: Sequence[Generation]) -> Iterator[Condition]:
-    short = [each for each in counted if any(n != each.asked_tokens for n in each.output_tokens)]
+    exact = [each for each in counted if each.output_tokens == [each.asked_tokens] * each.batch]
+    told = all(each.output_tokens for each in counted)
     yield Condition(
         name="output length",
         level="hard",
         asked="generations with exactly the tokens that were asked for",
-        measured=len(counted) - len(short),
+        measured=len(exact),
         limit=len(counted),
         unit="generations",
-        ok=not short,
-        next_step="the engine ended answers early: it has to obey min_tokens or ignore_eos",
+        ok=len(exact) == len(counted),
+        next_step="the engine ended answers early: it has to obey min_tokens or ignore_eos"
+        if told
+        else "the server did not say how many tokens it made: give the model's own --tokenizer",
     )
     known = [each for each in counted if each.seen_input_tokens]
     if known:
@@ -235,6 +239,29 @@ def _core_wait(counted: Sequence[Generation]) -> Iterator[Condition]:
             unit="share",
             ok=max(shares) <= CORE_WAIT_SHARE,
             next_step="stop other work on the machine, or give the engine cores of its own",
+        )
+
+
+def is_busy(state: Idleness) -> bool:
+    """Whether somebody else computes on a device, or holds memory of it."""
+    over = (state.busy_share or 0.0) > BUSY_SHARE or (state.memory_share or 0.0) > HELD_SHARE
+    return over or bool(state.processes)
+
+
+def _held(record: SpeedRecord) -> Iterator[Condition]:
+    """Beside what somebody else holds, a row may be OOM that would fit."""
+    known = [(each.memory_share, each) for each in record.idle if each.memory_share is not None]
+    if known:
+        share, worst = max(known, key=lambda pair: pair[0])
+        yield Condition(
+            name="device memory",
+            level="warn",
+            asked=f"memory of {worst.device} that was taken before the start ({worst.source})",
+            measured=share,
+            limit=HELD_SHARE,
+            unit="share",
+            ok=share <= HELD_SHARE,
+            next_step="end what holds it, also in other containers: what is OOM beside it may fit alone",
         )
 
 

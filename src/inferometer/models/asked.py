@@ -16,6 +16,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         dtype, kv_cache_dtype, quantization: as the engine names them.
         device: name of the accelerator, as ``nvidia-smi`` or ``npu-smi`` writes it.
         env: further environment variables of the engine.
+        flags: names of its other flags, as ``--load-format``: some make it accept what it would refuse.
     """
 
     tensor_parallel: int | None = None
@@ -29,3 +30,4 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     quantization: str | None = None
     device: str | None = None
     env: dict[str, str] = {}
+    flags: frozenset[str] = frozenset()

@@ -1,8 +1,10 @@
 """What each engine refuses of a model, as data. Read from their sources; only what every known version refuses is here.
 
 vllm: 0.6 to 0.32, config/model.py (heads, experts, length, quantization), distributed/utils.py (``divide``),
-layers/quantization. sglang: srt/configs/model_config.py, srt/layers/linear.py, layers/moe. lmdeploy: pytorch/config.py.
-tgi: server/text_generation_server/models/custom_modeling. mindie: atb_models, models/base/flash_causal_lm.py.
+layers/quantization. sglang: srt/configs/model_config.py, srt/layers/linear.py, layers/moe, layers/dp_attention.py.
+lmdeploy: pytorch/config.py.
+tgi: server/text_generation_server/models/custom_modeling, cli.py (dtype). mindie: atb_models,
+models/base/flash_causal_lm.py.
 """
 
 from __future__ import annotations
@@ -25,9 +27,13 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
         length: how the longest context is derived; None = a longer one is not refused.
         longer: environment variable that allows it all the same.
         methods: quantization methods that any version knows; None = it is not checked.
+        dtype_with: methods that a dtype may be asked for with; None = all.
         bfloat16: on a device without it, where it is ``asked`` for, or also where the model's own ``config`` says it.
         no_float16: model types that it refuses to compute in float16.
         gguf: it reads GGUF files and nothing else.
+        data_within: data parallel ranks share the devices of tensor parallelism (attention alone), so that with several
+            nothing is known of what is divided by what.
+        lifts: flags with which a group of checks does not hold, by its name in ``refusals``.
     """
 
     heads: Literal["all", "grouped"] | None = None
@@ -38,9 +44,12 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     length: Literal["vllm", "sglang"] | None = None
     longer: str | None = None
     methods: frozenset[str] | None = None
+    dtype_with: frozenset[str] | None = None
     bfloat16: Literal["asked", "config"] | None = None
     no_float16: frozenset[str] = frozenset()
     gguf: bool = False
+    data_within: bool = False
+    lifts: Mapping[str, frozenset[str]] = {}
 
 
 _VLLM_METHODS = frozenset(
@@ -151,6 +160,17 @@ _TGI_METHODS = frozenset(
     }
 )
 
+_SPREAD = frozenset(
+    {"--enable-dp-attention", "--moe-a2a-backend", "--enable-deepep-moe", "--moe-dense-tp-size"}
+)
+
+
+def _lifts(config: str, **checks: frozenset[str]) -> Mapping[str, frozenset[str]]:
+    """The flags that lift each group of checks; ``config`` changes config.json, and so lifts all that rest on it."""
+    resting = ("tensor", "pipeline", "experts", "length", "quantization", "dtype")
+    return checks | {name: checks.get(name, frozenset()) | {config} for name in resting}
+
+
 NOTHING = Rules()
 """Of an engine that is not known: what holds for all is refused, nothing else."""
 
@@ -165,6 +185,11 @@ RULES: Mapping[str, Rules] = {
         methods=_VLLM_METHODS,
         bfloat16="asked",
         no_float16=frozenset({"gemma2", "gemma3", "gemma3_text", "glm4"}),
+        lifts=_lifts(
+            "--hf-overrides",
+            files=frozenset({"--load-format", "--tokenizer", "--skip-tokenizer-init", "--hf-config-path"}),
+            length=frozenset({"--rope-scaling"}),
+        ),
     ),
     "sglang": Rules(
         heads="all",
@@ -174,9 +199,20 @@ RULES: Mapping[str, Rules] = {
         length="sglang",
         longer="SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN",
         methods=_SGLANG_METHODS,
+        lifts=_lifts(
+            "--json-model-override-args",
+            files=frozenset({"--load-format", "--tokenizer-path", "--skip-tokenizer-init"}),
+            tensor=_SPREAD,
+            experts=_SPREAD | {"--ep-num-redundant-experts", "--init-expert-location"},
+        ),
     ),
-    "lmdeploy": Rules(heads="all", kv_heads=True),
-    "tgi": Rules(heads="all", widths=True, methods=_TGI_METHODS),
+    "lmdeploy": Rules(heads="all", kv_heads=True, data_within=True, lifts=_lifts("--hf-overrides")),
+    "tgi": Rules(
+        heads="all",
+        widths=True,
+        methods=_TGI_METHODS,
+        dtype_with=frozenset({"bitsandbytes", "bitsandbytes_nf4", "bitsandbytes_fp4"}),
+    ),
     "mindie": Rules(heads="grouped", bfloat16="config"),
     "llamacpp": Rules(gguf=True),
 }

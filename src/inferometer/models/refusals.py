@@ -52,15 +52,19 @@ def refusals(config: ModelConfig, asked: Asked, engine: str = "") -> list[Refusa
     """
     rules = RULES.get(engine, NOTHING)
     name = engine or "the engine"
-    return [
-        *_files(config, rules, name),
-        *_tensor(config, asked, rules),
-        *_pipeline(config, asked),
-        *_experts(config, asked, rules, name),
-        *_length(config, asked, rules, name),
-        *_quantization(config, asked, rules, name),
-        *_dtype(config, asked, rules, name),
+    checks = {
+        "files": _files(config, rules, name),
+        "tensor": _tensor(config, asked, rules),
+        "pipeline": _pipeline(config, asked),
+        "experts": _experts(config, asked, rules, name),
+        "length": _length(config, asked, rules, name),
+        "quantization": _quantization(config, asked, rules, name),
+        "dtype": _dtype(config, asked, rules, name),
+    }
+    holding = [
+        found for check, found in checks.items() if not asked.flags & rules.lifts.get(check, frozenset())
     ]
+    return [refusal for found in holding for refusal in found]
 
 
 def _files(config: ModelConfig, rules: Rules, engine: str) -> Iterator[Refusal]:
@@ -95,7 +99,7 @@ def _files(config: ModelConfig, rules: Rules, engine: str) -> Iterator[Refusal]:
 
 def _tensor(config: ModelConfig, asked: Asked, rules: Rules) -> Iterator[Refusal]:
     tensor = asked.tensor_parallel
-    if tensor is None or tensor <= 1:
+    if tensor is None or tensor <= 1 or (rules.data_within and (asked.data_parallel or 1) > 1):
         return
     broken = list(_undivided(config, asked, rules, tensor))
     if not broken:
@@ -265,6 +269,12 @@ def _dtype(config: ModelConfig, asked: Asked, rules: Rules, engine: str) -> Iter
     if rules.bfloat16 and weighed == "bfloat16" and asked.device and lacks_bfloat16(asked.device):
         where = "" if wanted else ': set "torch_dtype": "float16" in config.json'
         yield Refusal(f"{asked.device} has no bfloat16", f"take float16{where}")
+    quantized = (asked.quantization or "").replace("-", "_")
+    if asked.dtype and quantized and rules.dtype_with is not None and quantized not in rules.dtype_with:
+        yield Refusal(
+            f"{engine} takes no dtype ({asked.dtype}) beside the quantization {asked.quantization}, which says it",
+            "leave the dtype out",
+        )
     method = config.quantization.method if config.quantization else None
     if rules.methods is not None and wanted in ("float32", "float") and method in _QUANTIZED_FLOATS:
         yield Refusal(

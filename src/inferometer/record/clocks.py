@@ -75,9 +75,3 @@ def clock_maps(marks: Sequence[ClockMark]) -> Mapping[int, ClockMap]:
         for worker in mark.workers:
             whose.setdefault(worker, []).append(mark)
     return {worker: ClockMap(own) for worker, own in whose.items()}
-
-
-def drift_ns(marks: Sequence[ClockMark]) -> int | None:
-    """How far the most different two offsets of one machine are apart; None with fewer than two marks."""
-    offsets = [mark.offset_ns for mark in marks]
-    return max(offsets) - min(offsets) if len(offsets) > 1 else None

@@ -106,14 +106,14 @@ class Idleness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         device: its name.
         source: the program or file that said so.
         busy_share: 0 to 1; None = not known.
-        used_bytes: memory that others hold.
+        memory_share: of its memory that is taken, 0 to 1; a program in another container may hold it unseen.
         processes: others that use it, as the source names them.
     """
 
     device: str
     source: str
     busy_share: float | None = None
-    used_bytes: int | None = None
+    memory_share: float | None = None
     processes: list[str] = []
 
 

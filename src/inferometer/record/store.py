@@ -69,7 +69,7 @@ def read_frames(folder: Path) -> Frames:
     starts: dict[int, dict[int, PointRecord]] = {}
     ends: dict[int, dict[int, PointRecord]] = {}
     samples: list[HealthSample] = []
-    for frame in _on_our_clock(folder / JOURNAL):
+    for frame in _on_our_clock(folder):
         if isinstance(frame, StoredRequest):
             requests.append(frame)
         elif isinstance(frame, HealthSample):
@@ -86,11 +86,23 @@ def read_frames(folder: Path) -> Frames:
     return Frames(points, requests, samples)
 
 
-def _on_our_clock(journal: Path) -> Iterator[StoredRequest | PointStart | PointEnd | HealthSample]:
+def _marks(folder: Path) -> list[ClockMark]:
+    """How the clocks of other machines compared with ours in the latest sitting."""
+    path = folder / JOURNAL / CLOCKS
+    return [frame for frame in read_journal(path) if isinstance(frame, ClockMark)] if path.exists() else []
+
+
+def _note_clocks(meta: RunMeta, marks: Sequence[ClockMark]) -> None:
+    """Give ``run.json`` all marks of its nodes: it was last written before most of them, if the run was killed."""
+    for node in meta.nodes:
+        if node.sitting == latest_sitting(meta):
+            node.clock = [mark for mark in marks if mark.workers == node.workers] or node.clock
+
+
+def _on_our_clock(folder: Path) -> Iterator[StoredRequest | PointStart | PointEnd | HealthSample]:
     """All whole frames of all segments; the marks of clocks are applied to the others."""
-    marks = read_journal(journal / CLOCKS) if (journal / CLOCKS).exists() else ()
-    clocks = clock_maps([mark for mark in marks if isinstance(mark, ClockMark)])
-    for segment in sorted(journal.glob("*.seg")):
+    clocks = clock_maps(_marks(folder))
+    for segment in sorted((folder / JOURNAL).glob("*.seg")):
         for frame in read_journal(segment):
             if isinstance(frame, ClockMark):
                 continue
@@ -130,6 +142,7 @@ def close_journal(folder: Path, meta: RunMeta) -> RunMeta:
             f"the journal is kept; free some space, then: inferometer runs recover {folder}",
         ) from None
     meta.points = points
+    _note_clocks(meta, _marks(folder))
     write_meta(folder, meta)
     make_durable(folder)
     spent = folder / f".{JOURNAL}-closed"

@@ -139,6 +139,7 @@ class ClientHealth(msgspec.Struct, frozen=True, kw_only=True):
     clock_drift_ns: int | None = None  # realtime - monotonic at the end of the point, minus that at its start
     clock_error_ns: int | None = None  # bound of what converting a kernel stamp can be off
     clock_steps: int = 0  # changes too large for steering
+    realtime: bool | None = None  # it had a real-time priority, up to the end of the point
 
 
 class HealthSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="h"):
@@ -191,6 +192,9 @@ class NodeRecord(msgspec.Struct, kw_only=True):
     workers: list[int] = []  # numbers of its workers
     versions: dict[str, str] = {}
     cores: int | None = None
+    files: int | None = None  # that a process there may have open
+    ports: tuple[int, int] | None = None  # its source ports, first and last
+    sitting: int = 0  # place in ``RunMeta.sittings``
     clock: list[ClockMark] = []  # before the run, and before and after each load point
     folder: str = (
         ""  # where its journals were until they had come; gone afterwards, unless a note says otherwise
@@ -267,7 +271,7 @@ class RunMeta(msgspec.Struct, kw_only=True):
     engine: EngineRecord | None = None  # the server, where the run started it itself
     nodes: list[
         NodeRecord
-    ] = []  # that sent the load in the latest sitting, where others than this machine did
+    ] = []  # that sent the load, in the order of the sittings, where others than this machine did
     sittings: list[Sitting] = []
     points: list[PointRecord] = []  # in the order in which they are shown
     verdict: dict[str, Any] | None = None

@@ -83,8 +83,9 @@ def _heading(client: Client, broken: set[str]) -> str:
     workers = f"{client.workers} worker{'s' if client.workers != 1 else ''}"
     if client.workers != client.workers_asked:
         workers = f"{client.workers} of {client.workers_asked} workers"
+    realtime = bool(client.each) and all(worker.realtime for worker in client.each)
     parts = [
-        _marked(workers, _OF_WORKERS, broken),
+        _marked(workers, _OF_WORKERS, broken) + (" at real-time priority" if realtime else ""),
         f"{client.receive_clock or 'unknown'} receive times",
     ]
     if client.clock_error_ms is not None:

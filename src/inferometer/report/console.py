@@ -336,7 +336,7 @@ def _client_lines(summary: RunSummary, colour: bool) -> list[str]:
     title = titles(summary.points)[place] if len(summary.points) > 1 else ""
     strip = client_strip(summary.points[place], _marked("Client", summary), title, colour=colour)
     nodes = sender_lines(summary.senders)
-    return [*strip, *([_marked("Nodes that sent the load", summary), *nodes] if nodes else [])]
+    return [*strip, *(["", _marked("Nodes that sent the load", summary), *nodes] if nodes else [])]
 
 
 def _vllm_lines(summary: RunSummary) -> list[str]:

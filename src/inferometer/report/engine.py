@@ -6,6 +6,7 @@ from typing import Any
 
 from inferometer.record.engine import EngineRecord
 from inferometer.report.text import count, number
+from inferometer.spec.launch_rules import cores_text
 
 # Facts of an engine that explain its numbers, and how they are called.
 _SHOWN = {
@@ -19,7 +20,9 @@ def engine_lines(engine: EngineRecord) -> list[str]:
     """What it is, what it can hold, and what it was started with; each line may be wrapped."""
     name = engine.name if engine.version is None else f"{engine.name} {engine.version}"
     ready = [] if engine.ready_s is None else [f"ready after {number(engine.ready_s, 1)} s"]
-    cores = [f"on core{'s' if len(engine.cores) > 1 else ''} {_list(engine.cores)}"] if engine.cores else []
+    cores = (
+        [f"on core{'s' if len(engine.cores) > 1 else ''} {cores_text(engine.cores)}"] if engine.cores else []
+    )
     lines = [", ".join([name, *ready, *cores])]
     facts = [f"{_number(engine.facts[key])} {words}" for key, words in _SHOWN.items() if key in engine.facts]
     if facts:
@@ -31,14 +34,3 @@ def engine_lines(engine: EngineRecord) -> list[str]:
 
 def _number(value: Any) -> str:
     return count(value) if isinstance(value, int) else str(value)
-
-
-def _list(cores: list[int]) -> str:
-    """Cores with neighbours as ranges: ``0-3,8``."""
-    spans: list[list[int]] = []
-    for core in cores:
-        if spans and spans[-1][-1] == core - 1:
-            spans[-1].append(core)
-        else:
-            spans.append([core])
-    return ",".join(f"{span[0]}-{span[-1]}" if len(span) > 1 else f"{span[0]}" for span in spans)

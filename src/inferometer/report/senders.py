@@ -21,11 +21,16 @@ def sender_lines(senders: Sequence[Sender]) -> list[str]:
     return [*(f"  {row}".rstrip() for row in rows), f"  {legend}"]
 
 
+def _numbers(workers: Sequence[int]) -> str:
+    return (
+        ", ".join(map(str, workers)) if len(workers) <= 4 else f"{workers[0]}, {workers[1]} .. {workers[-1]}"
+    )
+
+
 def _row(sender: Sender) -> list[str]:
-    first, last = sender.workers[0], sender.workers[-1]
     return [
         f"{sender.name} {sender.address}",
-        f"{first}" if first == last else f"{first}-{last}",
+        _numbers(sender.workers),
         "-" if sender.cores is None else str(sender.cores),
         *(
             "-" if value is None else number(value, 3)

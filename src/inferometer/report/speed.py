@@ -140,7 +140,7 @@ def _reason(condition: Condition) -> str:
 def _row_lines(rows: Sequence[SpeedRow]) -> list[str]:
     header = (
         "input", "batch", "out", "speed tok/s", "+-", "first token s", "prefill tok/s", "per token ms",
-        "decode tok/s", "e2e tok/s", "memory GB", "note",
+        "decode tok/s", "e2e tok/s", "memory GiB", "note",
     )  # fmt: skip
     body = []
     for row in rows:
@@ -208,7 +208,7 @@ def _note(row: SpeedRow) -> str:
     words = (
         []
         if row.memory_of != "process"
-        else [f"process {_plain((row.memory_bytes or 0) / _GIB)} GB resident"]
+        else [f"process {_plain((row.memory_bytes or 0) / _GIB)} GiB resident"]
     )
     if row.outcome != "ok":
         words.append((row.reason or row.outcome).replace("|", "/"))
@@ -218,7 +218,7 @@ def _note(row: SpeedRow) -> str:
 def _remarks(row: SpeedRow) -> str:
     words = [f"outlier: repeat {' '.join(map(str, row.outliers))}"] if row.outliers else []
     return "; ".join(
-        [*words, *([f"{row.repeats} repeats, then {row.reason}"] if row.reason and row.repeats else [])]
+        [*words, *([f"{row.repeats} measured, then {row.reason}"] if row.reason and row.repeats else [])]
     )
 
 

@@ -91,7 +91,9 @@ def _servers(endpoint: Endpoint) -> Iterator[Problem]:
 
 
 def _tls(endpoint: Endpoint) -> Iterator[Problem]:
-    plain = not any(url.startswith("https://") for url in (endpoint.url, *endpoint.more_url))
+    urls = [url for url in (endpoint.url, *endpoint.more_url) if url]
+    # A launched server has no address yet.
+    plain = bool(urls) and not any(url.startswith("https://") for url in urls)
     if endpoint.insecure and plain:
         yield Problem("--insecure is for https, but --url is http", "drop --insecure, or write https://")
     if endpoint.ca_file is not None and endpoint.insecure:

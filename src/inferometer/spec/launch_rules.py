@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from inferometer.spec.launch import Launch
 from inferometer.spec.model import RunSpec
@@ -17,6 +17,7 @@ _SECRET_ENDS = frozenset(
     {"token", "secret", "password", "passwd", "key", "keys", "apikey", "credential", "credentials", "auth"}
 )
 _NO_SECRETS = frozenset({"bos", "eos", "pad", "unk", "stop", "image", "partition", "sort"})  # --eos-token
+_USER = re.compile(r"(?<=://)[^/\s@]+(?=@)")  # of a proxy or hub: http://NAME:PASSWORD@HOST
 _MOST_CORE = 65_535
 
 
@@ -106,6 +107,17 @@ def parse_cores(text: str) -> tuple[int, ...]:
     return tuple(sorted(cores))
 
 
+def cores_text(cores: Iterable[int]) -> str:
+    """Cores as ``parse_cores`` takes them, neighbours as ranges: ``0-3,8``."""
+    spans: list[list[int]] = []
+    for core in sorted(cores):
+        if spans and spans[-1][-1] == core - 1:
+            spans[-1].append(core)
+        else:
+            spans.append([core])
+    return ",".join(f"{span[0]}-{span[-1]}" if len(span) > 1 else f"{span[0]}" for span in spans)
+
+
 def is_secret(name: str) -> bool:
     """Whether the name of a flag or variable says that its value is not to be shown."""
     words = re.split(r"[-_.]+", name.strip("-").lower())
@@ -115,7 +127,7 @@ def is_secret(name: str) -> bool:
 def shown_variable(text: str) -> str:
     """``NAME=VALUE`` as it may be shown and stored."""
     name, sign, _ = text.partition("=")
-    return f"{name}={SECRET_MARK}" if sign and is_secret(name) else text
+    return f"{name}={SECRET_MARK}" if sign and is_secret(name) else _USER.sub(SECRET_MARK, text)
 
 
 def shown_words(words: Sequence[str]) -> list[str]:

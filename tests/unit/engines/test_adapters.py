@@ -70,8 +70,7 @@ def refused(engine: Engine, **fields: object) -> UsageError:
 
 @pytest.mark.parametrize("engine", OF_FLAGS, ids=lambda engine: engine.name)
 def test_an_engine_of_flags_keeps_the_contract(engine: Engine) -> None:
-    moot = {"lmdeploy": {"trust_remote_code"}}.get(engine.name, set())
-    check_engine(engine, [Settings(model=M), EVERYTHING], LINES[engine.name], moot)
+    check_engine(engine, [Settings(model=M), EVERYTHING], LINES[engine.name])
 
 
 @pytest.fixture
@@ -139,6 +138,8 @@ def test_mindie_refuses_what_its_file_cannot_say(mindie_home: Path) -> None:
     engine = MindIE()
     assert "is in none of its sections" in refused(engine, extra=("maxBatchsize=4",)).message
     assert "has no value" in refused(engine, extra=("maxBatchSize",)).message
+    for raw in ("port=99", "ServerConfig.port=99", "ipAddress=0.0.0.0", "modelWeightPath=/other"):
+        assert "before the --" in refused(engine, extra=(raw,)).next_step
     assert "4 ranks" in refused(engine, tensor_parallel=4, devices="0,1").message
     assert refused(engine, tensor_parallel=4, devices="0,1").next_step.startswith("name 4 devices")
     assert "torch_dtype" in refused(engine, dtype="bfloat16").next_step
@@ -219,7 +220,7 @@ def test_what_an_engine_lacks_is_refused_with_what_comes_nearest() -> None:
     assert "several" in refused(TGI(), data_parallel=2).next_step
     assert "tensor_parallel" in refused(LMDeploy(), pipeline_parallel=2).next_step
     assert "auto, int4, int8" in refused(LMDeploy(), kv_cache_dtype="fp8").next_step
-    assert "say it as port" in refused(VLLM(), extra=("--port", "9000")).next_step
+    assert "write it as --port before the --" in refused(VLLM(), extra=("--port", "9000")).next_step
     assert "share" in refused(SGLang(), memory_share=1.5).message
     assert "below 1" in refused(VLLM(), tensor_parallel=0).message
     with pytest.raises(UsageError, match="has no model"):
@@ -345,6 +346,14 @@ def test_facts_of_engines_from_what_users_published() -> None:
     assert (sglang.max_model_len, sglang.max_num_seqs) == (32768, 2049)
     assert sglang.sources["max_model_len"] == "log"
     assert "api_key" not in sglang.flags
+    states: list[dict[str, object]] = [
+        {"memory_usage": {"token_capacity": tokens}} for tokens in (1000, 1100)
+    ]
+    states[0]["effective_max_running_requests_per_dp"] = 64
+    info = json.dumps({"max_total_num_tokens": 1000, "internal_states": states})
+    ranks = SGLang().facts(Said(pages={"/server_info": info}))
+    check_facts(ranks)
+    assert (ranks.kv_tokens, ranks.max_num_seqs) == (2100, 64)
     lmdeploy = LMDeploy().facts(
         Said(
             log="2024-12-30 12:41:32,786 - lmdeploy - INFO - cache_engine.py:36 - build CacheEngine with config:"

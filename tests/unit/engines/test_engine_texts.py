@@ -17,8 +17,9 @@ from inferometer.engines.bounded_log import BoundedLog
 from inferometer.engines.engine import CommandLine, Settings
 from inferometer.engines.engine_log import EngineLog, progress_in
 from inferometer.engines.gguf_files import gguf_of
+from inferometer.engines.model_place import misplaced
 from inferometer.engines.ports import free_port, url_of
-from inferometer.engines.shown import api_key_of, secrets_of, shell_line
+from inferometer.engines.shown import api_key_of, inherited_key, secrets_of, shell_line
 from inferometer.errors import UsageError
 
 
@@ -99,7 +100,10 @@ def test_secrets_and_the_key_of_a_server() -> None:
     assert set(secrets_of(settings)) == {"hunter22", "hunter23"}
     assert api_key_of(Settings(model="m", extra=("--api-key=hunter22",))) == "hunter22"
     assert api_key_of(Settings(model="m", env={"VLLM_API_KEY": "k"})) == "k"
+    assert api_key_of(Settings(model="m", extra=("--api-key", "a,b"))) == "a"
     assert api_key_of(Settings(model="m")) is None
+    assert inherited_key("vllm", {"VLLM_API_KEY": "k", "API_KEY": "other"}) == {"VLLM_API_KEY": "k"}
+    assert inherited_key("sglang", {"VLLM_API_KEY": "k"}) == {}  # it takes a key from its flags only
 
 
 def test_a_port_that_is_taken_names_its_holder() -> None:
@@ -119,6 +123,9 @@ def test_where_a_server_is_asked() -> None:
     assert url_of(Settings(model="m", port=1)) == "http://127.0.0.1:1"
     assert url_of(Settings(model="m", host="0.0.0.0", port=1)) == "http://127.0.0.1:1"
     assert url_of(Settings(model="m", host="::", port=1)) == "http://[::1]:1"
+    for flag in ("--ssl-certfile", "--ssl_certfile", "--ssl-key-file=k.pem", "--ssl"):
+        assert url_of(Settings(model="m", port=1, extra=(flag, "x"))) == "https://127.0.0.1:1"
+    assert url_of(Settings(model="m", port=1, extra=("--ssl-ca-certs", "x"))) == "http://127.0.0.1:1"
 
 
 def test_what_is_known_beforehand_is_refused_with_all_reasons(tmp_path: Path) -> None:
@@ -166,3 +173,30 @@ def test_which_gguf_file_is_meant(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         gguf_of(str(tmp_path / "none.gguf"), None)
     assert known_of(LlamaCpp(), Settings(model="tiny"), {}).refusals == ()
+
+
+def test_a_model_that_is_not_where_its_name_says(tmp_path: Path) -> None:
+    below = tmp_path / "hub" / "model"
+    below.mkdir(parents=True)
+    (below / "config.json").write_text("{}")
+
+    def why(model: str, *extra: str) -> str:
+        found = misplaced(VLLM(), Settings(model=model, extra=extra))
+        return "" if found is None else f"{found.message}; {found.next_step}"
+
+    assert "there is no '/no/such'" in why("/no/such")
+    assert "there is no 'models/Qwen/Qwen2.5-7B'" in why("models/Qwen/Qwen2.5-7B")
+    assert "without ~" in why("~/model")
+    assert "has no config.json" in why(str(below.parent))
+    assert f"name the folder below it: {below}" in why(str(below.parent))
+    assert "fetch the whole model" in why(str(tmp_path))
+    for found in ("Qwen/Qwen2.5-7B", "s3://bucket/a/b", "owner/name/file.gguf", str(below)):
+        assert why(found) == ""
+    assert why(str(below.parent), "--hf-config-path", str(below)) == ""
+    (below.parent / "params.json").write_text("{}")
+    assert why(str(below.parent)) == ""
+
+    llama = misplaced(LlamaCpp(), Settings(model=str(tmp_path)))
+    assert llama is not None
+    assert "holds no GGUF file" in llama.message
+    assert misplaced(LlamaCpp(), Settings(model="tiny")) is None

@@ -15,7 +15,7 @@ import pytest
 from inferometer.clock import MonotonicClock
 from inferometer.engines.offline import Ask, BrokenError
 from inferometer.engines.offline.child import model, trouble
-from inferometer.engines.offline.local import LocalEngine, environment
+from inferometer.engines.offline.local import LocalEngine, environment_of
 from inferometer.engines.offline.process import Child, child_program, ending
 from inferometer.errors import InterruptedEarlyError, UsageError
 from inferometer.loadgen.stop import StopSignal
@@ -97,10 +97,8 @@ def test_a_library_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(UsageError, match="no transformers") as caught:
         engine.load((6,))
     engine.close()
-    assert (
-        caught.value.next_step
-        == "pip install inferometer[local] there, or name another one with --python PATH"
-    )
+    step = str(caught.value.next_step)
+    assert step.startswith(f"{sys.executable} -m pip install transformers (or inferometer[local]")
 
 
 def test_killed_between_two_orders_it_is_an_outcome_of_the_next(child: Child, told: list[str]) -> None:
@@ -149,6 +147,7 @@ def test_no_such_interpreter(tmp_path: Path) -> None:
         ),
         (-11, "", False, "crashed", "SIGSEGV"),
         (3, "no licence\n\n", False, "crashed", "exit status 3: no licence"),
+        (0, "", False, "crashed", "exit status 0 and no answer: --python has to name a Python"),
     ],
 )
 def test_what_an_end_means(code: int, log: str, killed: bool, outcome: str, reason: str) -> None:
@@ -198,9 +197,12 @@ def test_quantization_is_named_as_reports_name_it() -> None:
 
 
 def test_devices_are_named_in_every_vendor_s_variable(tmp_path: Path) -> None:
-    found = environment(spec_of(tmp_path, devices="2,3"), {"HOME": "/"})
+    found = environment_of(spec_of(tmp_path, devices="2,3"), {"HOME": "/"})
     assert found["CUDA_VISIBLE_DEVICES"] == found["ASCEND_RT_VISIBLE_DEVICES"] == "2,3"
-    assert "CUDA_VISIBLE_DEVICES" not in environment(spec_of(tmp_path), {"HOME": "/"})
+    assert found["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    assert "CUDA_VISIBLE_DEVICES" not in environment_of(spec_of(tmp_path), {"HOME": "/"})
+    order = {"CUDA_DEVICE_ORDER": "FASTEST_FIRST"}
+    assert environment_of(spec_of(tmp_path), order)["CUDA_DEVICE_ORDER"] == "FASTEST_FIRST"
 
 
 def test_an_ask_that_failed_keeps_what_was_asked() -> None:

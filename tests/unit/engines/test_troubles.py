@@ -24,6 +24,10 @@ MADE = {
         "a maximum length of 2097024",
     ),
     "remote-code": ("brings code of its own", "--trust-remote-code"),
+    "no-config": (
+        "/models/noconfig is neither a folder with a config.json nor a name on a hub",
+        "further down",
+    ),
     "no-folder": ("there is no folder /models/nowhere", "check the path"),
     "offline": ("is not on this machine", "HF_HUB_OFFLINE"),
     "lfs-pointer": ("pointer of Git LFS", "git lfs pull"),

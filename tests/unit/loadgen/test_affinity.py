@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from inferometer.errors import UsageError
+from inferometer.loadgen import affinity
 from inferometer.loadgen.affinity import allowed_cores, keeping_off, rest_of
 
 COUPLE = pytest.mark.skipif(len(allowed_cores()) < 2, reason="needs two cores")
@@ -20,8 +21,9 @@ def test_what_is_left() -> None:
 @pytest.mark.parametrize(
     ("cores", "allowed", "words"),
     [
-        ((0, 1), [0, 1], "takes all 2 cores"),
-        ((7,), [0, 1], "may not use core 7 .*it may use 0, 1"),
+        ((0, 1), [0, 1], r"takes all 2 cores.*leave it one: --launch-cores 0\)$"),
+        ((3,), [3], "takes all 1 cores.*leave out --launch-cores: there is one core"),
+        ((7,), [0, 1], "may not use core 7 .*it may use 0-1"),
         ((0,), [], "does not let a process be kept on cores"),
     ],
 )
@@ -46,6 +48,19 @@ def test_all_threads_move_and_come_back() -> None:
         go.set()
         thread.join()
     assert seen == [before[1:]]
+    assert allowed_cores() == before
+
+
+@COUPLE
+def test_a_thread_that_ends_meanwhile_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = allowed_cores()
+    gone = threading.Thread(target=lambda: None)
+    gone.start()
+    gone.join()
+    listed = [*affinity._threads(), gone.native_id]
+    monkeypatch.setattr(affinity, "_threads", lambda: listed)
+    with keeping_off((before[0],)):
+        assert allowed_cores() == before[1:]
     assert allowed_cores() == before
 
 

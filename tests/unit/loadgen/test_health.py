@@ -29,12 +29,14 @@ class Machine:
         self.kernel_stamps: bool | None = True
         self.clock_ns = 0
         self.realtime_ahead_ns = 900
+        self.realtime = True
         self.offset = ClockOffset(self._tick, lambda: self._tick() + self.realtime_ahead_ns)
         self.readers = Readers(
             lambda: self.usage,
             lambda: f"123456 {self.waited_ns} 42\n" if proc else None,
             lambda: f"9000 {self.resident_pages} 800 1 0 700 0\n" if proc else None,
             4096,
+            lambda: self.realtime,
         )
 
     def _tick(self) -> int:
@@ -125,6 +127,7 @@ def test_the_point_has_the_sum_of_its_spans() -> None:
     assert (done.in_flight_peak, done.rss_peak_bytes, done.resent) == (50, 5000 * 4096, 2)
     # A reading takes 100 ns, so it is at most 50 ns off; the clocks moved by 100 ns in a second, by 1 in 10 ms.
     assert (done.clock_error_ns, done.clock_drift_ns, done.clock_steps) == (51, 100, 0)
+    assert done.realtime is True
 
 
 def test_no_wait_came_back_late_is_known_and_not_missing() -> None:

@@ -69,6 +69,7 @@ def test_the_shortest_round_trip_decides_and_bounds_what_the_offset_can_be_off()
             "found no Ray cluster",
             "ray start",
         ),
+        ("ConnectionError: ray client connection timeout", "", "does not let us in", "RAY_AUTH_TOKEN_PATH"),
         ("OSError: odd", "", "cannot be joined: OSError: odd", "ray status"),
     ],
 )
@@ -116,7 +117,7 @@ def test_a_worker_that_is_killed_is_told_with_its_signal_after_all_of_its_journa
     agent: Agent, tmp_path: Path
 ) -> None:
     hired(agent)
-    assert agent.take({}, 30.0)["journal"], "it has begun"
+    assert agent.take({5: 0}, 30.0)["journal"], "it has begun"
     agent.kill(5)
     journal, how = taken(agent)
     assert how.startswith("worker 5 ended by signal SIGKILL, as it did not stop when asked to")

@@ -164,6 +164,25 @@ def test_a_busy_device_makes_it_doubtful() -> None:
     assert (unknown.word, [c.name for c in unknown.unknown]) == ("VALID", ["device idle"])
 
 
+def test_memory_that_somebody_holds_makes_it_doubtful() -> None:
+    held = Idleness(device="A100 0", source="nvidia-smi", busy_share=0.0, memory_share=0.9)
+    free = Idleness(device="A100 1", source="nvidia-smi", busy_share=0.0, memory_share=0.05)
+    assert failing(record(*good(), idle=[free, held])) == {"device memory": "warn"}
+    assert not failing(record(*good(), idle=[free]))
+
+
+def test_tokens_that_nobody_counted_are_no_speed() -> None:
+    found = record(*good(output_tokens=[]))
+    assert failing(found)["output length"] == "hard"
+    (row,) = speed_rows(found)
+    assert (row.speed_per_s, row.non_first_token_s, row.e2e_throughput_per_s) == (None, None, None)
+    assert row.e2e_s == pytest.approx(1.0)
+
+
+def test_a_sequence_without_a_count_is_of_no_length() -> None:
+    assert failing(record(*good(batch=2, output_tokens=[11])))["output length"] == "hard"
+
+
 def test_what_the_measuring_line_says_of_itself_counts() -> None:
     assert failing(record(*good(doubts=["!receive clock", "client host busy"]))) == {
         "measuring line": "hard",

@@ -19,6 +19,7 @@ FROM_PLANNED = {
     "tpot": [(41 - 11) / (6 - 1), ABSENT, (55 - 45) / (3 - 1)],
     "itl": [10, 20, 10],
     "itl_token": [10 / 3, 10 / 3, 10 / 3, 10, 10],
+    "itl_token_share": 1 / 2,  # chunks of one do not say; a single chunk has no gap
     "second_token_gap": [10, ABSENT, 10],
     "queue_wait": [ABSENT, ABSENT, 4],
     "send_lag": [1, 0, 0, 5],

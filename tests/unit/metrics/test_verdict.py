@@ -234,6 +234,15 @@ def test_the_client_has_to_be_fit(fields: dict[str, Any], name: str, ok: bool | 
     assert judged(*steady_requests(30), health=health(**fields))[name].ok is ok
 
 
+@pytest.mark.parametrize(("realtime", "told"), [(False, True), (True, False), (None, False)])
+def test_a_real_time_priority_is_advised_where_workers_had_none(realtime: bool | None, told: bool) -> None:
+    requests, chunks = changed(5, blurred_chunks=11, blur_max_ns=51_200_000)
+    conditions = judged(requests, chunks, health=health(realtime=realtime, run_queue_wait_s=0.1))
+    for name in ("chunk times", "client host busy"):
+        assert conditions[name].ok is False
+        assert ("ulimit -r 1" in conditions[name].next_step) is told
+
+
 def test_a_worker_that_did_not_report_makes_the_point_invalid() -> None:
     requests, chunks = steady_requests(30)
     lost = judged(requests, chunks, workers=2)["workers"]

@@ -264,3 +264,11 @@ def test_a_damaged_file_is_refused_by_its_name(tmp_path):
 
     assert "model.safetensors is a pointer of Git LFS" in refused.message
     assert "git lfs pull" in refused.next_step
+
+
+@pytest.mark.parametrize(("method", "refused"), [("awq", True), ("bitsandbytes-nf4", False), (None, False)])
+def test_tgi_takes_a_dtype_or_a_quantization(tmp_path, method, refused):
+    """text_generation_server/cli.py: Only 1 can be set between `dtype` and `quantize` ..."""
+    found = refusals(model(tmp_path, published.LLAMA3_8B), Asked(dtype="float16", quantization=method), "tgi")
+
+    assert [one.next_step for one in found] == ["leave the dtype out"] * refused

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferometer.record.clocks import ClockMap
-from inferometer.record.folder import CLOCKS, JOURNAL
+from inferometer.record.folder import CLOCKS, JOURNAL, read_meta
 from inferometer.record.journal import (
     Follower,
     JournalWriter,
@@ -20,8 +20,17 @@ from inferometer.record.journal import (
     read_chunks,
 )
 from inferometer.record.merging import merge_shares
-from inferometer.record.store import read_frames
-from inferometer.record.types import ChunkColumns, ClientHealth, ClockMark, PointRecord, RequestRecord
+from inferometer.record.store import close_journal, read_frames
+from inferometer.record.types import (
+    ChunkColumns,
+    ClientHealth,
+    ClockMark,
+    NodeRecord,
+    PointRecord,
+    RequestRecord,
+    RunMeta,
+    Sitting,
+)
 
 DAY_NS = 86_400_000_000_000
 UPTIME_NS = 30 * 365 * DAY_NS  # more than float64 holds to a nanosecond
@@ -105,3 +114,22 @@ def test_a_worker_that_was_lost_counts_as_not_reported_however_much_it_said() ->
     lost = msgspec.structs.replace(point, stop_reason="lost")
     merged = merge_shares([msgspec.structs.replace(point, stop_reason="complete"), lost])
     assert (merged.stop_reason, merged.dispatched, len(merged.health)) == ("lost", 6, 1)
+
+
+def test_a_run_that_was_killed_still_tells_how_its_clocks_compared(tmp_path: Path) -> None:
+    (tmp_path / JOURNAL).mkdir()
+    nodes = [
+        NodeRecord(node_id="n", name="n", address="h", workers=[1], clock=[mark(1, 5)], sitting=sitting)
+        for sitting in (0, 1)
+    ]
+    meta = RunMeta(
+        run_id="r", state="running", simulated=False, created_utc="", model="m", spec={}, nodes=nodes,
+        sittings=[Sitting(began_utc=""), Sitting(began_utc="")],
+    )  # fmt: skip
+    stored = JournalWriter(tmp_path / JOURNAL / CLOCKS)
+    for each in (mark(1, 5), mark(2, 7), ClockMark(workers=[0], at_ns=3, offset_ns=0, bound_ns=1)):
+        stored.append(each)
+    stored.close()
+    close_journal(tmp_path, meta)
+    told = [[each.offset_ns for each in node.clock] for node in read_meta(tmp_path).nodes]
+    assert told == [[5], [5, 7]], "and the earlier sitting had other comparisons"

@@ -66,6 +66,16 @@ def test_the_worst_worker_of_a_condition_that_fails_is_marked() -> None:
     assert client_strip(warned.points[0], "Client", colour=True)[0].startswith("\x1b[1;33mClient: 2 workers")
 
 
+def test_workers_that_all_had_a_real_time_priority_say_so() -> None:
+    def heading(*kinds: bool | None) -> str:
+        table = two_workers()
+        table.point.health = [health(worker, realtime=kind) for worker, kind in enumerate(kinds)]
+        return client_strip(summary_of(table).points[0], "Client")[0]
+
+    assert heading(True, True).startswith("Client: 2 workers at real-time priority, kernel receive times")
+    assert heading(True, False) == heading(None, None), "one of them lost it, or had never got it"
+
+
 def test_a_worker_that_was_lost_is_missed() -> None:
     table = two_workers()
     table.point.health = table.point.health[:1]

@@ -11,7 +11,14 @@ from inferometer.errors import UsageError
 from inferometer.spec import Endpoint, RunSpec, check_spec, merge, public_dict
 from inferometer.spec.cluster import Cluster
 from inferometer.spec.launch import Launch
-from inferometer.spec.launch_rules import is_secret, parse_cores, shown_command, shown_words, variables_of
+from inferometer.spec.launch_rules import (
+    cores_text,
+    is_secret,
+    parse_cores,
+    shown_command,
+    shown_words,
+    variables_of,
+)
 from inferometer.spec.layers import Layer
 from inferometer.spec.stored import check_secrets, differences, stored_layer
 
@@ -60,6 +67,8 @@ def test_cores_are_written_as_for_taskset() -> None:
     assert parse_cores("0-3,8") == (0, 1, 2, 3, 8)
     assert parse_cores(" 2, 1,2 ") == (1, 2)
     assert parse_cores("") == ()
+    for text in ("0-3,8", "5", "0,2,4-5", ""):
+        assert cores_text(parse_cores(text)) == text
 
 
 @pytest.mark.parametrize("name", ["HF_TOKEN", "--api-key", "OPENAI_API_KEY", "--ssl-password", "x-auth"])
@@ -78,6 +87,9 @@ def test_the_value_of_a_secret_flag_is_hidden_and_nothing_else() -> None:
     given = ["vllm", "serve", "M", "--api-key", "sk-1", "--hf-token=hf-2", "--port", "80", "HF_TOKEN=hf-3"]
     assert shown_words(given) == [
         *("vllm", "serve", "M", "--api-key", "***", "--hf-token=***", "--port", "80", "HF_TOKEN=***"),
+    ]
+    assert shown_words(["HTTPS_PROXY=http://me:pw@proxy:3128", "--hub", "https://me@hub/a@b"]) == [
+        *("HTTPS_PROXY=http://***@proxy:3128", "--hub", "https://***@hub/a@b"),
     ]
     assert shown_words(["--enable-auth", "--port", "80"]) == ["--enable-auth", "--port", "80"]
     assert shown_command("sh -c 'vllm  serve M'") == "sh -c 'vllm  serve M'"

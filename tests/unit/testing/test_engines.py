@@ -15,6 +15,10 @@ from inferometer.testing.engines import check_engine, check_facts, check_trouble
 CASES = [Settings(model="M")]
 
 
+class Trusting(LMDeploy):
+    flags = tuple(flag for flag in LMDeploy.flags if flag.field != "trust_remote_code")
+
+
 class Deaf(VLLM):
     flags = tuple(flag for flag in VLLM.flags if flag.field != "dtype")
 
@@ -56,7 +60,7 @@ class Nervous(VLLM):
         (Greedy(), "for its own"),
         (Inventive(), "facts from nothing"),
         (Nervous(), "sees trouble"),
-        (LMDeploy(), "passes over trust_remote_code"),
+        (Trusting(), "passes over trust_remote_code"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
 )

@@ -14,7 +14,7 @@ from inferometer.engines.flags import Flag, Typed, read, started, write
 from inferometer.engines.troubles import COMMON, Pattern, explain
 from inferometer.errors import UsageError
 
-_PLACE = ("model", "host", "port")
+_PLACE = {"model": "MODEL", "host": "--host", "port": "--port"}
 _COUNTS = (
     "tensor_parallel",
     "pipeline_parallel",
@@ -118,11 +118,11 @@ class Flagged:
 
     def _absorbed(self, settings: Settings) -> Settings:
         typed = self._read(settings.extra, model_word=False)
-        for field in _PLACE:
+        for field, written in _PLACE.items():
             if field in typed.fields:
                 raise UsageError(
                     f"{field} {typed.fields[field]!r} of {self.name} is among the raw flags",
-                    f"say it as {field}, so that the server is looked for where it is",
+                    f"write it as {written} before the --, so that what is asked is what is started",
                 )
         if not typed.fields or typed.words:
             return settings

@@ -20,7 +20,7 @@ from inferometer.engines.flags import Flag, read
 from inferometer.engines.gguf_files import TINY, gguf_of
 from inferometer.engines.troubles import Pattern
 from inferometer.errors import UsageError
-from inferometer.interpreter import own_program
+from inferometer.interpreter import own_module
 
 _CONTEXT = Flag(field="max_model_len", names=("--ctx-size", "-c"), kind="count")
 _ONE_DEVICE = "write it as raw flags of llama-server: --split-mode row --tensor-split 1,1"
@@ -65,7 +65,7 @@ class LlamaCpp(Flagged):
     readiness = Readiness(paths=("/health",))
     pages = ("/props", "/v1/models")
     dialect = "openai-chat"
-    usual = tuple(own_program("inferometer.engines.llama_server"))
+    usual = tuple(own_module("inferometer.engines.llama_server"))
     programs = (("llama-server",), ("python", *usual[1:]))
     flags = (
         Flag(field="served_name", names=("--alias", "-a")),

@@ -18,7 +18,7 @@ from inferometer.engines.flags import Flag
 class LMDeploy(SizedExperts):
     """``lmdeploy serve api_server MODEL``; the engine (``--backend``) and ranks (``--dp-rank``) are raw flags.
 
-    It runs code of the model's repository unasked, so that trust_remote_code says nothing new.
+    Up to 0.12.3 it runs code of the model's repository unasked and has no ``--trust-remote-code`` (pull request 4511).
     """
 
     name = "lmdeploy"
@@ -46,6 +46,7 @@ class LMDeploy(SizedExperts):
         Flag(field="dtype", names=("--dtype",)),
         Flag(field="quantization", names=("--model-format",)),
         Flag(field="prefix_cache", names=("--enable-prefix-caching",), kind="switch"),
+        Flag(field="trust_remote_code", names=("--trust-remote-code",), kind="switch"),
     )
     lacks = {  # noqa: RUF012 (a ClassVar of the base)
         "pipeline_parallel": "spread layers with tensor_parallel (--tp) over all devices",

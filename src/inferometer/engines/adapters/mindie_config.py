@@ -13,6 +13,7 @@ from inferometer.engines.engine import Settings
 from inferometer.errors import UsageError
 
 _SECTIONS = ("ServerConfig", "BackendConfig", "ModelDeployConfig", "ModelConfig", "ScheduleConfig")
+_PLACE = {"ipAddress": "--host", "port": "--port", "modelWeightPath": "MODEL"}
 _PORTS = ("managementPort", "metricsPort")
 
 
@@ -51,7 +52,7 @@ def changed(config: dict[str, Any], settings: Settings) -> dict[str, Any]:
     first. Raw parameters come last.
 
     Raises:
-        UsageError: a parameter that the file does not have, or has twice.
+        UsageError: a raw parameter that the file does not have, has twice, or that says where the server is.
     """
     config = copy.deepcopy(config)
     parts = _Parts(config)
@@ -148,6 +149,11 @@ def _set_raw(config: dict[str, Any], word: str) -> None:
     """One raw parameter: ``NAME=VALUE`` or ``SECTION.NAME=VALUE``, the value as JSON where it is some, else a text."""
     path, equals, text = word.lstrip("-").partition("=")
     section, _, name = path.rpartition(".")
+    if name in _PLACE:
+        raise UsageError(
+            f"raw parameter {word!r} of MindIE says what {_PLACE[name]} is for",
+            f"write it as {_PLACE[name]} before the --, so that what is asked is what is started",
+        )
     places = [
         place for place in _places(config) if section in ("", place[0]) and (name in place[1] or section)
     ]

@@ -1,7 +1,8 @@
 """SGLang, on CUDA, ROCm and Ascend.
 
 Sources: docs.sglang.io, Server Arguments (0.5) with its Ascend page; srt/managers/scheduler.py for the line with
-max_total_num_tokens; answers of /get_server_info of 0.4 and 0.5 as users published them.
+max_total_num_tokens and the state of each data parallel rank (get_internal_state); answers of /get_server_info of 0.4
+and 0.5 as users published them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from inferometer.engines.adapters.flagged import SizedExperts
 from inferometer.engines.engine import Readiness, Said, Settings
-from inferometer.engines.findings import Finding, first_model, in_log, in_page, labels_of, told
+from inferometer.engines.findings import Finding, first_model, in_log, in_page, labels_of, told, total
 from inferometer.engines.flags import Flag
 from inferometer.engines.troubles import CAUSE, Pattern
 
@@ -68,20 +69,20 @@ class SGLang(SizedExperts):
         return settings.tensor_parallel or 1
 
     def findings(self, said: Said) -> Iterator[Finding]:
-        """Pages before the log; /server_info is the newer name."""
+        """Pages before the log; /server_info is the newer name. Of data parallel ranks, the sum of their caches."""
         model = first_model(said)
         for path in ("/server_info", "/get_server_info"):
             info = in_page(said, path)
-            states = info.get("internal_states")
-            state: dict[str, Any] = (
-                states[0] if isinstance(states, list) and states and isinstance(states[0], dict) else {}
-            )
+            states = _objects(info.get("internal_states"))
+            memory = _objects([state.get("memory_usage") for state in states])
             yield Finding("version", info.get("version"), path)
             yield Finding("model", info.get("served_model_name") or info.get("model_path"), path)
             yield Finding("max_model_len", info.get("context_length"), path)
+            yield Finding("kv_tokens", total(one.get("token_capacity") for one in memory), path)
             yield Finding("kv_tokens", info.get("max_total_num_tokens"), path)
             yield Finding("kv_block_tokens", info.get("page_size"), path)
-            yield Finding("max_num_seqs", state.get("effective_max_running_requests_per_dp"), path)
+            for state in states:
+                yield Finding("max_num_seqs", state.get("effective_max_running_requests_per_dp"), path)
             yield Finding("max_num_seqs", info.get("max_running_requests"), path)
             yield Finding("flags", told({key: info[key] for key in info if key != "internal_states"}), path)
         yield Finding("model", model.get("id"), "/v1/models")
@@ -92,3 +93,8 @@ class SGLang(SizedExperts):
         yield Finding("kv_tokens", in_log(said.log, r"max_total_num_tokens=(\d+)"), "log")
         yield Finding("max_model_len", in_log(said.log, r"context_len=(\d+)"), "log")
         yield Finding("max_num_seqs", in_log(said.log, r"max_running_requests=(\d+)"), "log")
+
+
+def _objects(found: Any) -> list[dict[str, Any]]:
+    """The JSON objects of a list; none of anything else."""
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []

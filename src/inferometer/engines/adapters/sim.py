@@ -12,7 +12,7 @@ from inferometer.engines.engine import Readiness, Said
 from inferometer.engines.findings import Finding, first_model, in_page
 from inferometer.engines.flags import Flag
 from inferometer.engines.troubles import Pattern
-from inferometer.interpreter import own_program
+from inferometer.interpreter import own_module
 
 _HAS_ONE = (
     "leave it out: the simulated engine is as fast as its flags say (see: inferometer serve-sim --help)"
@@ -26,7 +26,7 @@ class Sim(Flagged):
     readiness = Readiness(paths=("/health",))
     pages = ("/version", "/v1/models")
     dialect = "openai-chat"
-    usual = tuple(own_program("inferometer.simulator.serve"))
+    usual = tuple(own_module("inferometer.simulator.serve"))
     programs = (
         ("inferometer", "serve-sim"),
         ("python", "-m", "inferometer", "serve-sim"),

@@ -9,22 +9,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
-from inferometer.client.probe import Caller
 from inferometer.clock import Clock
+from inferometer.engines.asking import RefusedError
 from inferometer.engines.engine import CommandLine
 from inferometer.engines.nodes.plan import NodePlan
 from inferometer.engines.nodes.processes import Process
 from inferometer.engines.nodes.scripts import Rendered, node_script
-from inferometer.engines.nodes.warmup import Rank
+from inferometer.engines.nodes.warmup import Rank, listed
+from inferometer.engines.ports import free_port
 from inferometer.engines.process import EngineProcess
 from inferometer.errors import EndpointError, EngineError, InterruptedEarlyError, UsageError
 from inferometer.loadgen.stop import StopSignal
 
 _ASK_S = 2.0
-_BETWEEN_S = 0.5
+_BETWEEN_S = 0.2
 # A node's script takes 30 s at most to end what it has started; it is asked first, and has half of this.
 _GRACE_S = 70.0
 _LAST_LINES = 5
@@ -53,8 +55,10 @@ def write(files: Sequence[Rendered], folder: Path) -> None:
                 raise UsageError(
                     f"{path} is there, and is not what this plan writes", "choose another --out, or remove it"
                 )
+            mode = 0o700 if file.program else 0o600  # a key of the engine may be in it
+            path.touch(mode)
+            path.chmod(mode)
             path.write_text(file.text, encoding="utf-8")
-            path.chmod(0o700 if file.program else 0o600)  # a key of the engine may be in it
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise UsageError(
@@ -80,7 +84,7 @@ def started(
         tell: told of each script.
 
     Raises:
-        UsageError: no node of the plan is this host, or a port is taken; bash is missing.
+        UsageError: no node of the plan is this host, or bash is missing.
     """
     here = local_nodes(plan)
     if not here:
@@ -114,17 +118,16 @@ def check_ports(processes: Sequence[Process], here: Sequence[int]) -> None:
     for process in processes:
         if process.url is None or process.node not in here:
             continue
-        host, _, port = process.url.removeprefix("http://").rpartition(":")
-        family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
-        with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(address)
-            except OSError as error:
-                raise UsageError(
-                    f"{process.name} cannot listen at {process.url}: {error.strerror}",
-                    "is it running already? stop it, or choose another --port or --proxy-port",
-                ) from None
+        url = urlsplit(process.url)
+        assert url.hostname is not None
+        assert url.port is not None
+        try:
+            free_port(url.hostname, url.port)
+        except UsageError as error:
+            raise UsageError(
+                f"{process.name} cannot listen at {process.url}: {error.message}",
+                "is it running already? stop it, or choose another --port or --proxy-port",
+            ) from None
 
 
 def wait_ready(
@@ -146,7 +149,7 @@ def wait_ready(
         tell: told how many answer, whenever that changes.
 
     Raises:
-        EngineError: a script ended, or not all ranks answered in time; with what was written last.
+        EngineError: a script ended, a rank refuses, or not all answered in time; with what was said last.
         InterruptedEarlyError: ``stop`` was asked.
     """
     waiting = list(ranks)
@@ -161,17 +164,17 @@ def wait_ready(
                 raise InterruptedEarlyError(
                     f"interrupted while {len(waiting)} of {len(ranks)} ranks were awaited"
                 )
-            caller = Caller(rank.target, clock, lambda: stop.level > 0)
             try:
-                reply = caller.call("GET", "/v1/models", limit_s=_ASK_S)
-                reason = "" if reply.head.status == 200 else caller.said(reply)
+                listed(rank.target, _ASK_S, clock, lambda: stop.level > 0)
+            except RefusedError as error:
+                raise EngineError(
+                    f"rank {rank.rank} at {rank.url} refuses to list its models: {error.message}",
+                    "is it what the plan starts? if it asks for a key, give it in OPENAI_API_KEY",
+                ) from None
             except EndpointError as error:
-                reason = error.message
-            finally:
-                caller.close()
-            if not reason:
+                why = error.message
+            else:
                 waiting.remove(rank)
-            why = reason or why
         if len(waiting) < before:
             tell(f"ready  {len(ranks) - len(waiting)} of {len(ranks)} ranks")
         if waiting and clock.now_ns() > limit_ns:
@@ -194,14 +197,14 @@ def watch(runs: Sequence[NodeRun], stop: StopSignal) -> None:
         time.sleep(_BETWEEN_S)
 
 
-def check_alive(runs: Sequence[NodeRun]) -> None:
-    """All scripts run.
+def check_alive(runs: Sequence[NodeRun], patience_s: float = 0.0) -> None:
+    """All scripts run, each that long still.
 
     Raises:
         EngineError: one has ended; with the last lines of what it and the process it names have written.
     """
     for run in runs:
-        ending = run.script.ending()
+        ending = run.script.wait(patience_s)
         if ending is None:
             continue
         said = _last_lines(run.script.log)

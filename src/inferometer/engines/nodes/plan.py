@@ -37,7 +37,15 @@ def _as_host(name: str) -> str:
 
 
 Host = Annotated[str, AfterValidator(_as_host)]
-Hosts = Annotated[tuple[Host, ...], Field(min_length=1), BeforeValidator(as_list)]
+
+
+def _some(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        raise ValueError("no node is named")
+    return names
+
+
+Hosts = Annotated[tuple[Host, ...], AfterValidator(_some), BeforeValidator(as_list)]
 
 
 class NodePlan(Part):
@@ -133,6 +141,18 @@ class NodePlan(Part):
     def vendor(self) -> Vendor:
         """Whose devices are used."""
         return self.accelerator or self.container or "nvidia"
+
+    @property
+    def world(self) -> int:
+        """Devices that the sizes take together, each as its engine counts them.
+
+        SGLang's --tp is the size of the whole, of which --dp attention groups take shares. LMDeploy's is the size of
+        its dense layers: its world is --ep, or without it --tp (``DistConfig`` in lmdeploy/pytorch/config.py).
+        """
+        if self.engine == "lmdeploy":
+            return self.ep if self.ep is not None and self.ep > 1 else self.tp
+        copies = 1 if self.engine == "sglang" else (self.dp or 1)
+        return copies * self.tp * self.pp
 
     @property
     def ranks(self) -> int:

@@ -183,7 +183,8 @@ def _rank(plan: NodePlan, rank: int) -> Process:
     node = plan.node_of(rank)
     local = rank - node * (plan.ranks // len(plan.nodes))
     argv, own = _RANK[plan.engine](plan, rank)
-    devices = ",".join(str(local * plan.tp + number) for number in range(plan.tp))
+    size = plan.world // plan.ranks
+    devices = ",".join(str(local * size + number) for number in range(size))
     return Process(
         name=f"rank-{rank}",
         node=node,

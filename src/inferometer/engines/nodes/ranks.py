@@ -19,7 +19,7 @@ def pattern_urls(hosts: Sequence[str], ranks: int, base_port: int, port_step: in
     Raises:
         UsageError: the hosts do not share the ranks evenly, or the last port is none.
     """
-    if ranks < 1 or ranks % len(hosts):
+    if not hosts or ranks < 1 or ranks % len(hosts):
         raise UsageError(
             f"{ranks} ranks do not share {len(hosts)} hosts evenly", "correct --hosts or --ranks"
         )
@@ -42,15 +42,17 @@ def ranks_of(urls: Sequence[str], credentials: Mapping[str, str], environ: Mappi
         UsageError: an address or a key cannot be used.
         EndpointError: a name cannot be resolved.
     """
-    if len(set(urls)) < len(urls):
-        twice = next(url for url in urls if list(urls).count(url) > 1)
-        raise UsageError(f"{twice} is given {list(urls).count(twice)} times", "name each rank once")
-    found = []
+    found: list[Rank] = []
     for rank, url in enumerate(urls):
         try:
             endpoint = Endpoint.model_validate({"url": url, **credentials})
         except ValidationError as error:
-            text = error.errors()[0]["msg"].removeprefix("Value error, ")
+            wrong = error.errors()[0]
+            text = wrong["msg"].removeprefix("Value error, ")
+            if "url" not in wrong["loc"]:
+                raise UsageError(f"API key: {text}", "correct --api-key or OPENAI_API_KEY") from None
             raise UsageError(f"{url!r}: {text}", "write http://HOST:PORT") from None
+        if any(endpoint.url == rank.url for rank in found):
+            raise UsageError(f"{endpoint.url} is given more than once", "name each rank once")
         found.append(Rank(rank=rank, url=endpoint.url, target=target_of(endpoint, environ).target))
     return found

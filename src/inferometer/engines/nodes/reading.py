@@ -65,7 +65,7 @@ def flag_of(name: str) -> str:
 
 
 def _problem(name: str, rule: str, given: object) -> Problem:
-    rule = rule.removeprefix("Value error, ")
+    rule = rule.removeprefix("Value error, ").replace("Input should be a valid tuple", "write it as a list")
     return Problem(
         f"{flag_of(name)} {given!r}: {rule[:1].lower()}{rule[1:]}",
         f"it takes: {NodePlan.model_fields[name].description}",

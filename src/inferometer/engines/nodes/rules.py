@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from inferometer.engines.nodes.containers import image_of
 from inferometer.engines.nodes.plan import NodePlan
 from inferometer.engines.nodes.processes import FORMS_OF, extra_words
+from inferometer.engines.nodes.reading import flag_of
 from inferometer.spec.problems import Problem, raise_problems
 
 _RAY_OWN_PORTS = {"Ray's client server": 10001, "Ray's dashboard": 8265}
+# Where a value that is no default changes what is started.
+_USED: dict[str, Callable[[NodePlan], bool]] = {
+    "tp": lambda plan: plan.engine not in ("sim", "command"),
+    "pp": lambda plan: plan.engine in ("vllm", "sglang"),
+    "dp": lambda plan: plan.chosen_form != "ray",
+    "ep": lambda plan: plan.engine not in ("sim", "command"),
+    "memory_share": lambda plan: plan.engine not in ("sim", "command"),
+    "max_prefill_tokens": lambda plan: plan.engine not in ("sim", "command"),
+    "routing_strategy": lambda plan: plan.proxy_port is not None,
+    "ray_port": lambda plan: plan.chosen_form == "ray",
+    "master_port": lambda plan: (
+        plan.chosen_form == "torchrun" or (plan.chosen_form == "native" and not plan.is_single)
+    ),
+    "dp_master_port": lambda plan: plan.engine == "lmdeploy" and plan.chosen_form in ("ranks", "torchrun"),
+}
 
 
 def check_plan(plan: NodePlan) -> None:
@@ -46,6 +62,18 @@ def _basic(plan: NodePlan) -> Iterator[Problem]:
         yield Problem(
             f"{plan.engine} has no form {plan.chosen_form}", f"choose --form {' or '.join(forms)}, or auto"
         )
+    elif plan.engine == "lmdeploy" and plan.chosen_form == "native" and not plan.is_single:
+        yield Problem(
+            "form native of lmdeploy is one server on one node",
+            "choose --form ray, ranks or torchrun, or auto",
+        )
+    for name, is_used in _USED.items():
+        value = getattr(plan, name)
+        if value != NodePlan.model_fields[name].default and not is_used(plan):
+            yield Problem(
+                f"{flag_of(name)} {value} changes nothing of {plan.engine} in form {plan.chosen_form}",
+                "drop it",
+            )
     yield from _words(plan)
 
 
@@ -72,57 +100,62 @@ def _words(plan: NodePlan) -> Iterator[Problem]:
 
 
 def _sizes(plan: NodePlan) -> Iterator[Problem]:
-    nodes, per_node = len(plan.nodes), plan.devices_per_node
-    have = f"{nodes} x {per_node} = {plan.devices} devices"
-    if plan.engine in ("sim", "command"):
-        if plan.ranks < 1 or plan.ranks % nodes:
-            yield Problem(
-                f"{plan.ranks} ranks do not share {nodes} nodes evenly", "choose --dp a multiple of them"
-            )
-        return
-    # SGLang's --tp is the size of the whole, of which --dp attention groups take shares; in others dp multiplies.
-    copies = 1 if plan.engine == "sglang" else (plan.dp or 1)
-    needs = copies * plan.tp * plan.pp
-    asked = " x ".join(
-        f"{name} {value}"
-        for name, value in (("dp", copies), ("tp", plan.tp), ("pp", plan.pp))
-        if value > 1 or name == "tp"
-    )
-    if needs != plan.devices:
+    nodes = len(plan.nodes)
+    is_spread = plan.chosen_form in ("ranks", "torchrun")
+    copies = plan.ranks if is_spread else (plan.dp or 1)
+    if copies % nodes and (is_spread or (plan.engine == "vllm" and plan.chosen_form == "native")):
+        several = ", or --form ray" if "ray" in FORMS_OF[plan.engine] else ""
         yield Problem(
-            f"{asked} takes {needs} devices, and there are {have}",
-            "every device needs a rank: change --tp, --dp, --nodes or --devices-per-node",
+            f"{copies} rank{'s do' if copies > 1 else ' does'} not share {nodes} nodes evenly",
+            f"choose --dp a multiple of the nodes{several}",
         )
-    elif copies > 1:
-        if copies % nodes:
-            yield Problem(
-                f"dp {copies} does not share {nodes} nodes evenly", "choose --dp a multiple of the nodes"
-            )
-        elif per_node % plan.tp:
-            yield Problem(
-                f"tp {plan.tp} does not divide the {per_node} devices of a node",
-                "a rank stays on one node: lower --tp",
-            )
+    if plan.engine in ("sim", "command"):
+        return
+    if plan.world != plan.devices:
+        yield Problem(
+            f"{_asked(plan)} takes {plan.world} devices, and there are {nodes} x {plan.devices_per_node} = "
+            f"{plan.devices} devices",
+            "every device needs a rank: change the sizes, --nodes or --devices-per-node",
+        )
     if plan.engine == "sglang" and plan.dp and plan.tp % plan.dp:
         yield Problem(
             f"SGLang's DP attention needs dp {plan.dp} to divide tp {plan.tp}",
             "give --tp as all devices together",
         )
-    yield from _experts(plan, copies * plan.tp)
+    if plan.engine == "lmdeploy" and plan.world % (plan.dp or 1):
+        yield Problem(
+            f"LMDeploy's dp {plan.dp} has to divide the {plan.world} devices of {_asked(plan)}",
+            "give --ep as all devices together; without --ep, --tp",
+        )
+    yield from _experts(plan)
 
 
-def _experts(plan: NodePlan, ranks: int) -> Iterator[Problem]:
+def _asked(plan: NodePlan) -> str:
+    """The sizes that count devices, as they were asked for."""
+    if plan.engine == "lmdeploy":
+        return f"tp {plan.tp}" if plan.world == plan.tp else f"ep {plan.ep}"
+    sizes = {"dp": plan.dp if plan.engine == "vllm" else None, "tp": plan.tp, "pp": plan.pp}
+    return " x ".join(f"{name} {size}" for name, size in sizes.items() if name == "tp" or (size or 1) > 1)
+
+
+def _experts(plan: NodePlan) -> Iterator[Problem]:
     if plan.ep is None:
         return
+    ranks = plan.world // plan.pp
     if plan.engine == "vllm" and plan.ep != ranks:
         yield Problem(
             f"vLLM spreads experts over all dp x tp = {ranks} ranks, not over ep {plan.ep}",
             f"give --ep {ranks}",
         )
-    elif ranks % plan.ep:
-        yield Problem(f"ep {plan.ep} does not divide the {ranks} ranks", f"give --ep {ranks}")
     elif plan.engine == "lmdeploy" and plan.dp is None:
         yield Problem("LMDeploy spreads experts over DP ranks, and --dp is not given", f"give --dp {ranks}")
+    elif plan.engine == "lmdeploy" and plan.ep % plan.tp:
+        yield Problem(
+            f"LMDeploy's tp {plan.tp} does not divide ep {plan.ep}",
+            "--tp is the size of its dense layers: lower it",
+        )
+    elif ranks % plan.ep:
+        yield Problem(f"ep {plan.ep} does not divide the {ranks} ranks", f"give --ep {ranks}")
 
 
 def _ports(plan: NodePlan) -> Iterator[Problem]:

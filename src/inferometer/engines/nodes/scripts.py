@@ -19,14 +19,12 @@ from inferometer.engines.nodes.processes import (
     RAY_CHECK,
     TORCHRUN_SCRIPT,
     Process,
-    environment,
     extra_words,
     processes,
     rank_processes,
 )
 from inferometer.engines.nodes.programs import LAUNCHER, NODE_SCRIPT, RAY_PROGRAM, TORCHRUN_PROGRAM
-from inferometer.spec.launch_rules import is_secret, shown_words
-from inferometer.spec.options import SECRET_MARK
+from inferometer.spec.launch_rules import shown_variable, shown_words
 
 PLAN_FILE = "plan.yaml"
 
@@ -80,21 +78,14 @@ def plan_text(plan: NodePlan) -> str:
     return yaml.safe_dump(plan.public(), sort_keys=False, allow_unicode=True)
 
 
-def shown(plan: NodePlan, text: str) -> str:
-    """A rendered text as it may be printed: values of secret variables and flags are ``***``."""
-    for secret in _secrets(plan):
-        for written in (shlex.quote(secret), json.dumps(secret)[1:-1], secret):
-            text = text.replace(written, SECRET_MARK)
-    return text
-
-
-def _secrets(plan: NodePlan) -> list[str]:
-    found = [value for name, value in environment(plan).items() if is_secret(name)]
+def shown(plan: NodePlan) -> tuple[Rendered, ...]:
+    """The files as they may be printed: values of secret variables and flags are ``***``."""
     words = extra_words(plan)
-    for word, seen in zip(words, shown_words(words), strict=True):
-        if word != seen:
-            found.append(word.removeprefix(seen.removesuffix(SECRET_MARK)))
-    return sorted((secret for secret in found if secret), key=len, reverse=True)
+    seen = tuple(shown_words(words))
+    hidden = {"env": tuple(map(shown_variable, plan.env))}
+    if seen != words:
+        hidden["extra"] = (shlex.join(seen),)
+    return render(plan.model_copy(update=hidden))
 
 
 def command_text(argv: Sequence[str], own_files: Sequence[str] = ()) -> str:
@@ -109,7 +100,7 @@ def _node(plan: NodePlan, number: int, mine: Sequence[Process]) -> str:
         prefix = f"env {' '.join(variables)} " if variables else ""
         verb = "step" if process.kind == "step" else "start"
         lines.append(f"{verb} {process.name} {prefix}{command_text(process.argv, process.own_files)}")
-    title = _comment(
+    title = one_line(
         f"node {number} of {len(plan.nodes)}, {plan.nodes[number]}: {plan.engine} {plan.model}".strip()
     )
     return (
@@ -131,7 +122,7 @@ def _container(plan: NodePlan) -> str:
     hub = shlex.quote(plan.hf_home) if plan.hf_home else '"${HF_HOME:-$HOME/.cache/huggingface}"'
     # The folder of the plan is at the same place inside, so that the scripts are found.
     return f"""#!/usr/bin/env bash
-# {_comment(f"the container of {plan.engine} on {plan.container} devices; in it, run the script of this node")}
+# {one_line(f"the container of {plan.engine} on {plan.container} devices; in it, run the script of this node")}
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 exec docker run -it {flags} -v {hub}:{HUB} -v "$here":"$here" -w "$here" \\
@@ -139,6 +130,6 @@ exec docker run -it {flags} -v {hub}:{HUB} -v "$here":"$here" -w "$here" \\
 """
 
 
-def _comment(text: str) -> str:
-    """One line, whatever is in it: a line break would end the comment."""
+def one_line(text: str) -> str:
+    """A comment, or a title: a line break would end it, and other signs may be orders for a terminal."""
     return "".join(sign if sign.isprintable() else "?" for sign in text)

@@ -8,17 +8,17 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-from inferometer.client.probe import Caller
+from inferometer.client.probe import Caller, NoConnectionError
 from inferometer.client.target import Target
 from inferometer.clock import Clock
+from inferometer.engines.asking import LATER, QUESTION, Asker, NotYetError, RefusedError
 from inferometer.errors import EndpointError, InterruptedEarlyError
 from inferometer.loadgen.stop import StopSignal
 
-SENTENCE = "The quick brown fox jumps over the lazy dog."
 ANSWER_TOKENS = 20
 SLOW_FACTOR = 3.0
 _SLOW_AT_LEAST_MS = 100.0  # above the median; what is less is the machine's own noise
@@ -54,7 +54,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 3
     pause_s: float = 2.0
     slow_factor: float = SLOW_FACTOR
-    prompt: str = SENTENCE
+    prompt: str = QUESTION
     answer_tokens: int = ANSWER_TOKENS
     model: str | None = None
 
@@ -81,10 +81,6 @@ class Woken(msgspec.Struct, frozen=True, kw_only=True):
     answer_ms: float | None = None
     model: str | None = None
     reason: str | None = None
-
-
-class FinalRefusalError(EndpointError):
-    """An answer that another attempt does not change."""
 
 
 def wake(
@@ -180,67 +176,79 @@ def _work(
 def _attempts(rank: Rank, asked: Asked, clock: Clock, stop: StopSignal) -> Woken:
     reason = ""
     for attempt in range(1, asked.attempts + 1):
-        caller = Caller(rank.target, clock, lambda: stop.level > 0)
         try:
-            return _once(rank, asked, clock, caller, attempt)
+            return _once(rank, asked, clock, stop, attempt)
         except EndpointError as error:
             reason = error.message
-            if isinstance(error, FinalRefusalError) or attempt == asked.attempts:
+            if isinstance(error, RefusedError) or attempt == asked.attempts:
                 break
-        finally:
-            caller.close()
         _pause(asked.pause_s, clock, stop)
     return Woken(rank=rank.rank, url=rank.url, state="dead", attempts=attempt, reason=reason)
 
 
-def _once(rank: Rank, asked: Asked, clock: Clock, caller: Caller, attempt: int) -> Woken:
+def _once(rank: Rank, asked: Asked, clock: Clock, stop: StopSignal, attempt: int) -> Woken:
+    def stopped() -> bool:
+        return stop.level > 0
+
     begin = clock.now_ns()
-    listed = caller.call("GET", "/v1/models", limit_s=asked.limit_s)
-    model = asked.model or _first_model(_body(caller, listed))
-    models_ms = (clock.now_ns() - begin) / 1e6
-    body = {
-        "model": model,
-        "messages": [{"role": "user", "content": asked.prompt}],
-        "max_tokens": asked.answer_tokens,
-    }
-    sent = clock.now_ns()
-    left_s = asked.limit_s - (sent - begin) / 1e9
-    reply = caller.call("POST", "/v1/chat/completions", json.dumps(body).encode(), max(left_s, 0.001))
-    answer_ms = (clock.now_ns() - sent) / 1e6
-    if not _body(caller, reply).get("choices"):
-        raise EndpointError(f"the answer has no choices: {caller.said(reply)}")
+    target, models = listed(rank.target, asked.limit_s, clock, stopped)
+    if not (asked.model or models):
+        raise NotYetError("it lists no model yet", "name it with --model NAME")
+    listed_ns = clock.now_ns() - begin
+    model = asked.model or models[0]
+    asker = Asker(target, "openai-chat", model, clock, stopped, asked.prompt)
+    try:
+        answer = asker.ask(asked.answer_tokens, max(asked.limit_s - listed_ns / 1e9, 0.001))
+    finally:
+        asker.close()
     return Woken(
         rank=rank.rank,
         url=rank.url,
         state="ok",
         attempts=attempt,
-        models_ms=models_ms,
-        answer_ms=answer_ms,
+        models_ms=listed_ns / 1e6,
+        answer_ms=answer.seconds * 1e3,
         model=model,
     )
 
 
-def _body(caller: Caller, reply: Any) -> dict[str, Any]:
-    """A good answer's body; a refusal is final unless the server is only not ready for it."""
-    status = reply.head.status
-    if status != 200:
-        kind = EndpointError if status >= 500 or status in (408, 425, 429) else FinalRefusalError
-        raise kind(caller.said(reply))
+def listed(
+    target: Target, limit_s: float, clock: Clock, stopped: Callable[[], bool]
+) -> tuple[Target, list[str]]:
+    """The models that a rank lists, and the rank at that of its addresses which answered.
+
+    ``localhost`` is ::1 first on many machines, and most servers listen on 127.0.0.1 only.
+
+    Raises:
+        RefusedError: it says no, as to a wrong key; asking again does not change that.
+        EndpointError: nobody answers, or not yet.
+        InterruptedEarlyError: ``stopped`` became True.
+    """
+    silent: list[NoConnectionError] = []
+    for address in target.addresses:
+        caller = Caller(msgspec.structs.replace(target, addresses=[address]), clock, stopped)
+        try:
+            reply = caller.call("GET", "/v1/models", limit_s=limit_s)
+        except NoConnectionError as error:
+            silent.append(error)
+            continue
+        finally:
+            caller.close()
+        if reply.head.status in LATER:
+            raise NotYetError(caller.said(reply))
+        if reply.head.status != 200:
+            raise RefusedError(caller.said(reply))
+        return caller.target, _names(reply.body)
+    raise silent[0]
+
+
+def _names(body: bytes) -> list[str]:
     try:
-        body = json.loads(reply.body)
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise EndpointError(f"the answer is not JSON: {caller.said(reply)}")
-    return body
-
-
-def _first_model(body: dict[str, Any]) -> str:
-    data = body.get("data")
-    for entry in data if isinstance(data, list) else ():
-        if isinstance(entry, dict) and entry.get("id"):
-            return str(entry["id"])
-    raise EndpointError("it lists no model yet", "name it with --model NAME")
+        data = json.loads(body)["data"]
+    except (ValueError, LookupError, TypeError):
+        return []
+    entries = data if isinstance(data, list) else []
+    return [str(entry["id"]) for entry in entries if isinstance(entry, dict) and entry.get("id")]
 
 
 def _pause(seconds: float, clock: Clock, stop: StopSignal) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from inferometer.record.speed import EngineFacts, Generation
 from inferometer.spec.speed import SpeedSpec
 
 LOG = "engine.log"
+_CUDA_ORDER = "CUDA_DEVICE_ORDER"
 # NVIDIA and Hygon, AMD, Ascend: each reads its own.
 _VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
 
@@ -47,9 +48,9 @@ class LocalEngine:
         self.close()
         began_ns = self._clock.now_ns()
         self._child = Child(
-            self._spec.python or sys.executable,
+            str(Path(self._spec.python or sys.executable).expanduser()),
             self._folder / LOG,
-            environment(self._spec, dict(os.environ)),
+            environment_of(self._spec, os.environ),
             self._clock,
             self._stop,
         )
@@ -99,7 +100,10 @@ class LocalEngine:
         }
 
 
-def environment(spec: SpeedSpec, environ: dict[str, str]) -> dict[str, str]:
-    """The child's environment: ours, the devices that it may see, and no advice of libraries on the terminal."""
+def environment_of(spec: SpeedSpec, environ: Mapping[str, str]) -> dict[str, str]:
+    """The child's environment: ours, the devices that it may see, and no advice of libraries on the terminal.
+
+    Devices are counted as nvidia-smi counts them; CUDA would begin with the fastest.
+    """
     visible = {} if spec.devices is None else dict.fromkeys(_VISIBLE, spec.devices)
-    return {**environ, **visible, "TOKENIZERS_PARALLELISM": "false"}
+    return {_CUDA_ORDER: "PCI_BUS_ID", **environ, **visible, "TOKENIZERS_PARALLELISM": "false"}

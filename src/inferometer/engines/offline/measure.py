@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from inferometer.engines.offline import Ask, BrokenError, OfflineEngine
 from inferometer.record.speed import EngineFacts, Generation
@@ -13,7 +13,7 @@ Row = tuple[int, int]
 
 def measure(
     engine: OfflineEngine, spec: SpeedSpec, on_facts: Callable[[EngineFacts], None]
-) -> Iterator[Generation]:
+) -> Generator[Generation]:
     """Every generation as soon as it has ended, warm-ups too; the engine is closed at the end, however that comes.
 
     A row that fails ends with the generation that failed, and the engine is loaded anew for the next row: a library

@@ -184,7 +184,8 @@ def ending(code: int, log: str, oom_killed: bool) -> tuple[Outcome, str]:
         if any(word.lower() in log.lower() for word in _OOM_IN_LOG):
             return "oom", f"{name}: {last}"
         return "crashed", f"{name}{': ' + last if last else ''}"
-    return "crashed", f"exit status {code}{': ' + last if last else ''}"
+    by_itself = "" if code else " and no answer: --python has to name a Python"
+    return "crashed", f"exit status {code}{by_itself}{': ' + last if last else ''}"
 
 
 def _oom_kills() -> int:

@@ -96,6 +96,7 @@ class Agent:
             "host": host_identity(),
             "cores": len(allowed_cores()) or os.cpu_count(),
             "files": None if files == resource.RLIM_INFINITY else files,
+            "ports": source_ports(),
             "folder": str(self._folder),
             "versions": {"inferometer": __version__, "python": platform.python_version()},
         }
@@ -130,8 +131,8 @@ class Agent:
 
         Args:
             setup: its encoded first message; journal and core are of this node.
-            place: its number on this node.
-            workers: how many there will be on this node.
+            place: its number on this computer, which may be several nodes.
+            workers: how many there will be on this computer.
         """
         asked = msgspec.msgpack.decode(setup, type=Setup)
         own = msgspec.structs.replace(
@@ -172,7 +173,7 @@ class Agent:
         """What workers have written since.
 
         Args:
-            have: by worker, how many bytes of its journal the caller has stored.
+            have: by worker, how many bytes of its journal the caller has stored; nothing is told of others.
             wait_s: how long to wait until there is something.
 
         Returns:
@@ -270,12 +271,13 @@ class Agent:
         said: list[Said] = []
         endings: dict[int, tuple[str, bytes]] = {}
         room = SHIPPED_BYTES
-        for worker, hired in self._hired.items():
-            piece = hired.follower.read(have.get(worker, 0), room)
+        for worker, start in have.items():
+            hired = self._hired[worker]
+            piece = hired.follower.read(start, room)
             if piece:
                 journal.append((worker, piece))
                 room -= len(piece)
-            stored = have.get(worker, 0) + len(piece)
+            stored = start + len(piece)
             while hired.said and hired.said[0][0] <= stored and room > 0:
                 data = hired.said.popleft()[1]
                 said.append((worker, data))
@@ -294,6 +296,15 @@ def _write(fd: int, data: bytes) -> int:
         return 0
     except BrokenPipeError:
         return len(data)
+
+
+def source_ports() -> tuple[int, int] | None:
+    """First and last source port of connections from here; None where the system does not say."""
+    try:
+        first, last = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()
+    except OSError:  # not Linux
+        return None
+    return int(first), int(last)
 
 
 def host_identity() -> str:

@@ -7,7 +7,7 @@ import os
 import selectors
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,12 +56,20 @@ class Bridge:
     Args:
         node: where the workers run.
         record: what the run will have of it.
+        places: of each worker: its place among those on the same computer, and how many those are.
         tell: passes a message to the parent; callable from any thread.
     """
 
-    def __init__(self, node: Node, record: NodeRecord, tell: Callable[[Ended], None]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        record: NodeRecord,
+        places: Mapping[int, tuple[int, int]],
+        tell: Callable[[Ended], None],
+    ) -> None:
         self.node = node
         self.record = record
+        self._places = places
         self._tell = tell
         self._lines: dict[int, _Line] = {}
         self._waker, self._woken = socket.socketpair()
@@ -77,22 +85,24 @@ class Bridge:
     def hire(self, setup: Setup, run: Path, line: socket.socket) -> None:
         """Start a worker on the node; what it says goes to ``line``, which reaches its end when it has ended."""
         worker = setup.worker
+        path = run / JOURNAL / f"worker-{worker}.seg"
         try:
-            trouble = self.record.lost
-            path = run / JOURNAL / f"worker-{worker}.seg"
             journal = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-            own = _Line(line, journal)
-            if trouble is None:
-                place = self.record.workers.index(worker)
-                trouble = self.node.call("hire", _encoder.encode(setup), place, len(self.record.workers))
-        except (NodeLostError, OSError) as error:
-            trouble = str(error)
-        if trouble is not None:
-            self._tell(Ended(worker, f"worker {worker} cannot be started on {self.named}: {trouble}"))
-            line.close()
+        except OSError as error:
+            self._refuse(worker, line, f"its journal cannot be stored here: {error.strerror}")
             return
-        self._lines = {**self._lines, worker: own}  # threads may be going through it
-        if not any(thread.is_alive() for thread in self._threads):
+        trouble = self.record.lost
+        try:
+            if trouble is None:
+                trouble = self.node.call("hire", _encoder.encode(setup), *self._places[worker])
+        except NodeLostError as error:
+            trouble = error.message
+        if trouble is not None:
+            os.close(journal)
+            self._refuse(worker, line, trouble)
+            return
+        self._lines = {**self._lines, worker: _Line(line, journal)}  # threads may be going through it
+        if not self._threads:
             self._threads = [
                 threading.Thread(target=self._take, args=(run,), daemon=True),
                 threading.Thread(target=self._give, daemon=True),
@@ -100,6 +110,10 @@ class Bridge:
             for thread in self._threads:
                 thread.start()
         self._waker.send(b".")
+
+    def _refuse(self, worker: int, line: socket.socket, trouble: str) -> None:
+        self._tell(Ended(worker, f"worker {worker} cannot be started on {self.named}: {trouble}"))
+        line.close()
 
     def kill(self, worker: int) -> None:
         """End a worker at once; one whose node is lost is told as that."""
@@ -143,11 +157,14 @@ class Bridge:
         return {worker: line.stored for worker, line in self._lines.items()}
 
     def _take(self, run: Path) -> None:
-        """Fetch what workers have written until all have ended; journals are stored before anything is told."""
+        """Fetch what workers have written; journals are stored before anything is told.
+
+        It ends when all of them have, and there will be no others.
+        """
         alone = False
         reason: str | None
         try:
-            while not all(line.ended for line in self._lines.values()):
+            while not (alone or self._closing) or not all(line.ended for line in self._lines.values()):
                 found = self.node.call("take", self._stored(), POLL_S)
                 alone = alone or bool(found["alone"])
                 for worker, piece in found["journal"]:

@@ -76,6 +76,7 @@ class RemoteFleet:
         self._clock = clock
         self._inbox = Inbox(FromGateway)
         self._gone = self._hired = False
+        self._stop: StopSignal | None = None
         self._endings: dict[int, str] = {}
         self.nodes: list[NodeRecord] = []
         self.left: dict[str, str] = {}
@@ -105,8 +106,11 @@ class RemoteFleet:
             LoadgenError: the gateway failed.
             InterruptedEarlyError: ``stop`` was asked for.
         """
+        self._stop = stop
         self._say(asked)
-        answer = self._expect((Connected, Refused), CONNECT_LIMIT_S, stop)
+        answer = self._expect((Connected, Refused), CONNECT_LIMIT_S, until=lambda: stop.level > 0)
+        if answer is None and stop.level:
+            raise InterruptedEarlyError("interrupted while the cluster was joined")
         if isinstance(answer, Connected):
             self.nodes = answer.nodes
             return
@@ -117,6 +121,12 @@ class RemoteFleet:
         if answer.next_step == NOT_JOINED:
             raise UsageError(*explain(asked.address, answer.message, self._said()))
         raise UsageError(answer.message, answer.next_step)
+
+    def nodes_of(self, sitting: int) -> list[NodeRecord]:
+        """The nodes, as ``run.json`` has them, of that sitting of the run."""
+        for node in self.nodes:
+            node.sitting = sitting
+        return self.nodes
 
     def begin(self, folder: Path) -> None:
         """The run folder is there."""
@@ -156,22 +166,25 @@ class RemoteFleet:
         self._say(Kill(worker))
 
     def close(self) -> None:
-        """End everything on the nodes, and the gateway."""
+        """End everything on the nodes, and the gateway; who is told twice to stop does not wait for a join to end."""
         if self._control.fileno() < 0:
             return
         self._say(Close())
-        answer = self._expect((Closed,), CLOSE_LIMIT_S)
+        answer = self._expect((Closed,), CLOSE_LIMIT_S, until=self._hurried)
         if isinstance(answer, Closed):
             self.left = answer.left
         elif self._hired:  # it ended without us, and nobody knows what came of what it was about to fetch
             self.left = {node.folder: f"node {node.name} ({node.address})" for node in self.nodes}
         self._control.close()
         try:
-            self._process.wait(END_LIMIT_S)
+            self._process.wait(0.0 if self._hurried() else END_LIMIT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._log.close()
+
+    def _hurried(self) -> bool:
+        return not self.nodes and self._stop is not None and self._stop.level > 1
 
     def _say(self, message: ToGateway) -> None:
         try:
@@ -183,14 +196,11 @@ class RemoteFleet:
         self,
         kinds: tuple[type[FromGateway], ...],
         limit_s: float,
-        stop: StopSignal | None = None,
         until: Callable[[], bool] = lambda: False,
     ) -> FromGateway | None:
         """The next message of such a kind; None when the gateway has ended, time is up, or ``until`` holds."""
         limit_ns = self._clock.now_ns() + round(limit_s * 1e9)
         while not until() and not self._gone and self._clock.now_ns() < limit_ns:
-            if stop is not None and stop.level:
-                raise InterruptedEarlyError("interrupted while the cluster was joined")
             if select.select([self._control], [], [], LOOK_S)[0]:
                 data = _received(self._control)
                 self._gone = not data

@@ -135,17 +135,21 @@ class Gateway:
             raise_problems(problem for _, problems in opened for problem in problems)
         except InferometerError as error:
             return Refused(error.message, error.next_step)
-        for number, (node, (facts, _)) in enumerate(zip(self._cluster.nodes, opened, strict=True)):
+        seen = [facts for facts, _ in opened]
+        shares = shared_out([str(facts["host"]) for facts in seen], asked.workers_per_node)
+        for node, facts, places in zip(self._cluster.nodes, seen, shares, strict=True):
             record = NodeRecord(
                 node_id=node.node_id,
                 name=str(facts["name"]),
                 address=node.address,
-                workers=[number * asked.workers_per_node + place for place in range(asked.workers_per_node)],
+                workers=list(places),
                 versions={**self._cluster.versions, **facts["versions"]},
                 cores=facts["cores"],
+                files=facts["files"],
+                ports=facts["ports"],
                 folder=str(facts["folder"]),
             )
-            self._bridges.append(Bridge(node, record, self._say))
+            self._bridges.append(Bridge(node, record, places, self._say))
         for bridge, mark in zip(self._bridges, self._compared(), strict=True):
             if mark is None:
                 return Refused(
@@ -183,6 +187,26 @@ class Gateway:
             self._cluster.close()
             self._cluster = None
         return left
+
+
+def shared_out(hosts: list[str], per_node: int) -> list[dict[int, tuple[int, int]]]:
+    """The workers of each node; of each its place among those on the same computer, and how many those are.
+
+    They are dealt in turn, so that few streams, which need few workers, still come from all nodes.
+
+    Args:
+        hosts: ``host_identity`` of each node.
+        per_node: workers on each.
+    """
+    computers = [host.split()[0] for host in hosts]
+    together = {name: computers.count(name) * per_node for name in computers}
+    shares = []
+    for node, name in enumerate(computers):
+        before = computers[:node].count(name) * per_node
+        shares.append(
+            {place * len(hosts) + node: (before + place, together[name]) for place in range(per_node)}
+        )
+    return shares
 
 
 def _look(node: Node) -> tuple[Node, Problem | None]:

@@ -33,6 +33,9 @@ def explain(address: str, said: str, log: str) -> Problem:
         return Problem(
             f"{named} runs other versions than this machine: {_versions_told(both)}", _same_versions()
         )
+    if "ray client connection timeout" in both:  # it says no more when the token is wrong
+        step = f"is that the port of its client server (usually 10001)? If it asks for a token, {_SIGN_IN}"
+        return Problem(f"{named} does not let us in as a Ray client", step)
     if "ray[client]" in both:
         return Problem(
             f"{named} needs the client part of Ray, which is not installed here", "pip install 'ray[client]'"

@@ -59,8 +59,11 @@ def test_one_node_needs_no_cluster() -> None:
     assert lines(plan(tp=8)) == ["0 lmdeploy serve api_server org/model --backend pytorch --tp 8"]
 
 
-def test_a_rank_gets_as_many_devices_as_its_tensor_parallel_size() -> None:
-    made = plan(nodes="a,b", devices_per_node=4, tp=2, dp=4, accelerator="ascend")
+def test_a_dp_rank_gets_its_share_of_the_devices() -> None:
+    """LMDeploy's --dp divides the world, which is --ep, or without experts --tp; it does not multiply it."""
+    made = plan(nodes="a,b", devices_per_node=4, tp=2, dp=4, ep=8, accelerator="ascend")
+    dense = plan(nodes="a", devices_per_node=4, tp=4, dp=2)
+    assert [process.env["CUDA_VISIBLE_DEVICES"] for process in rank_processes(dense)] == ["0,1", "2,3"]
     visible = [process.env["ASCEND_RT_VISIBLE_DEVICES"] for process in rank_processes(made)]
     assert visible == ["0,1", "2,3", "0,1", "2,3"]
 

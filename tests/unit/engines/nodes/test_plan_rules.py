@@ -17,10 +17,26 @@ COMMAND = {"engine": "command", "extra": "serve"}
 REFUSED = [
     ({"nodes": "n0,n0", "tp": 16}, "n0 is named 2 times"),
     ({"nodes": "n0,n1", "tp": 8}, "tp 8 takes 8 devices, and there are 2 x 8 = 16"),
-    ({"nodes": "n0,n1", "tp": 2, "dp": 4}, "dp 4 x tp 2 takes 8 devices"),
-    ({"nodes": "n0,n1", "devices_per_node": 3, "tp": 2, "dp": 3}, "dp 3 does not share 2 nodes evenly"),
+    ({"nodes": "n0,n1", "tp": 2, "dp": 4, "engine": "vllm"}, "dp 4 x tp 2 takes 8 devices"),
+    ({"nodes": "n0,n1", "devices_per_node": 3, "tp": 2, "dp": 3}, "3 ranks do not share 2 nodes evenly"),
     ({"nodes": "n0,n1", "devices_per_node": 3, "engine": "vllm", "tp": 3, "dp": 2, "ep": 4}, "all dp x tp = 6 ranks"),
-    ({**DP32, "ep": 12}, "ep 12 does not divide the 32 ranks"),
+    ({**DP32, "ep": 12}, "ep 12 takes 12 devices, and there are 4 x 8 = 32"),
+    ({**DP32, "ep": None}, "dp 32 has to divide the 1 devices of tp 1"),
+    ({**DP32, "tp": 3}, "tp 3 does not divide ep 32"),
+    ({"nodes": "a,b", "engine": "sglang", "tp": 16, "ep": 12}, "ep 12 does not divide the 16 ranks"),
+    ({"nodes": "a,b", "tp": 16, "form": "native"}, "form native of lmdeploy is one server on one node"),
+    ({"nodes": "a,b", "tp": 16, "form": "ranks"}, "1 rank does not share 2 nodes evenly"),
+    ({"nodes": "a,b", "tp": 16, "engine": "vllm", "form": "native"}, "1 rank does not share 2 nodes evenly"),
+    ({"nodes": "a,b", "tp": 8, "pp": 2}, "--pp 2 changes nothing of lmdeploy in form ray"),
+    ({"nodes": "a,b", "tp": 4, "dp": 4, "engine": "vllm", "form": "ray"}, "--dp 4 changes nothing of vllm"),
+    ({"engine": "sim", "dp": 2, "tp": 2}, "--tp 2 changes nothing of sim"),
+    ({"engine": "sim", "dp": 2, "ep": 2}, "--ep 2 changes nothing of sim"),
+    ({"engine": "sim", "dp": 2, "memory_share": 0.5}, "--memory-share 0.5 changes nothing"),
+    ({"engine": "sim", "dp": 2, "max_prefill_tokens": 5}, "--max-prefill-tokens 5 changes nothing"),
+    ({"tp": 8, "ray_port": 99}, "--ray-port 99 changes nothing"),
+    ({"tp": 8, "master_port": 99}, "--master-port 99 changes nothing"),
+    ({"tp": 8, "dp_master_port": 99}, "--dp-master-port 99 changes nothing"),
+    ({"tp": 8, "routing_strategy": "random"}, "--routing-strategy random changes nothing"),
     ({"nodes": "n0,n1", "tp": 16, "ep": 16}, "--dp is not given"),
     ({"nodes": "a,b", "engine": "sglang", "tp": 16, "dp": 3}, "dp 3 to divide tp 16"),
     ({**DP32, "proxy_port": 23333}, "port 23333 of n0 is asked for by rank 0 and by the proxy"),
@@ -51,10 +67,27 @@ def test_refused_with_a_next_step(values: dict[str, object], words: str) -> None
     assert caught.value.next_step or "; " in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"engine": "vllm", "tp": 8, "dp": 1},
+        {"engine": "vllm", "nodes": "a,b", "tp": 16},
+        {"engine": "vllm", "nodes": "a,b", "tp": 2, "pp": 2, "dp": 4, "ep": 8},
+        {"engine": "sglang", "nodes": "a,b", "tp": 8, "pp": 2, "dp": 4},
+        {"tp": 8, "form": "ranks"},
+        {"nodes": "a,b", "dp": 2, "ep": 16, "tp": 8},
+        {"nodes": "a", "dp": 4, "tp": 8, "form": "torchrun", "master_port": 99, "proxy_port": 8000},
+        {"engine": "sim", "nodes": "a,b"},
+    ],
+)
+def test_what_can_be_carried_out_passes(values: dict[str, object]) -> None:
+    check_plan(make_plan({"model": "org/model", **values}))
+
+
 def test_everything_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(UsageError) as caught:
         check_plan(make_plan({"model": "m", **DP32, "ep": 12, "proxy_port": 23333}))
-    assert "2 things are wrong" in caught.value.message
+    assert "3 things are wrong" in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -65,6 +98,8 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         ({"engine": "vlm"}, "--engine 'vlm'"),
         ({"port": 70000}, "--port 70000"),
         ({"tp": 0}, "--tp 0"),
+        ({"nodes": ","}, "--nodes []: no node is named"),
+        ({"env": {"A": 1}}, "write it as a list"),
     ],
 )
 def test_values_of_a_wrong_kind_are_named_by_their_flag(values: dict[str, object], words: str) -> None:

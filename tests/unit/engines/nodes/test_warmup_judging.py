@@ -49,6 +49,16 @@ def test_a_pattern_fills_one_host_after_the_other_as_warmup_engine_py_does() -> 
     ]  # fmt: skip
 
 
+def test_no_hosts_are_refused() -> None:
+    with pytest.raises(UsageError, match="do not share 0 hosts"):
+        pattern_urls([], 4, 23333, 10)
+
+
+def test_a_key_that_is_none_is_not_blamed_on_the_address() -> None:
+    with pytest.raises(UsageError, match="API key: a key is one word"):
+        ranks_of(["http://127.0.0.1:1"], {"api_key": "a\nb"}, {})
+
+
 @pytest.mark.parametrize(("ranks", "port"), [(3, 23333), (0, 23333), (32, 65500), (32, 0)])
 def test_a_pattern_that_is_none_is_refused(ranks: int, port: int) -> None:
     with pytest.raises(UsageError):
@@ -56,8 +66,8 @@ def test_a_pattern_that_is_none_is_refused(ranks: int, port: int) -> None:
 
 
 def test_the_same_rank_twice_is_refused() -> None:
-    with pytest.raises(UsageError, match="is given 2 times"):
-        ranks_of(["http://127.0.0.1:1", "http://127.0.0.1:1"], {}, {})
+    with pytest.raises(UsageError, match="is given more than once"):
+        ranks_of(["http://127.0.0.1:1", "http://127.0.0.1:1/v1"], {}, {})
 
 
 def test_a_path_belongs_to_no_rank() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -96,10 +97,10 @@ def needed(module: str, extra: str | None = None) -> Any:
     except ImportError as error:
         if getattr(error, "name", None) not in (module, None):
             raise
+        alternative = "" if extra is None else f" (or inferometer[{extra}], which brings it along)"
         raise ForUserError(
             f"the Python of the engine has no {module}",
-            f"pip install {module if extra is None else f'inferometer[{extra}]'} there, or name another one with "
-            "--python PATH",
+            f"{sys.executable} -m pip install {module}{alternative}; or name another Python: --python PATH",
         ) from None
 
 
