@@ -129,7 +129,6 @@ def warm_up(
 
     Raises:
         UsageError: an address cannot be used.
-        EndpointError: a name cannot be resolved.
         InterruptedEarlyError: ``stop`` was asked.
     """
     ranks = ranks_of(urls, _key(os.environ) if credentials is None else credentials, os.environ)

@@ -21,7 +21,9 @@ class Verb(NamedTuple):
 
 
 VERBS = {
-    "demo": Verb("Start here", "demo", "measure a simulated server: no configuration, no network"),
+    "demo": Verb(
+        "Start here", "demo", "measure a simulated server, or a real engine: no configuration, no network"
+    ),
     "run": Verb("Measure", "run", "put load on a server and judge the result (also: bench, perf)"),
     "search": Verb(
         "Measure",

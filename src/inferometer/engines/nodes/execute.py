@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from inferometer.client.target import Target
 from inferometer.clock import Clock
 from inferometer.engines.asking import RefusedError
 from inferometer.engines.engine import CommandLine
@@ -165,7 +166,7 @@ def wait_ready(
                     f"interrupted while {len(waiting)} of {len(ranks)} ranks were awaited"
                 )
             try:
-                listed(rank.target, _ASK_S, clock, lambda: stop.level > 0)
+                listed(_located(rank), _ASK_S, clock, lambda: stop.level > 0)
             except RefusedError as error:
                 raise EngineError(
                     f"rank {rank.rank} at {rank.url} refuses to list its models: {error.message}",
@@ -184,6 +185,12 @@ def wait_ready(
             )
         if waiting:
             time.sleep(_BETWEEN_S)
+
+
+def _located(rank: Rank) -> Target:
+    if rank.target is None:
+        raise EngineError(f"rank {rank.rank} at {rank.url}: {rank.unknown}", "correct the plan's nodes")
+    return rank.target
 
 
 def watch(runs: Sequence[NodeRun], stop: StopSignal) -> None:

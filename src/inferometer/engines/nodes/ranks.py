@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from inferometer.client.endpoint import target_of
 from inferometer.engines.nodes.processes import url_of
 from inferometer.engines.nodes.warmup import Rank
-from inferometer.errors import UsageError
+from inferometer.errors import EndpointError, UsageError
 from inferometer.spec import Endpoint
 
 
@@ -31,7 +31,7 @@ def pattern_urls(hosts: Sequence[str], ranks: int, base_port: int, port_step: in
 
 
 def ranks_of(urls: Sequence[str], credentials: Mapping[str, str], environ: Mapping[str, str]) -> list[Rank]:
-    """Ranks to wake, in the order of their addresses.
+    """Ranks to wake, in the order of their addresses; one whose host has no address says so in ``unknown``.
 
     Args:
         urls: with or without a path such as /v1.
@@ -40,7 +40,6 @@ def ranks_of(urls: Sequence[str], credentials: Mapping[str, str], environ: Mappi
 
     Raises:
         UsageError: an address or a key cannot be used.
-        EndpointError: a name cannot be resolved.
     """
     found: list[Rank] = []
     for rank, url in enumerate(urls):
@@ -54,5 +53,9 @@ def ranks_of(urls: Sequence[str], credentials: Mapping[str, str], environ: Mappi
             raise UsageError(f"{url!r}: {text}", "write http://HOST:PORT") from None
         if any(endpoint.url == rank.url for rank in found):
             raise UsageError(f"{endpoint.url} is given more than once", "name each rank once")
-        found.append(Rank(rank=rank, url=endpoint.url, target=target_of(endpoint, environ).target))
+        try:
+            target, unknown = target_of(endpoint, environ).target, None
+        except EndpointError as error:
+            target, unknown = None, error.message.replace(" of --url", "")  # it may come from a plan
+        found.append(Rank(rank=rank, url=endpoint.url, target=target, unknown=unknown))
     return found

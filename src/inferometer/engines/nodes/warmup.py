@@ -27,11 +27,12 @@ _LOOK_S = 0.2
 
 
 class Rank(msgspec.Struct, frozen=True, kw_only=True):
-    """One rank to wake."""
+    """One rank to wake; ``unknown`` says why nothing is known of where it is, and ``target`` is None then."""
 
     rank: int
     url: str
-    target: Target
+    target: Target | None
+    unknown: str | None = None
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,10 +175,12 @@ def _work(
 
 
 def _attempts(rank: Rank, asked: Asked, clock: Clock, stop: StopSignal) -> Woken:
+    if rank.target is None:
+        return Woken(rank=rank.rank, url=rank.url, state="dead", attempts=0, reason=rank.unknown)
     reason = ""
     for attempt in range(1, asked.attempts + 1):
         try:
-            return _once(rank, asked, clock, stop, attempt)
+            return _once((rank, rank.target), asked, clock, stop, attempt)
         except EndpointError as error:
             reason = error.message
             if isinstance(error, RefusedError) or attempt == asked.attempts:
@@ -186,12 +189,14 @@ def _attempts(rank: Rank, asked: Asked, clock: Clock, stop: StopSignal) -> Woken
     return Woken(rank=rank.rank, url=rank.url, state="dead", attempts=attempt, reason=reason)
 
 
-def _once(rank: Rank, asked: Asked, clock: Clock, stop: StopSignal, attempt: int) -> Woken:
+def _once(whom: tuple[Rank, Target], asked: Asked, clock: Clock, stop: StopSignal, attempt: int) -> Woken:
+    rank, target = whom
+
     def stopped() -> bool:
         return stop.level > 0
 
     begin = clock.now_ns()
-    target, models = listed(rank.target, asked.limit_s, clock, stopped)
+    target, models = listed(target, asked.limit_s, clock, stopped)
     if not (asked.model or models):
         raise NotYetError("it lists no model yet", "name it with --model NAME")
     listed_ns = clock.now_ns() - begin

@@ -20,6 +20,13 @@ def states(*times_ms: float | None, factor: float = 3.0) -> list[str]:
     return [woken.state for woken in judged(answers(*times_ms), factor)]
 
 
+def test_a_host_without_an_address_is_a_dead_rank_and_not_the_end() -> None:
+    found, gone = ranks_of(["http://127.0.0.1:1", "http://nowhere.invalid:1"], {}, {})
+    assert found.target is not None
+    assert gone.target is None
+    assert "host 'nowhere.invalid' cannot be resolved" in str(gone.unknown)
+
+
 def test_slow_is_beside_the_median_of_those_that_answered() -> None:
     assert states(1000, 1010, 3500, 990, None) == ["ok", "ok", "slow", "ok", "dead"]
     assert judged(answers(1000, 1010, 3500, 990), 3.0)[2].reason == "3.5 x the median of 1005 ms"
