@@ -1,0 +1,1 @@
+"""How the batch of a step is chosen, one strategy a module."""
