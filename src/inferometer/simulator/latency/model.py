@@ -13,10 +13,12 @@ class Coefficients(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     A step takes
 
-        max(weights_s, token_s * T) + step_s + sequence_s * N + kv_token_s * K + attention_s * Q
+        max(weights_s, token_s * T) + comm_token_s * T + step_s + sequence_s * N + kv_token_s * K + attention_s * Q
+            + prompt_step_s if a prompt is in it
 
     with T tokens, N sequences, K tokens of KV read by decodes and Q query-key pairs of prefill: the roofline of the
-    linear layers, the host's part, sampling, and attention. All are seconds and at least 0.
+    linear layers, what several devices exchange, the host's part, sampling, and attention. All are seconds and at
+    least 0.
 
     Attributes:
         weights_s: reading all weights once.
@@ -27,6 +29,8 @@ class Coefficients(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         attention_s: of each query-key pair of a prefill chunk.
         arrival_s: from a request's arrival to where it can be scheduled (HTTP, tokenising).
         first_token_s: from the end of the step to where the client has the first token.
+        comm_token_s: exchanging one token's activations between devices; not hidden behind the linear layers.
+        prompt_step_s: of a step with prefill chunks beside ``step_s`` (no recorded graph, more to launch).
 
     Raises:
         UsageError: a negative value.
@@ -40,6 +44,8 @@ class Coefficients(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     attention_s: float = 0.0
     arrival_s: float = 0.0
     first_token_s: float = 0.0
+    comm_token_s: float = 0.0
+    prompt_step_s: float = 0.0
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
@@ -50,7 +56,9 @@ class Coefficients(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         """Seconds of a step."""
         return (
             max(self.weights_s, self.token_s * shape.tokens)
+            + self.comm_token_s * shape.tokens
             + self.step_s
+            + (self.prompt_step_s if shape.prefill_tokens else 0.0)
             + self.sequence_s * shape.sequences
             + self.kv_token_s * shape.decode_kv_tokens
             + self.attention_s * shape.prefill_work
@@ -70,5 +78,5 @@ class LinearModel:
     def decode_line(self, decodes: int) -> tuple[float, float]:
         """See ``StepModel``."""
         cost = self.coefficients
-        fixed = max(cost.weights_s, cost.token_s * decodes) + cost.step_s + cost.sequence_s * decodes
-        return fixed, cost.kv_token_s
+        each = cost.sequence_s + cost.comm_token_s
+        return max(cost.weights_s, cost.token_s * decodes) + cost.step_s + each * decodes, cost.kv_token_s

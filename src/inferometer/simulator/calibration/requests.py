@@ -1,0 +1,164 @@
+"""Coefficients from the times of the requests of one run: replay the run's load, compare request by request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from inferometer.errors import UsageError
+from inferometer.simulator.calibration.capacity import capacity_seen, pool_blocks
+from inferometer.simulator.calibration.fit import NAMES, Fit, Floats, Prior, coefficients_of, fit
+from inferometer.simulator.calibration.replay import Load, Times, replay
+from inferometer.simulator.instance.limits import EngineLimits
+from inferometer.simulator.latency.model import Coefficients
+
+_ABOVE_PEAK: Final = 1.05
+_KV_SPREAD: Final = 0.15
+_NOISE: Final = {"ttft": 0.1, "tpot": 0.02, "e2e": 0.02}
+SPREAD: Final = Coefficients(
+    weights_s=1.5,
+    token_s=1.5,
+    step_s=1.5,
+    sequence_s=2.0,
+    kv_token_s=2.0,
+    attention_s=2.0,
+    arrival_s=1.0,
+    first_token_s=1.0,
+    prompt_step_s=1.5,
+)
+
+
+class RunTimes(msgspec.Struct, frozen=True):
+    """A measured run: its load, and when each request had its tokens.
+
+    Attributes:
+        load: all requests that the engine had, also those whose times are not used.
+        times: measured, on the load's axis; NaN where unknown.
+    """
+
+    load: Load
+    times: Times
+
+
+def weak_prior(run: RunTimes, used: NDArray[np.bool_]) -> Prior:
+    """A prior of the right order of magnitude from the run itself, for when model and device are not known.
+
+    Half of a decode step is reading weights, a quarter the host's part, and KV and sequences share the rest; a
+    prompt token takes what the quickest prompts took per token. Spreads are factors of 4 to 7.
+    """
+    tpot = float(np.nanmedian(run.times.tpot_s(run.load.outputs())[used]))
+    prompts = run.load.inputs()
+    quick = float(np.nanpercentile((run.times.ttft_s() / prompts)[used], 10))
+    span = float(np.nanmax(run.times.last_s[used]) - np.nanmin(run.times.arrival_s[used]))
+    sequences = max(1.0, float(np.nansum(run.times.e2e_s()[used])) / span)
+    context = sequences * float((prompts + run.load.outputs() / 2)[used].mean())
+    center = Coefficients(
+        weights_s=tpot / 2,
+        token_s=quick / 2,
+        step_s=tpot / 4,
+        sequence_s=tpot / 8 / sequences,
+        kv_token_s=tpot / 8 / context,
+        attention_s=quick / 20 / float(prompts[used].mean()),
+        arrival_s=1e-3,
+        first_token_s=1e-3,
+        prompt_step_s=tpot / 8,
+    )
+    return Prior(center, tuple(getattr(SPREAD, name) for name in NAMES))
+
+
+def log_ratios(run: RunTimes, found: Times, used: NDArray[np.bool_]) -> Floats:
+    """Log ratios of replayed to measured TTFT, TPOT and E2E over their noise; NaN (unknown) becomes 0."""
+    outputs = run.load.outputs()
+    pairs = {
+        "ttft": (found.ttft_s(), run.times.ttft_s()),
+        "tpot": (found.tpot_s(outputs), run.times.tpot_s(outputs)),
+        "e2e": (found.e2e_s(), run.times.e2e_s()),
+    }
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rows = [np.log(model[used] / seen[used]) / _NOISE[name] for name, (model, seen) in pairs.items()]
+    return np.nan_to_num(np.concatenate(rows), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+class RequestFit(msgspec.Struct, frozen=True):
+    """A fit to the requests of a run.
+
+    Attributes:
+        fit: coefficients; where ``kv_fitted``, the logarithm of the pool's tokens after them.
+        prior: what was believed before.
+        limits: of the engine, with the KV pool given or found.
+        kv_fitted: whether the pool was found from the times.
+    """
+
+    fit: Fit
+    prior: Prior
+    limits: EngineLimits
+    kv_fitted: bool
+
+
+def fit_requests(
+    run: RunTimes,
+    limits: EngineLimits,
+    *,
+    used: NDArray[np.bool_] | None = None,
+    prior: Prior | None = None,
+    kv_known: bool = True,
+    seed: int = 0,
+) -> RequestFit:
+    """Coefficients from the times of a run's requests.
+
+    Args:
+        run: measured.
+        limits: of the engine that was measured.
+        used: by request, whether its times count; the rest is load only. None = all.
+        prior: of model and device; None = ``weak_prior``.
+        kv_known: whether ``limits.kv_blocks`` was read from the engine. If not, and the times show requests that
+            waited for the pool, its size is fitted too; if they show none, the pool is taken as large enough.
+        seed: of the fit's polish.
+
+    Raises:
+        UsageError: no request with a first and a last token, or lengths the pool cannot hold.
+    """
+    used = np.ones(len(run.load.jobs), dtype=np.bool_) if used is None else used
+    used = used & np.isfinite(run.times.first_s) & np.isfinite(run.times.last_s)
+    if not used.any():
+        raise UsageError(
+            "no request of the run has times of its first and last token", "calibrate from another"
+        )
+    believed = weak_prior(run, used) if prior is None else prior
+    center, spread = believed.logs(), np.array(believed.spread)
+    if kv_known:
+        found = fit(residuals_of(run, limits, used), center, spread, seed=seed)
+        return RequestFit(found, believed, limits, kv_fitted=False)
+    seen = capacity_seen(run.load, run.times, limits.max_num_seqs, used)
+    if not seen.limits:
+        ample = with_pool(limits, run.load, float((run.load.inputs() + run.load.outputs()).sum()))
+        found = fit(residuals_of(run, ample, used), center, spread, seed=seed)
+        return RequestFit(found, believed, ample, kv_fitted=False)
+    center = np.append(center, np.log(seen.peak_tokens * _ABOVE_PEAK))
+    found = fit(residuals_of(run, limits, used), center, np.append(spread, _KV_SPREAD), seed=seed)
+    return RequestFit(
+        found, believed, with_pool(limits, run.load, float(np.exp(found.logs[-1]))), kv_fitted=True
+    )
+
+
+def with_pool(limits: EngineLimits, load: Load, tokens: float) -> EngineLimits:
+    """Limits with a pool of so many tokens, which holds every request of the load at least."""
+    longest = max(job.prompt_tokens + job.output_tokens for job in load.jobs)
+    blocks = pool_blocks(tokens, limits.block_tokens, longest)
+    most = min(limits.max_model_len, blocks * limits.block_tokens)
+    return msgspec.structs.replace(limits, kv_blocks=blocks, max_model_len=max(most, longest))
+
+
+def residuals_of(run: RunTimes, limits: EngineLimits, used: NDArray[np.bool_]) -> Callable[[Floats], Floats]:
+    """The residuals of a run for logarithms of coefficients, and of the pool's tokens where one more is given."""
+
+    def residuals(logs: Floats) -> Floats:
+        fitted = len(logs) > len(NAMES)
+        pool = with_pool(limits, run.load, float(np.exp(logs[-1]))) if fitted else limits
+        return log_ratios(run, replay(run.load, pool, coefficients_of(logs)), used)
+
+    return residuals

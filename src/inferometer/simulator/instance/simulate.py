@@ -1,0 +1,126 @@
+"""A list of requests through one instance, in virtual time: columns in, columns out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from inferometer.errors import UsageError
+from inferometer.simulator.instance.limits import EngineLimits, Job
+from inferometer.simulator.instance.shape import StepModel
+from inferometer.simulator.instance.stepped import AnyInstance, AnySequence, make_instance
+
+Column = NDArray[np.float64]
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the jobs, a row each, in their order. Times are seconds from the start of virtual time.
+
+    Attributes:
+        arrival_s: when the client sent the request.
+        scheduled_s: begin of the first step that computed any of it.
+        first_token_s: when the client had its first token.
+        last_token_s: when the client had its last token.
+        prompt_tokens: of the request.
+        output_tokens: given.
+        steps: of the instance.
+        preemptions: of all requests.
+    """
+
+    arrival_s: Column
+    scheduled_s: Column
+    first_token_s: Column
+    last_token_s: Column
+    prompt_tokens: NDArray[np.int64]
+    output_tokens: NDArray[np.int64]
+    steps: int
+    preemptions: int
+
+    @property
+    def ttft_s(self) -> Column:
+        """Time to first token."""
+        return self.first_token_s - self.arrival_s
+
+    @property
+    def e2el_s(self) -> Column:
+        """End-to-end latency."""
+        return self.last_token_s - self.arrival_s
+
+    @property
+    def tpot_s(self) -> Column:
+        """Time per output token after the first; NaN for answers of one token."""
+        after = np.where(self.output_tokens > 1, self.output_tokens - 1, np.nan)
+        tpot: Column = (self.last_token_s - self.first_token_s) / after
+        return tpot
+
+
+class Overheads(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request costs outside steps, in seconds.
+
+    Attributes:
+        arrival_s: from sending to where a step can take it.
+        reply_s: from the end of a step to where the client has its tokens.
+    """
+
+    arrival_s: float = 0.0
+    reply_s: float = 0.0
+
+
+_NO_OVERHEADS = Overheads()
+
+
+def simulate(
+    jobs: Sequence[Job],
+    limits: EngineLimits,
+    model: StepModel,
+    *,
+    clients: int | None = None,
+    overheads: Overheads = _NO_OVERHEADS,
+    seed: int = 0,
+) -> Outcome:
+    """Send jobs to one instance and run it until all are answered: in jumps where the limits allow it.
+
+    Args:
+        jobs: what is sent.
+        limits: of the scheduler.
+        model: duration of steps.
+        clients: None = each job is sent at its own time (open loop). A number = so many clients take the jobs in
+            their order; each sends its next one when it has the answer to the last, not before the job's own time.
+        overheads: of requests, outside steps.
+        seed: of what is drawn, the acceptance of drafts.
+
+    Raises:
+        UsageError: no client, or a job that the limits cannot hold.
+    """
+    if clients is not None and clients < 1:
+        raise UsageError(f"clients={clients} of a closed loop must be at least 1")
+    instance = make_instance(limits, model, seed=seed)
+    first = len(jobs) if clients is None else min(clients, len(jobs))
+    lag_ns = overheads.arrival_s * 1e9
+    reply_ns = overheads.reply_s * 1e9
+    rows = [instance.add(job, job.arrival_ns + lag_ns) for job in jobs[:first]]
+    while finished := instance.run_until():
+        for sequence in finished[: len(jobs) - len(rows)]:
+            assert sequence.last_token_ns is not None
+            job = jobs[len(rows)]
+            rows.append(instance.add(job, max(sequence.last_token_ns + reply_ns, job.arrival_ns) + lag_ns))
+    return _outcome(rows, instance, overheads)
+
+
+def _outcome(rows: list[AnySequence], instance: AnyInstance, overheads: Overheads) -> Outcome:
+    def column(name: str) -> Column:
+        return np.array([getattr(row, name) for row in rows], dtype=np.float64) / 1e9
+
+    return Outcome(
+        arrival_s=column("arrival_ns") - overheads.arrival_s,
+        scheduled_s=column("scheduled_ns"),
+        first_token_s=column("first_token_ns") + overheads.reply_s,
+        last_token_s=column("last_token_ns") + overheads.reply_s,
+        prompt_tokens=np.array([row.job.prompt_tokens for row in rows], dtype=np.int64),
+        output_tokens=np.array([row.generated for row in rows], dtype=np.int64),
+        steps=instance.steps,
+        preemptions=instance.preemptions,
+    )
