@@ -157,6 +157,10 @@ def test_it_ends_when_the_keeper_is_killed(tmp_path: Path) -> None:
         os.kill(process.keeper_pid, signal.SIGKILL)
         until(lambda: process.ending() is not None)
         until(lambda: not alive([process.pid]))
+        ending = process.ending()
+        assert ending is not None
+        assert not ending.asked, "nobody asked for it"
+        assert alive([process.keeper_pid, process.pid]) == []
 
 
 def test_files_are_written_for_it_and_removed(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from inferometer.api.launched import FEW_CORES, asked_of
 from inferometer.api.measuring import RunResult, run
 from inferometer.clock import MonotonicClock
 from inferometer.engines.offline import Ask
+from inferometer.engines.ready import LINES_FOLLOW
 from inferometer.engines.shown import shell_line
 from inferometer.engines.start import RunningEngine, Where, start
 from inferometer.errors import EndpointError, EngineError, InterruptedEarlyError, LoadgenError
@@ -37,7 +38,6 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _OOM = re.compile(r"out of memory|OutOfMemory|KV cache", re.IGNORECASE)
-_LINES_FOLLOW = "; its last lines:"
 _WHY_NO_MEMORY = "a client cannot see the server's memory"
 # One batch is far too little for these, its times count from the send itself, or the rows say it.
 _NOT_OF_A_BATCH = frozenset(
@@ -141,7 +141,7 @@ class EndpointEngine:
         ended = self._ended()
         if ended is None:
             return ask.failed(_outcome(reason), reason)
-        why = ended.message.partition("\n")[0].removesuffix(_LINES_FOLLOW)  # a row is one line
+        why = ended.message.partition("\n")[0].removesuffix(LINES_FOLLOW)  # a row is one line
         return ask.failed("oom" if _OOM.search(why) else "crashed", why)
 
     def _run_spec(self, ask: Ask) -> RunSpec:

@@ -22,6 +22,7 @@ from inferometer.errors import EndpointError, EngineError, InterruptedEarlyError
 from inferometer.loadgen.stop import StopSignal
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5  # between two looks
+LINES_FOLLOW = "; its last lines:"  # ends the first line of a message whose others are the log's
 _TOLD_S = 1.0
 _PAGE_S = 5.0
 _TOKENS = 4  # of the first answer: prefill and decoding have both been done once
@@ -270,7 +271,7 @@ def _explained(engine: Engine, log: EngineLog, settings: Settings, what: str, st
     said = [error_text(line, secrets) for line in log.last_lines(_SAID_LINES)]
     if not said:
         return _failed(log.path, f"{what}; it wrote nothing", step)
-    return _failed(log.path, f"{what}; its last lines:\n" + "\n".join(f"  {line}" for line in said), step)
+    return _failed(log.path, f"{what}{LINES_FOLLOW}\n" + "\n".join(f"  {line}" for line in said), step)
 
 
 def _failed(log: Path, message: str, step: str) -> EngineError:
