@@ -25,7 +25,7 @@ from commands import (
 )
 
 from inferometer.simulator import SimSettings, start_simulated_server
-from inferometer.simulator.faults import Fault
+from inferometer.simulator.server.faults import Fault
 from inferometer.testing.fault_server import FaultServer, Script
 
 WARMUP = 2

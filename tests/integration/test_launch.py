@@ -152,7 +152,7 @@ def test_what_it_would_start(tmp_path: Path) -> None:
     check_message(here("launch", "sim", "m", "--launch-timeout", "0"), 2, "no time to start")
     check_message(here("launch", "sim", "m", "--cores", "x"), 2, "--cores: 'x'", "0-3,8")
     short = here("launch", "sim", "m", "--dry-run").out
-    assert short.endswith("-m inferometer.simulator.serve --model m --host 127.0.0.1 --port 8000\n")
+    assert short.endswith("-m inferometer.simulator.server.serve --model m --host 127.0.0.1 --port 8000\n")
     check_message(
         here("launch", "command", "-q", "--out", str(tmp_path), "--", "no-such-engine"),
         2,

@@ -15,7 +15,7 @@ from commands import Done, check_message, check_sound, folders, here, statuses, 
 from inferometer.loadgen import stopping
 from inferometer.record.tables import PointTable
 from inferometer.simulator import SimSettings, start_simulated_server
-from inferometer.simulator.faults import Fault
+from inferometer.simulator.server.faults import Fault
 from inferometer.spec import LoadPoint
 
 SHORT = ("--input-len", "16", "--warmup", "0", "--percentiles", "50")

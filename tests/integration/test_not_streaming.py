@@ -12,7 +12,7 @@ from commands import check_succeeded, run, statuses, stored
 
 from inferometer import api
 from inferometer.simulator import SimSettings, start_simulated_server
-from inferometer.simulator.faults import Fault
+from inferometer.simulator.server.faults import Fault
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,9 @@ import pytest
 from inferometer.clock import MonotonicClock
 from inferometer.errors import EndpointError
 from inferometer.simulator import Fault, SimSettings, start_simulated_server
-from inferometer.simulator.pacing import LoopAlarm, TimerfdAlarm
+from inferometer.simulator.server.pacing import LoopAlarm, TimerfdAlarm
 
-SERVE = [sys.executable, "-m", "inferometer.simulator.serve"]
+SERVE = [sys.executable, "-m", "inferometer.simulator.server.serve"]
 
 
 def get(url: str) -> bytes:
@@ -78,9 +78,7 @@ def test_wrong_flags_are_a_short_error() -> None:
 
 
 def test_it_serves_on_asyncio_where_uvloop_is_missing() -> None:
-    script = (
-        "import sys; sys.modules['uvloop'] = None; from inferometer.simulator.serve import main; main([])"
-    )
+    script = "import sys; sys.modules['uvloop'] = None; from inferometer.simulator.server.serve import main; main([])"
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
         url = json.loads(process.stdout.readline())["url"]
         body = b'{"prompt": "hello", "max_tokens": 3, "ignore_eos": true, "stream": true}'

@@ -22,7 +22,7 @@ from inferometer.loadgen.stop import StopSignal
 from inferometer.record.folder import read_meta
 from inferometer.record.speed import read_speed
 from inferometer.simulator import SimSettings, start_simulated_server
-from inferometer.simulator.process import SimulatedServer
+from inferometer.simulator.server.process import SimulatedServer
 from inferometer.spec.speed import speed_spec
 
 SHORT = ("--engine", "endpoint", "--tokenizer", "builtin", "--generate-len", "8", "--warmup", "0")

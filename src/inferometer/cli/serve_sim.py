@@ -57,8 +57,8 @@ def main(argv: list[str]) -> int:
     given = vars(parser.parse(argv))
     host, port = given.pop("host"), given.pop("port")
 
-    from inferometer.simulator.serve import settings_from_flags
-    from inferometer.simulator.server import serve
+    from inferometer.simulator.server.listening import serve
+    from inferometer.simulator.server.serve import settings_from_flags
 
     serve(settings_from_flags(given), host, port, _ready)
     return 0

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from inferometer.errors import UsageError
 from inferometer.simulator.prefix_cache import PrefixCache
-from inferometer.simulator.settings import SimSettings
+from inferometer.simulator.server.settings import SimSettings
 
 
 class Sequence:

@@ -21,7 +21,7 @@ from inferometer.record.types import ChunkKind, ClientHealth, PointRecord, Reque
 from inferometer.schedule import Schedule, make_schedule
 from inferometer.simulator.engine import Engine
 from inferometer.simulator.engine import Sequence as EngineSequence
-from inferometer.simulator.settings import SimSettings
+from inferometer.simulator.server.settings import SimSettings
 from inferometer.spec import LoadPoint, derive_seed
 
 _NS_PER_S = 1_000_000_000

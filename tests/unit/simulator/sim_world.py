@@ -9,8 +9,8 @@ from typing import Any
 
 from inferometer.clock import VirtualClock
 from inferometer.simulator import SimSettings
-from inferometer.simulator.app import SimulatorApp
-from inferometer.simulator.http11 import HttpConnection
+from inferometer.simulator.server.app import SimulatorApp
+from inferometer.simulator.server.http11 import HttpConnection
 
 
 class MemoryTransport(asyncio.Transport):

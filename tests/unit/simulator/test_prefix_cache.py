@@ -10,8 +10,8 @@ from sim_world import events
 from inferometer.simulator import SimSettings
 from inferometer.simulator.engine import Engine
 from inferometer.simulator.prefix_cache import PrefixCache
-from inferometer.simulator.prompt_view import PromptViewer
-from inferometer.simulator.serve import settings_from_flags
+from inferometer.simulator.server.prompt_view import PromptViewer
+from inferometer.simulator.server.serve import settings_from_flags
 from inferometer.workload.builtin import WORDS, BuiltinTokenizer
 
 BUILTIN = BuiltinTokenizer()

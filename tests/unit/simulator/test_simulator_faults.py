@@ -9,7 +9,7 @@ from sim_world import chunks, events
 
 from inferometer.errors import UsageError
 from inferometer.simulator import Fault
-from inferometer.simulator.serve import settings_from_flags
+from inferometer.simulator.server.serve import settings_from_flags
 
 CHAT = "/v1/chat/completions"
 

@@ -13,7 +13,7 @@ from services import broken, load_point, stat, summary
 
 from inferometer.metrics.counts import Counts
 from inferometer.metrics.summary import PointSummary, summarize_point
-from inferometer.simulator.settings import SimSettings
+from inferometer.simulator.server.settings import SimSettings
 from inferometer.simulator.virtual import Batching
 from inferometer.spec import Measure as Judged
 from inferometer.spec import Sampling

@@ -26,7 +26,7 @@ class Sim(Flagged):
     readiness = Readiness(paths=("/health",))
     pages = ("/version", "/v1/models")
     dialect = "openai-chat"
-    usual = tuple(own_module("inferometer.simulator.serve"))
+    usual = tuple(own_module("inferometer.simulator.server.serve"))
     programs = (
         ("inferometer", "serve-sim"),
         ("python", "-m", "inferometer", "serve-sim"),

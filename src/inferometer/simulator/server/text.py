@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from inferometer.simulator.settings import SimSettings
+from inferometer.simulator.server.settings import SimSettings
 
 
 def uniform(seed: int, *parts: bytes) -> tuple[float, float]:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from inferometer.simulator.generation import Generation, error_json
-from inferometer.simulator.http11 import LAST_CHUNK, HttpConnection
-from inferometer.simulator.text import Voice
+from inferometer.simulator.server.generation import Generation, error_json
+from inferometer.simulator.server.http11 import LAST_CHUNK, HttpConnection
+from inferometer.simulator.server.text import Voice
 
 JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"

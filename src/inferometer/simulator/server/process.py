@@ -12,7 +12,7 @@ import msgspec
 
 from inferometer.errors import EndpointError
 from inferometer.interpreter import own_program
-from inferometer.simulator.settings import SimSettings, StartOrder
+from inferometer.simulator.server.settings import SimSettings, StartOrder
 
 _START_LIMIT_S = 20.0
 _STOP_LIMIT_S = 5.0
@@ -61,7 +61,7 @@ def start_simulated_server(settings: SimSettings, host: str = "127.0.0.1", port:
     order = StartOrder(host=host, port=port, settings=settings)
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
-            own_program("inferometer.simulator.serve", "--die-with-parent", "--order-from-stdin"),
+            own_program("inferometer.simulator.server.serve", "--die-with-parent", "--order-from-stdin"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

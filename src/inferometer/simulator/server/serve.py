@@ -1,4 +1,4 @@
-"""``python -m inferometer.simulator.serve``: the simulated server as a process of its own.
+"""``python -m inferometer.simulator.server.serve``: the simulated server as a process of its own.
 
 One flag per field of ``SimSettings``. When the server accepts connections, one line of JSON with ``url`` and
 ``pid`` goes to standard output; nothing else does.
@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 
 from inferometer.errors import InferometerError, UsageError
-from inferometer.simulator.server import serve
-from inferometer.simulator.settings import SimSettings, StartOrder
+from inferometer.simulator.server.listening import serve
+from inferometer.simulator.server.settings import SimSettings, StartOrder
 
 _PR_SET_PDEATHSIG = 1
 
@@ -61,7 +61,7 @@ def settings_from_flags(options: dict[str, str | bool | None]) -> SimSettings:
 
 
 def _flags() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m inferometer.simulator.serve", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m inferometer.simulator.server.serve", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free port")
     parser.add_argument("--die-with-parent", action="store_true", help="end when the parent or stdin ends")

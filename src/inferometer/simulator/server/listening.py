@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from inferometer.clock import MonotonicClock
 from inferometer.errors import EndpointError, UsageError
-from inferometer.simulator.app import SimulatorApp
-from inferometer.simulator.http11 import HttpConnection
-from inferometer.simulator.pacing import best_alarm
-from inferometer.simulator.settings import SimSettings
+from inferometer.simulator.server.app import SimulatorApp
+from inferometer.simulator.server.http11 import HttpConnection
+from inferometer.simulator.server.pacing import best_alarm
+from inferometer.simulator.server.settings import SimSettings
 
 _BACKLOG = 4096  # connections that may arrive in one burst
 _STDIN = 0

@@ -7,7 +7,7 @@ import math
 import msgspec
 
 from inferometer.errors import UsageError
-from inferometer.simulator.faults import Fault
+from inferometer.simulator.server.faults import Fault
 
 _AT_LEAST: dict[str, float] = {
     "per_token_s": 0,

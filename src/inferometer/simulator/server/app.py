@@ -9,15 +9,15 @@ from typing import Protocol
 import msgspec
 
 from inferometer.clock import Clock, utc_now
-from inferometer.simulator.answers import JSON, Answer, EventStream, Subject, WholeAnswer
 from inferometer.simulator.engine import Engine, Sequence, StepResult
-from inferometer.simulator.exposition import CONTENT_TYPE, ServerMetrics
-from inferometer.simulator.faults import Fault
-from inferometer.simulator.generation import ApiError, Generation, GenerationParser, error_json
-from inferometer.simulator.http11 import HttpConnection, HttpRequest
-from inferometer.simulator.pacing import Alarm, StepLoop
-from inferometer.simulator.settings import SimSettings
-from inferometer.simulator.text import Voice, uniform
+from inferometer.simulator.server.answers import JSON, Answer, EventStream, Subject, WholeAnswer
+from inferometer.simulator.server.exposition import CONTENT_TYPE, ServerMetrics
+from inferometer.simulator.server.faults import Fault
+from inferometer.simulator.server.generation import ApiError, Generation, GenerationParser, error_json
+from inferometer.simulator.server.http11 import HttpConnection, HttpRequest
+from inferometer.simulator.server.pacing import Alarm, StepLoop
+from inferometer.simulator.server.settings import SimSettings
+from inferometer.simulator.server.text import Voice, uniform
 from inferometer.version import __version__
 from inferometer.workload.builtin import WORDS, BuiltinTokenizer
 

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from inferometer.errors import InferometerError
-from inferometer.simulator.faults import Fault, fault_from
-from inferometer.simulator.pictures import picture_text
-from inferometer.simulator.prompt_view import Pieces, PromptView, PromptViewer
-from inferometer.simulator.settings import SimSettings
+from inferometer.simulator.server.faults import Fault, fault_from
+from inferometer.simulator.server.pictures import picture_text
+from inferometer.simulator.server.prompt_view import Pieces, PromptView, PromptViewer
+from inferometer.simulator.server.settings import SimSettings
 from inferometer.workload.builtin import WORDS
 
 _COMPLETION_TOKENS = 16  # what the OpenAI API generates when a completion names no limit
