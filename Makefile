@@ -13,7 +13,9 @@ bench-views: .venv/.dev ; cd bench && ../.venv/bin/python -m views.run
 # vLLM on CPU, from INFEROMETER_VLLM=DIR (a virtual environment) or built as for bench-peers; ARGS for pytest.
 test-engines: .venv/.dev ; program=$$(.venv/bin/python scripts/engine_environment.py) && INFEROMETER_VLLM_PROGRAM=$$program .venv/bin/python -m pytest tests/engines --timeout 900 $(ARGS)
 bench-engines: .venv/.dev ; cd bench && ../.venv/bin/python -m engines.run
-.PHONY: bench-soak bench-profile bench-peers bench-views test-engines bench-engines
+# The simulated engine against measured data: goals, figures, and the reasons of misses.
+bench-sim: .venv/.dev ; cd bench && ../.venv/bin/python -m sim.table $(ARGS)
+.PHONY: bench-soak bench-profile bench-peers bench-views test-engines bench-engines bench-sim
 lock: .venv/.dev ; scripts/lock.sh
 .venv/.core: pyproject.toml requirements.lock ; python3 -m venv .venv && .venv/bin/python -m pip install -q --disable-pip-version-check -r requirements.lock && .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps -e . && touch $@
 .venv/.dev: .venv/.core requirements-dev.lock ; .venv/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.lock && touch $@

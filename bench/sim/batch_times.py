@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inferometer.simulator.latency.nonnegative import fit_robust
+from sim.row import Row
 
 Floats = npt.NDArray[np.float64]
 FILE = Path(__file__).resolve().parents[3] / "shared" / "data" / "sweeps" / "prefill_decode_batch_times.csv"
@@ -28,7 +29,7 @@ _FOLDS = 5
 _KINKS = 24
 
 
-class Row(NamedTuple):
+class Batch(NamedTuple):
     """One measured batch: tokens of each prompt and answer, sequences, seconds of the prompt and of each token."""
 
     prompt_tokens: float
@@ -48,7 +49,7 @@ class Errors(NamedTuple):
     prefill_median: float
 
 
-def read_rows(path: Path) -> dict[str, list[Row]]:
+def read_rows(path: Path) -> dict[str, list[Batch]]:
     """Rows of each series; of repeats the median."""
     repeats: dict[str, dict[tuple[float, float, float], list[tuple[float, float]]]] = {}
     with path.open(newline="") as file:
@@ -58,26 +59,26 @@ def read_rows(path: Path) -> dict[str, list[Row]]:
             took = (float(row["prompt_time"]) / 1e3, float(row["token_time"]) / 1e3)
             repeats.setdefault(name, {}).setdefault(key, []).append(took)
     return {
-        name: [Row(*key, *np.median(found, axis=0).tolist()) for key, found in sorted(series.items())]
+        name: [Batch(*key, *np.median(found, axis=0).tolist()) for key, found in sorted(series.items())]
         for name, series in repeats.items()
     }
 
 
-def decode_terms(rows: list[Row]) -> Floats:
+def decode_terms(rows: list[Batch]) -> Floats:
     """Fixed, sequences, KV tokens: of an answer's middle, where the mean step is."""
     sequences = np.asarray([row.sequences for row in rows])
     context = np.asarray([row.prompt_tokens + row.output_tokens / 2 for row in rows])
     return np.stack([np.ones_like(sequences), sequences, sequences * context], axis=1)
 
 
-def prefill_terms(rows: list[Row], kink: float) -> Floats:
+def prefill_terms(rows: list[Batch], kink: float) -> Floats:
     """The roofline that turns compute bound at ``kink`` tokens, and query-key pairs."""
     sequences = np.asarray([row.sequences for row in rows])
     prompt = np.asarray([row.prompt_tokens for row in rows])
     return np.stack([np.maximum(kink, sequences * prompt), sequences * prompt**2 / 2], axis=1)
 
 
-def _prefill_fit(rows: list[Row]) -> tuple[float, Floats]:
+def _prefill_fit(rows: list[Batch]) -> tuple[float, Floats]:
     seconds = np.asarray([row.prompt_s for row in rows])
     tokens = np.asarray([row.prompt_tokens * row.sequences for row in rows])
     fits = []
@@ -89,7 +90,7 @@ def _prefill_fit(rows: list[Row]) -> tuple[float, Floats]:
     return kink, found
 
 
-def _folds(rows: list[Row]) -> Iterator[tuple[list[Row], list[Row]]]:
+def _folds(rows: list[Batch]) -> Iterator[tuple[list[Batch], list[Batch]]]:
     for fold in range(_FOLDS):
         yield (
             [row for index, row in enumerate(rows) if index % _FOLDS != fold],
@@ -97,12 +98,12 @@ def _folds(rows: list[Row]) -> Iterator[tuple[list[Row], list[Row]]]:
         )
 
 
-def _prompts(rows: list[Row]) -> list[Row]:
+def _prompts(rows: list[Batch]) -> list[Batch]:
     """One row for each prompt size and batch: the length of the answer is nothing to the prefill."""
     return list({(row.prompt_tokens, row.sequences): row for row in rows}.values())
 
 
-def errors_of(name: str, rows: list[Row]) -> Errors:
+def errors_of(name: str, rows: list[Batch]) -> Errors:
     """Both errors of one series over five folds, which are dealt in order of size."""
     decode: list[npt.NDArray[np.float64]] = []
     prefill: list[npt.NDArray[np.float64]] = []
@@ -125,6 +126,19 @@ def errors_of(name: str, rows: list[Row]) -> Errors:
 def batch_errors(path: Path = FILE) -> list[Errors]:
     """Errors of all series of a table."""
     return [errors_of(name, rows) for name, rows in read_rows(path).items()]
+
+
+def row(path: Path = FILE) -> Row:
+    """The line of the table of checks."""
+    check, goal = "decode steps over batch and context, five folds", "MAPE <= 7 % in every series"
+    if not path.exists():
+        return Row(check, goal, "", None, f"{path.name} is not there")
+    found = batch_errors(path)
+    worst = max(found, key=lambda each: each.decode)
+    prefill = float(np.median([each.prefill_median for each in found]))
+    told = f"{np.mean([each.decode for each in found]):.1%}, the worst series {worst.decode:.1%}"
+    note = f"{len(found)} series; prefill, where rows of batches that did not fit spoil means: median {prefill:.1%}"
+    return Row(check, goal, told, worst.decode <= 0.07, note)
 
 
 def main() -> None:

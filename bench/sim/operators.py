@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from inferometer.errors import DataError
 from inferometer.simulator.latency.curve import fit_curve
+from sim.row import Row
 
 Floats = npt.NDArray[np.float64]
 FILE = Path(__file__).resolve().parents[3] / "shared" / "data" / "ops" / "a100_llama3-8b_mlp.csv"
@@ -93,6 +94,17 @@ def _error(series: Series, seen: npt.NDArray[np.bool_]) -> float:
 def operator_errors(paths: Sequence[Path]) -> list[Errors]:
     """Errors of all series of all files."""
     return [errors_of(series) for path in paths for series in read_series(path)]
+
+
+def row(paths: Sequence[Path] = (FILE,)) -> Row:
+    """The line of the table of checks."""
+    check, goal = "operators at twice the calibrated tokens", "<= 5 % mean"
+    if not all(path.exists() for path in paths):
+        return Row(check, goal, "", None, f"{FILE.name} is not there")
+    found = operator_errors(paths)
+    doubled = float(np.mean([each.doubled for each in found]))
+    interior = float(np.mean([each.interior for each in found]))
+    return Row(check, goal, f"{doubled:.2%}; inside {interior:.2%}", doubled <= 0.05, f"{len(found)} series")
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from inferometer.simulator.instance.instance import Instance
 from inferometer.simulator.instance.limits import EngineLimits, Job
 from inferometer.simulator.instance.simulate import Outcome, simulate
 from inferometer.simulator.latency.model import Coefficients, LinearModel
+from sim.row import Row
 
 # An 8B model on a fast device, by order of magnitude: what is measured here is the simulator. No cost is a whole number
 # of nanoseconds, so that the two ways of adding up differ by their rounding.
@@ -152,6 +153,23 @@ def peak_mib(load: Load, requests: int, longer: int) -> float:
     tracemalloc.stop()
     assert all(row.finished for row in rows)
     return peak / 2**20
+
+
+def row(requests: int = 20_000) -> Row:
+    """The line of the table of checks: the steady load counts, of the others the ratio is noted."""
+    found = [measure(load, requests, repeats=2) for load in LOADS]
+    first = found[0]
+    once, longer = (peak_mib(LOADS[1], requests, factor) for factor in (1, 4))
+    exact = max(each.difference_s for each in found)
+    others = ", ".join(f"{each.load.name} {each.gain:.0f} x" for each in found[1:])
+    return Row(
+        f"{requests:,} requests, {first.iterations / 1e6:.1f} million iterations, in jumps",
+        ">= 1 million iterations/s, >= 50 x the stepped loop, memory flat",
+        f"{first.iterations_per_s / 1e6:.0f} million/s, {first.gain:.0f} x, {first.to_real_time:,.0f} x real time; "
+        f"memory {once:.1f} MiB, {longer:.1f} with answers four times as long",
+        first.iterations_per_s >= 1e6 and first.gain >= 50.0 and longer < 2 * once,
+        f"{others}; largest difference {exact:.0e} s",
+    )
 
 
 def main() -> None:

@@ -1,180 +1,236 @@
 """Five load points of a measured sweep calibrate each configuration, the other points are predicted.
 
-The table is ``shared/data/sweeps/measured_serving_sweeps.csv``. Memory of the devices and the two engines' documented
-rules give the KV pool: vLLM takes 90 % of a device, TensorRT-LLM 90 % of what weights leave and admits a request only
-where its whole answer fits. Nothing else is known of an engine.
+The table is like ``shared/data/sweeps/measured_serving_sweeps.csv``: a row for each load point with engine, model,
+system, devices, lengths, TTFT and TPOT. What else is used of an engine are its documented rules (``sim.engines``); of
+clients, that they form a closed loop. How many requests each sent, and whether the engine has a seat for each of them,
+the calibrated points tell.
 
-    cd bench && python -m sim.sweep TABLE [MODEL-SUBSTRING]
+    cd bench && python -m sim.sweep [TABLE] [--choices 5]
+
+The five points are chosen by their places alone: one, and then always that farthest from those chosen, among those
+that fit the KV pool. ``--choices`` begins at so many different points, so that a figure is not luck.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import re
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from inferometer.simulator.calibration.ensemble import Interval, interval, refits
-from inferometer.simulator.calibration.fit import coefficients_of, fit
-from inferometer.simulator.calibration.replay import Floats
-from inferometer.simulator.calibration.table import (
-    Habits,
-    Point,
-    fit_table,
-    load_of,
-    predict,
-    residuals_of,
-    weak_table_prior,
-)
-from inferometer.simulator.instance.limits import EngineLimits
+from inferometer.simulator.calibration.table import Point, TableFit, fit_table, predict
+from inferometer.simulator.latency.experts import TouchedExperts
+from sim.engines import Engine, Serving
+from sim.row import Row
 
+FILE = Path(__file__).resolve().parents[3] / "shared" / "data" / "sweeps" / "measured_serving_sweeps.csv"
 POINTS = 5
-MEMBERS = 12
-HABITS = Habits()
-_DEVICE_BYTES = {"h100_sxm": 80e9, "h200_sxm": 141e9}
-# weights and bytes of KV per token, from the models' configurations (70B and its cache in 8 bits)
-_MODEL_BYTES = {"70B": (70.6e9, 163_840), "8B": (16.1e9, 131_072), "120b": (65e9, 73_728)}
-_RESERVED_BYTES = 3e9
+CHOICES = 5
+GOAL = "TPOT MAPE <= 6 %, median <= 4 %; TTFT median <= 20 %"
 _ROOM = 0.9
+_UNLIKELY = 3.0  # a logarithm: twenty to one
 
 
 class Config(msgspec.Struct, frozen=True):
     """One engine on one system, and its measured points."""
 
-    backend: str
-    model: str
-    system: str
-    devices: int
+    serving: Serving
+    engine: Engine
     points: tuple[Point, ...]
 
-    def kv_tokens(self) -> int:
-        """Tokens of the KV pool by the engine's rule."""
-        weights, each = next(v for name, v in _MODEL_BYTES.items() if name in self.model)
-        memory, reserved = _DEVICE_BYTES[self.system] * self.devices, _RESERVED_BYTES * self.devices
-        if self.backend == "vllm":
-            return int((0.9 * memory - weights - reserved) / each)
-        return int(0.9 * (memory - weights - reserved) / each)
-
-    def limits(self, point: Point | None = None) -> EngineLimits:
-        """The engine's limits; for a point of TensorRT-LLM, what its full reservation leaves of the batch."""
-        pool, sequences = self.kv_tokens(), 512
-        if self.backend == "trtllm" and point is not None:
-            sequences = max(1, min(sequences, pool // (point.input_tokens + point.output_tokens)))
-        return EngineLimits(
-            max_num_seqs=sequences,
-            max_num_batched_tokens=8192,
-            kv_blocks=pool // 16,
-            max_model_len=min(pool // 16 * 16, 20_000),
-        )
+    @property
+    def name(self) -> str:
+        """For people."""
+        serving = self.serving
+        return f"{serving.backend} {serving.model} {serving.system} x{serving.devices}"
 
 
 class HeldOut(msgspec.Struct, frozen=True):
-    """A point that was predicted."""
+    """A point that was predicted, in seconds."""
+
+    point: Point
+    ttft_s: float
+    tpot_s: float
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """One choice of points of one configuration, and what it predicted."""
 
     config: str
-    point: Point
-    ttft: Interval
-    tpot: Interval
+    number: int
+    calibrated: tuple[Point, ...]
+    held_out: tuple[HeldOut, ...]
 
 
-def read_sweep(path: Path, model: str = "") -> list[Config]:
-    """The configurations of a table whose model's name contains ``model``."""
-    found: dict[tuple[str, str, str, str], list[Point]] = {}
+class Calibrated(NamedTuple):
+    """A fit, and what the model was taken for."""
+
+    fit: TableFit
+    experts: TouchedExperts | None
+
+
+class Errors(msgspec.Struct, frozen=True):
+    """Absolute relative errors of predictions."""
+
+    points: int
+    tpot_mape: float
+    tpot_median: float
+    ttft_median: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.points:4} points  TPOT MAPE {self.tpot_mape:5.1%}  median {self.tpot_median:5.1%}"
+            f"  TTFT median {self.ttft_median:5.1%}"
+        )
+
+
+def read_sweep(path: Path = FILE) -> list[Config]:
+    """The configurations of a table; a place that it has twice counts once."""
+    found: dict[Serving, dict[tuple[int, int, int], Point]] = {}
     with path.open(newline="") as lines:
         for row in csv.DictReader(lines):
-            given = re.search(r"silicon_concurrency=(\d+)", row["silicon_data_source"])
-            point = Point(
-                concurrency=int(given[1] if given else row["batch_size"]),
-                input_tokens=int(row["isl"]),
-                output_tokens=int(row["osl"]),
-                ttft_s=float(row["silicon_ttft_ms"]) / 1e3,
-                tpot_s=float(row["silicon_tpot_ms"]) / 1e3,
-            )
-            key = (row["backend"], row["model_path"], row["system"], row["tp_size"])
-            if model in row["model_path"]:
-                found.setdefault(key, []).append(point)
-    return [Config(key[0], key[1], key[2], int(key[3]), tuple(points)) for key, points in found.items()]
+            point = _point(row)
+            if point is not None:
+                place = (point.concurrency, point.input_tokens, point.output_tokens)
+                found.setdefault(_serving(row), {}).setdefault(place, point)
+    servings = list(found)
+    return [
+        Config(serving, Engine.of(serving, servings), tuple(points.values()))
+        for serving, points in found.items()
+    ]
 
 
-def spanning(config: Config, count: int) -> list[Point]:
-    """Points far from each other in concurrency and lengths, none of which fills the KV pool."""
-    room = _ROOM * config.kv_tokens()
+def _point(row: dict[str, str]) -> Point | None:
+    given = re.search(r"silicon_concurrency=(\d+)", row.get("silicon_data_source") or "")
+    concurrency = given[1] if given else row["batch_size"]
+    if not concurrency or not row["silicon_ttft_ms"] or not row["silicon_tpot_ms"]:
+        return None
+    return Point(
+        concurrency=int(float(concurrency)),
+        input_tokens=int(row["isl"]),
+        output_tokens=int(row["osl"]),
+        ttft_s=float(row["silicon_ttft_ms"]) / 1e3,
+        tpot_s=float(row["silicon_tpot_ms"]) / 1e3,
+    )
+
+
+def _serving(row: dict[str, str]) -> Serving:
+    return Serving(
+        backend=row["backend"],
+        model=row["model_path"],
+        system=row["system"],
+        tensor_parallel=int(row["tp_size"] or 1),
+        pipeline_parallel=int(row["pp_size"] or 1),
+        weights=row["gemm_quant_mode"] or row["precision"],
+    )
+
+
+def spanning(config: Config, count: int = POINTS, number: int = 0) -> list[Point]:
+    """Points far from each other in concurrency and lengths, none of which fills the KV pool.
+
+    Args:
+        config: whose points.
+        count: of points.
+        number: 0 begins at the smallest load, another number at some other point.
+    """
+    room = _ROOM * config.engine.pool_tokens
     points = [p for p in config.points if p.concurrency * (p.input_tokens + p.output_tokens) < room]
     places = np.log([[p.concurrency, p.input_tokens, p.output_tokens] for p in points])
     places = (places - places.min(axis=0)) / np.maximum(np.ptp(places, axis=0), 1e-9)
-    chosen = [int(np.argmin(places.sum(axis=1)))]
+    first = np.random.default_rng(number).integers(len(points)) if number else np.argmin(places.sum(axis=1))
+    chosen = [int(first)]
     while len(chosen) < min(count, len(points)):
         near = ((places[:, None] - places[chosen][None]) ** 2).sum(axis=2).min(axis=1)
         chosen.append(int(np.argmax(near)))
     return [points[i] for i in chosen]
 
 
-def left_out(config: Config, points: Sequence[Point], start: Floats) -> Floats:
-    """Log errors of TTFT and TPOT of each point, predicted from a fit to the others."""
-    prior, limits, rows = weak_table_prior(points), config.limits(), []
-    for out in points:
-        residuals = residuals_of([point for point in points if point is not out], limits, HABITS)
-        found = fit(residuals, prior.logs(), np.array(prior.spread), start=start, polish=0)
-        told = predict(load_of(out, HABITS), limits, found.coefficients)
-        rows.append((told.ttft_s / (out.ttft_s or np.nan), told.tpot_s / (out.tpot_s or np.nan)))
-    return np.log(rows)
+def calibrated(config: Config, points: Sequence[Point]) -> Calibrated:
+    """A fit to these points; of a model that is not known, as a mixture where that fits far better."""
+    engine = config.engine
+    limits = [engine.limits(point) for point in points]
+    fits = [
+        Calibrated(fit_table(points, limits, prior=engine.prior, experts=each), each)
+        for each in engine.experts
+    ]
+    return min(fits, key=lambda found: found.fit.loss + (_UNLIKELY if found is not fits[0] else 0.0))
 
 
-def predicted(config: Config) -> list[HeldOut]:
-    """Every point of a configuration but the calibrated ones, with 90 % intervals."""
-    points, limits = spanning(config, POINTS), config.limits()
-    best = fit_table(points, limits, habits=HABITS, polish=0)
-    prior = weak_table_prior(points)
-    residuals = residuals_of(points, limits, HABITS)
-    members = refits(residuals, best, prior.logs(), np.array(prior.spread), members=MEMBERS, seed=1)
-    off = left_out(config, points, best.logs)
-    name, rows = f"{config.backend} {config.model} {config.system} x{config.devices}", []
+def predicted(config: Config, number: int = 0) -> Choice:
+    """Every point of a configuration but the calibrated ones."""
+    points = spanning(config, number=number)
+    (fit, experts), engine = calibrated(config, points), config.engine
+    rows = []
     for point in config.points:
-        if point in points:
-            continue
-        load, own = load_of(point, HABITS), config.limits(point)
-        told = predict(load, own, best.coefficients)
-        each = [predict(load, own, coefficients_of(member)) for member in members]
-        ttft = interval(told.ttft_s, [member.ttft_s for member in each], off[:, 0])
-        tpot = interval(told.tpot_s, [member.tpot_s for member in each], off[:, 1])
-        rows.append(HeldOut(name, point, ttft, tpot))
-    return rows
+        if point not in points:
+            told = predict(point, engine.limits(point), fit.coefficients, fit.habits, experts)
+            rows.append(HeldOut(point, told.ttft_s, told.tpot_s))
+    return Choice(config.name, number, tuple(points), tuple(rows))
 
 
-def summary(rows: Sequence[HeldOut]) -> dict[str, float]:
-    """Errors and coverage of predictions."""
-    ttft = np.array([abs(row.ttft.value / (row.point.ttft_s or np.nan) - 1) for row in rows])
-    tpot = np.array([abs(row.tpot.value / (row.point.tpot_s or np.nan) - 1) for row in rows])
-    inside = [row.ttft.low <= (row.point.ttft_s or np.nan) <= row.ttft.high for row in rows]
-    within = [row.tpot.low <= (row.point.tpot_s or np.nan) <= row.tpot.high for row in rows]
-    return {
-        "points": len(rows),
-        "tpot_mape": float(tpot.mean()),
-        "tpot_median": float(np.median(tpot)),
-        "ttft_median": float(np.median(ttft)),
-        "ttft_mape": float(ttft.mean()),
-        "ttft_covered": float(np.mean(inside)),
-        "tpot_covered": float(np.mean(within)),
-    }
+def errors_of(choices: Sequence[Choice]) -> Errors:
+    """Errors of all points that were held out."""
+    rows = [row for choice in choices for row in choice.held_out]
+    ttft = np.array([abs(row.ttft_s / (row.point.ttft_s or np.nan) - 1) for row in rows])
+    tpot = np.array([abs(row.tpot_s / (row.point.tpot_s or np.nan) - 1) for row in rows])
+    return Errors(len(rows), float(tpot.mean()), float(np.median(tpot)), float(np.median(ttft)))
 
 
-def main(path: Path, model: str) -> None:
-    """Print a line per configuration and one for all."""
-    configs = [config for config in read_sweep(path, model) if len(config.points) > POINTS + 1]
-    everything: list[HeldOut] = []
+def usable(configs: Sequence[Config]) -> list[Config]:
+    """Those with points to calibrate and at least two to predict."""
+    return [config for config in configs if len(config.points) > POINTS + 1]
+
+
+def all_choices(path: Path = FILE, choices: int = CHOICES) -> list[Choice]:
+    """Every usable configuration of a table, calibrated with so many choices of points."""
+    pairs = [(config, number) for config in usable(read_sweep(path)) for number in range(choices)]
     with ProcessPoolExecutor(2) as workers:
-        for rows in workers.map(predicted, configs):
-            everything += rows
-            print(
-                rows[0].config, {name: round(value, 3) for name, value in summary(rows).items()}, flush=True
-            )
-    print("all", {name: round(value, 3) for name, value in summary(everything).items()})
+        return list(workers.map(predicted, *zip(*pairs, strict=True), chunksize=4))
+
+
+def by_choice(choices: Sequence[Choice]) -> list[Errors]:
+    """Errors over all configurations, by the number of the choice."""
+    numbers = sorted({choice.number for choice in choices})
+    return [errors_of([choice for choice in choices if choice.number == number]) for number in numbers]
+
+
+def row(path: Path = FILE) -> Row:
+    """The line of the table of checks: the first choice, and the range over the others."""
+    if not path.exists():
+        return Row("five points, rest of the sweeps", GOAL, "", None, f"{path} is not there")
+    found = by_choice(all_choices(path))
+    first = found[0]
+    met = first.tpot_mape <= 0.06 and first.tpot_median <= 0.04 and first.ttft_median <= 0.2
+    parts = [
+        f"{title} {getattr(first, name):.1%} ({min(values):.1%} to {max(values):.1%})"
+        for title, name in (
+            ("TPOT MAPE", "tpot_mape"),
+            ("median", "tpot_median"),
+            ("TTFT median", "ttft_median"),
+        )
+        for values in [[getattr(each, name) for each in found]]
+    ]
+    note = f"{first.points} held-out points; in brackets {len(found)} choices of the calibrated points"
+    return Row("five points of each configuration, the rest of its sweep", GOAL, ", ".join(parts), met, note)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", nargs="?", type=Path, default=FILE)
+    parser.add_argument("--choices", type=int, default=CHOICES)
+    given = parser.parse_args()
+    choices = all_choices(given.file, given.choices)
+    for name in dict.fromkeys(choice.config for choice in choices):
+        print(f"{name:55} {errors_of([choice for choice in choices if choice.config == name])}")
+    for number, found in enumerate(by_choice(choices)):
+        print(f"{f'all, choice {number}':55} {found}")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "")
+    main()

@@ -3,7 +3,7 @@
     cd bench && python -m sim.uncalibrated [FILE]
 
 There a step is a decode of all streams, so the prediction is one step in the middle of the answers. Sizes of the models
-are those of their published config.json.
+are those of their published config.json; models that ``published_model`` does not know are left out.
 """
 
 from __future__ import annotations
@@ -19,49 +19,18 @@ from typing import NamedTuple
 import numpy as np
 
 from inferometer.models.asked import Asked
-from inferometer.models.config import Experts, ModelConfig
+from inferometer.models.config import ModelConfig
 from inferometer.simulator.instance.shape import StepShape
 from inferometer.simulator.latency.devices import device
 from inferometer.simulator.latency.experts import step_model
 from inferometer.simulator.latency.facts import facts_of
+from inferometer.simulator.latency.published import published_model
 from inferometer.simulator.latency.roofline import Placement, priors, touched_experts
 
 FILE = Path(__file__).resolve().parents[3] / "shared" / "data" / "sweeps" / "measured_serving_sweeps.csv"
 _MOST_STREAMS = 8
 
 
-def _llama(layers: int, hidden: int, heads: int, intermediate: int) -> ModelConfig:
-    return ModelConfig(
-        directory=Path("llama"),
-        layers=layers,
-        kv_layers=layers,
-        hidden=hidden,
-        heads=heads,
-        kv_heads=8,
-        head_dim=128,
-        intermediate=intermediate,
-        vocab_tokens=128256,
-        dtype="bfloat16",
-    )
-
-
-MODELS = {
-    "llama-3.1-8b": _llama(32, 4096, 32, 14336),
-    "llama-3.1-70b": _llama(80, 8192, 64, 28672),
-    "gpt-oss-120b": ModelConfig(
-        directory=Path("gpt-oss"),
-        layers=36,
-        kv_layers=36,
-        hidden=2880,
-        heads=64,
-        kv_heads=8,
-        head_dim=64,
-        intermediate=2880,
-        vocab_tokens=201088,
-        dtype="bfloat16",
-        experts=Experts(128, 4, 2880),
-    ),
-}
 # The file's names of number formats, where they are not those of engines' flags; gpt-oss is published in MXFP4 alone.
 _FORMATS = {"nvfp4": "mxfp4", "": None}
 
@@ -81,10 +50,10 @@ def prior_errors(path: Path = FILE) -> list[Errors]:
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             streams = re.search(r"silicon_concurrency=(\d+)", row["silicon_data_source"])
-            sizes = [size for name, size in MODELS.items() if name in row["model_path"].lower()]
+            sizes = published_model(row["model_path"])
             if streams and sizes and int(streams[1]) <= _MOST_STREAMS:
                 name = "{model_path} {system} {backend} TP{tp_size}".format(**row)
-                predicted_ms = 1e3 * _token_s(row, sizes[0], int(streams[1]))
+                predicted_ms = 1e3 * _token_s(row, sizes, int(streams[1]))
                 found[name].append(predicted_ms / float(row["silicon_tpot_ms"]) - 1.0)
     return [
         Errors(name, len(errors), float(np.mean(errors)), float(np.mean(np.abs(errors))))

@@ -15,6 +15,14 @@ class Clock(Protocol):
         ...
 
 
+class AnchoredClock(Clock, Protocol):
+    """A clock that also tells what its axis means on the wall."""
+
+    def realtime_ns(self) -> int:
+        """Nanoseconds since 1970."""
+        ...
+
+
 class MonotonicClock:
     """CLOCK_MONOTONIC, the axis of every time stamp in a run folder."""
 
@@ -27,14 +35,24 @@ class MonotonicClock:
 
 
 class VirtualClock:
-    """A clock that moves only when told to; for tests and for the simulator."""
+    """A clock that moves only when told to; for tests and for the simulator.
 
-    def __init__(self, start_ns: int = 0) -> None:
+    Args:
+        start_ns: its first moment.
+        realtime_ns: of that moment, since 1970.
+    """
+
+    def __init__(self, start_ns: int = 0, realtime_ns: int = 0) -> None:
         self._now_ns = start_ns
+        self._origin_ns = realtime_ns - start_ns
 
     def now_ns(self) -> int:
         """Nanoseconds of virtual time."""
         return self._now_ns
+
+    def realtime_ns(self) -> int:
+        """Nanoseconds since 1970, as if virtual time went by on the wall."""
+        return self._origin_ns + self._now_ns
 
     def advance_ns(self, step_ns: int) -> None:
         """Move time forward by ``step_ns`` (>= 0)."""

@@ -113,10 +113,11 @@ def test_curl_reads_json_and_reuses_its_connection(server: SimulatedServer) -> N
 def test_errors_are_what_the_client_library_expects(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="gpt-9"):
         client.chat.completions.create(model="gpt-9", messages=HELLO)
-    with pytest.raises(openai.BadRequestError, match="n=3"):
-        client.chat.completions.create(model=MODEL, messages=HELLO, n=3)
-    with pytest.raises(openai.BadRequestError, match="list of prompts"):
-        client.completions.create(model=MODEL, prompt=["a", "b"])
+    with pytest.raises(openai.BadRequestError, match="n=129") as refused:
+        client.chat.completions.create(model=MODEL, messages=HELLO, n=129)
+    assert (refused.value.param, refused.value.code) == ("n", "400")
+    with pytest.raises(openai.BadRequestError, match="none of them empty"):
+        client.completions.create(model=MODEL, prompt=["a", []])
 
 
 def test_ten_streams_at_once_share_the_steps(client: openai.OpenAI) -> None:

@@ -18,13 +18,14 @@ import pytest
 
 from inferometer.clock import MonotonicClock
 from inferometer.errors import EndpointError
+from inferometer.record.steps import read_steps
 from inferometer.simulator import Fault, SimSettings, start_simulated_server
 from inferometer.simulator.server.pacing import LoopAlarm, TimerfdAlarm
 
 SERVE = [sys.executable, "-m", "inferometer.simulator.server.serve"]
 
 
-def get(url: str) -> bytes:
+def get(url: str | urllib.request.Request) -> bytes:
     with urllib.request.urlopen(url, timeout=5) as answer:
         return answer.read()
 
@@ -47,6 +48,21 @@ def test_settings_reach_the_process_but_no_process_list_shows_the_key() -> None:
         with pytest.raises(urllib.error.HTTPError, match="401") as refused:
             get(f"{server.url}/v1/models")
         refused.value.close()
+
+
+def test_steps_are_on_disk_though_the_server_is_killed(tmp_path: Path) -> None:
+    log = tmp_path / "steps.csv"
+    settings = SimSettings(base_s=0.002, time_scale=0.5, arrival_s=0.01, step_log=str(log))
+    with start_simulated_server(settings) as server:
+        body = json.dumps({"prompt": "hello there", "max_tokens": 20, "ignore_eos": True}).encode()
+        get(urllib.request.Request(f"{server.url}/v1/completions", body))
+        get(f"{server.url}/health")  # the engine is idle by now
+        os.kill(server.pid, signal.SIGKILL)
+    rows = list(read_steps(log))
+    assert [row.prefill_tokens for row in rows] == [2] + [0] * 19
+    step_s = (settings.base_s + settings.per_token_s + settings.per_seq_s + 10 * settings.per_kv_token_s) / 2
+    assert sum(row.step_s for row in rows[1:]) == pytest.approx(19 * step_s, rel=0.01)
+    assert abs(rows[-1].end_ns - MonotonicClock().realtime_ns()) < 60e9
 
 
 def test_a_port_that_is_taken_is_named() -> None:

@@ -17,6 +17,7 @@ from inferometer.record.folder import JOURNAL, RUN_JSON, read_meta
 from inferometer.record.store import read_run
 from inferometer.record.types import RunMeta
 from inferometer.spec import LoadPoint, RunSpec
+from inferometer.spec.stored import was_simulated
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,8 @@ def _usable(spec: RunSpec, folder: Path) -> _Measured | None:
 def _same(spec: RunSpec, meta: RunMeta) -> bool:
     """Whether a run measured the server and model that a spec names."""
     asked = spec.endpoint
+    if was_simulated(meta.spec):
+        return False
     if (meta.spec.get("endpoint") or {}).get("url") != asked.url:
         return False
     return asked.model is None or asked.model == meta.model

@@ -19,7 +19,8 @@ from inferometer.loadgen.affinity import allowed_cores
 from inferometer.loadgen.conduct import Conduct
 from inferometer.loadgen.progress import NullObserver, Observer
 from inferometer.loadgen.resume import Past
-from inferometer.loadgen.run import RunPlan, execute
+from inferometer.loadgen.run import execute
+from inferometer.loadgen.run_plan import RunPlan
 from inferometer.loadgen.stop import StopSignal
 from inferometer.metrics.summary import RunSummary
 from inferometer.record.folder import read_meta, write_meta

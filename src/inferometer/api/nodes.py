@@ -9,7 +9,7 @@ from inferometer.checks.limits import check_node_limits
 from inferometer.clock import MonotonicClock
 from inferometer.loadgen.nodes.fleet import RemoteFleet, files_of, open_fleet
 from inferometer.loadgen.progress import Observer, beforehand
-from inferometer.loadgen.run import RunPlan
+from inferometer.loadgen.run_plan import RunPlan
 from inferometer.loadgen.stop import StopSignal
 
 
@@ -28,8 +28,8 @@ def machines(plan: RunPlan, observer: Observer, stop: StopSignal) -> Iterator[Re
     clock = MonotonicClock()
     began_ns = clock.now_ns()
     observer.on_progress(beforehand(f"joining the cluster {spec.cluster.nodes}", 0.0))
-    files = files_of(plan.target, spec.workload.tokenizer, spec.endpoint.template)
-    with open_fleet(spec.cluster, plan.target, files, stop, clock) as fleet:
+    files = files_of(plan.servers, spec.workload.tokenizer, spec.endpoint.template)
+    with open_fleet(spec.cluster, plan.servers, files, stop, clock) as fleet:
         check_node_limits(plan.points, fleet.nodes)
         whom = f"{len(fleet.nodes)} node{'s' * (len(fleet.nodes) > 1)} of the cluster {spec.cluster.nodes}"
         elapsed_s = (clock.now_ns() - began_ns) / 1e9

@@ -23,7 +23,7 @@ from inferometer.client.target import Target
 from inferometer.clock import MonotonicClock
 from inferometer.errors import UsageError
 from inferometer.loadgen.affinity import usable_cores
-from inferometer.loadgen.run import RunPlan
+from inferometer.loadgen.run_plan import RunPlan
 from inferometer.loadgen.shards import resolve_workers
 from inferometer.loadgen.stop import StopSignal
 from inferometer.metrics.slo import parse_slos
@@ -36,7 +36,16 @@ from inferometer.spec import (
 from inferometer.spec.endpoint_rules import SERVER_TOKENIZER
 from inferometer.spec.lengths import length_notes
 from inferometer.spec.session_rules import model_weights
-from inferometer.workload import Dataset, RowFeed, Tokenizer, load_tokenizer, open_dataset
+from inferometer.spec.simulation_rules import refuse_simulation
+from inferometer.workload import (
+    Dataset,
+    DatasetInfo,
+    Request,
+    RowFeed,
+    Tokenizer,
+    load_tokenizer,
+    open_dataset,
+)
 
 
 def prepare(spec: RunSpec, stop: StopSignal | None = None, launched: Launched | None = None) -> RunPlan:
@@ -54,6 +63,7 @@ def prepare(spec: RunSpec, stop: StopSignal | None = None, launched: Launched | 
         InterruptedEarlyError: ``stop`` was asked for while the server was silent.
     """
     stop = stop or StopSignal()
+    refuse_simulation(spec, "run" if spec.search.target is None else "search")
     load_points(spec)
     spec, _, spoken = settle(spec)
     points = load_points(spec)
@@ -62,15 +72,8 @@ def prepare(spec: RunSpec, stop: StopSignal | None = None, launched: Launched | 
     # Else the data is looked at first, which takes no network.
     reached = _reach(spec, stop, launched) if spec.workload.tokenizer == SERVER_TOKENIZER else None
     tokenizer = load_tokenizer(spec.workload.tokenizer) if reached is None else _server_tokenizer(reached)
-    feed = RowFeed(
-        lambda point: open_dataset(spec, point, tokenizer), spec.workload.oversample, spec.sweep.same_prompts
-    )
-    points = tuple(feed.settle(point) for point in points)
-    # The longest point is drawn once beforehand, so that a file that is too short fails before anything was sent.
-    longest = max(points, key=lambda point: point.num_prompts or 0)
-    drawn = RowFeed(lambda point: open_dataset(spec, point, tokenizer), spec.workload.oversample)
-    looked = feed if longest.trace else drawn  # a trace, which may be long, is not read again
-    looked.take(longest, "check")
+    data = ready_data(spec, points, tokenizer)
+    feed, points = data.feed, data.points
     reached = reached or _reach(spec, stop, launched)
     spec = reached.spec
     excess = warning(needed(spec, points, load_envelope(cache_dir(os.environ), this_machine()).envelope))
@@ -80,9 +83,46 @@ def prepare(spec: RunSpec, stop: StopSignal | None = None, launched: Launched | 
     notes = (*reached.notes, *spoken, *odd, *doubts, *([] if excess is None else [excess]))
     everything = with_warmups(spec, points)
     plan = RunPlan(
-        spec, reached.target, reached.server, reached.model, everything, tokenizer, feed, notes, looked.info()
+        spec, reached.target, reached.server, reached.model, everything, tokenizer, feed, notes, data.info
     )
     return plan if launched is None else replace(plan, engine=launched.record, housed=launched.housed)
+
+
+class ReadyData(NamedTuple):
+    """Data that was looked at.
+
+    Attributes:
+        feed: hands it out, load point by load point.
+        points: with the number of requests of those that replay a trace.
+        info: identity of the data, as the longest load point sees it.
+        first: the first request of that.
+    """
+
+    feed: RowFeed
+    points: tuple[LoadPoint, ...]
+    info: DatasetInfo | None
+    first: Request | None
+
+
+def ready_data(spec: RunSpec, points: Sequence[LoadPoint], tokenizer: Tokenizer) -> ReadyData:
+    """Open the data of a run, and draw its longest load point once.
+
+    A file that is too short fails so before anything was sent.
+
+    Raises:
+        UsageError, DataError: what is wrong and what to do.
+    """
+
+    def opened(point: LoadPoint) -> Dataset:
+        return open_dataset(spec, point, tokenizer)
+
+    feed = RowFeed(opened, spec.workload.oversample, spec.sweep.same_prompts)
+    settled = tuple(feed.settle(point) for point in points)
+    longest = max(settled, key=lambda point: point.num_prompts or 0)
+    # A trace, which may be long, is not read again.
+    looked = feed if longest.trace else RowFeed(opened, spec.workload.oversample)
+    first = next(looked.take(longest, "check"), None)
+    return ReadyData(feed, settled, looked.info(), first)
 
 
 class _Reached(NamedTuple):

@@ -20,7 +20,8 @@ from inferometer.client.probe import ServerInfo
 from inferometer.errors import InterruptedEarlyError, UsageError
 from inferometer.loadgen.progress import NullObserver, Observer
 from inferometer.loadgen.resume import Past, stored_point, taken_up
-from inferometer.loadgen.run import RunPlan, environment
+from inferometer.loadgen.run import environment
+from inferometer.loadgen.run_plan import RunPlan
 from inferometer.loadgen.stop import StopSignal
 from inferometer.record.engine import EngineRecord
 from inferometer.record.folder import read_meta, write_meta

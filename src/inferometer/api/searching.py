@@ -25,7 +25,7 @@ from inferometer.errors import InterruptedEarlyError
 from inferometer.loadgen.conduct import CarryOut, Conduct, EndOfRun, Finished
 from inferometer.loadgen.progress import NullObserver, Observer
 from inferometer.loadgen.resume import Past
-from inferometer.loadgen.run import RunPlan
+from inferometer.loadgen.run_plan import RunPlan
 from inferometer.loadgen.stop import StopSignal
 from inferometer.metrics.capacity import Capacity, Probe
 from inferometer.metrics.latency import NS_PER_S
@@ -84,15 +84,23 @@ def search(
     spec = as_the_engine_speaks(spec)
     with Launched(spec, observer, stop, None if going is None else going[0].parent) as launched:
         if going is None:
-            plan = _planned(spec, prepare(spec_of(spec, first_wanted(spec)), stop, launched))
+            plan = planned(spec, prepare(spec_of(spec, first_wanted(spec)), stop, launched))
             if stop.level:
                 raise InterruptedEarlyError("interrupted before the first request was sent")
-            folder = carried_out(plan, observer, stop, _Conductor(plan.spec, tell).conduct(plan))
+            folder = carried_out(plan, observer, stop, Conductor(plan.spec, tell).conduct(plan))
         else:
             folder = _went_on(spec, going, (observer, stop, tell), launched)
+    return found(folder, stop)
+
+
+def found(folder: Path, stop: StopSignal) -> SearchResult:
+    """What a search that has ended found, its report written.
+
+    Raises:
+        InferometerError: the report cannot be made; what was measured is in the folder.
+    """
     result = judged(folder, stop)
-    record = read_run(folder)
-    answer = answer_of(record, result.summary)
+    answer = answer_of(read_run(folder), result.summary)
     return SearchResult(result, answer, EXIT_INTERRUPTED if stop.level else exit_code_of(answer))
 
 
@@ -110,7 +118,7 @@ def check(spec: RunSpec) -> None:
             start_of(spec, None)
 
 
-def _planned(spec: RunSpec, plan: RunPlan) -> RunPlan:
+def planned(spec: RunSpec, plan: RunPlan) -> RunPlan:
     """The plan without load points but its warm-up; the spec with the load as it was asked for."""
     asked = settle(spec).spec
     kept = plan.spec.model_copy(
@@ -134,12 +142,12 @@ def _went_on(
     with going_on(folder, spec, how) as (past, asked):
         past.redo = chosen(past, how.redo)
         first = spec_of(asked, first_wanted(asked))
-        plan = _planned(asked, replace(plan_on(past, first, how, stop, launched), numbered=past.highest))
-        carried_out(plan, observer, stop, _Conductor(plan.spec, tell, past).conduct(plan), past)
+        plan = planned(asked, replace(plan_on(past, first, how, stop, launched), numbered=past.highest))
+        carried_out(plan, observer, stop, Conductor(plan.spec, tell, past).conduct(plan), past)
     return folder
 
 
-class _Conductor:
+class Conductor:
     """Lets the search decide, and the run measure."""
 
     def __init__(self, spec: RunSpec, tell: Tell, past: Past | None = None) -> None:

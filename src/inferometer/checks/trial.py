@@ -180,6 +180,7 @@ def judge(
     cpu_s = sum(health.cpu_s for health in table.point.health)
     if broken:
         broken += _crowded(table)
+    clock = summary.client.receive_clock
     return Trial(
         dimension=dimension,
         level=level,
@@ -191,7 +192,7 @@ def judge(
         server_late_p50_us=late,
         cpu_share=share,
         cpu_us_per_event=cpu_s / events * 1e6 if events else None,
-        receive_clock=summary.client.receive_clock,
+        receive_clock=None if clock == "virtual" else clock,
         workers=len(table.point.health),
     )
 

@@ -6,9 +6,10 @@ import textwrap
 from typing import NamedTuple
 
 from inferometer.cli.aliases import names_of
-from inferometer.cli.parse import options_of
+from inferometer.cli.parse import SIMULATE, options_of
 from inferometer.spec.options import Option
 from inferometer.spec.presets import PRESETS
+from inferometer.spec.simulation_rules import is_refused
 
 GENERAL = (
     ("-c, --config FILE", "YAML file of values; flags and environment win over it"),
@@ -70,8 +71,28 @@ Examples
   inferometer search --url http://127.0.0.1:8000 --target max-batch --tpot-limit 50ms --input-len 256 --output-len 256
 """
 
+SIMULATE_INTRODUCTION = """\
+usage: inferometer simulate --profile FILE | --device NAME --model-config PATH [flags]
+       inferometer simulate calibrate RUN ... -o PROFILE        (see: inferometer simulate calibrate --help)
+       inferometer simulate devices [NAME ...]
+
+Carries out the load points of a run, a sweep or a search against a simulated engine, in virtual time, into the same
+run folder, marked simulated. Flags are those of run and search without those of a server. Several values of
+--engine-args, --instances or --prefill-decode are compared on the same load. Numbers have 90 % prediction intervals
+where the profile has an ensemble.
+"""
+
+SIMULATE_EXAMPLES = """\
+Examples
+  inferometer simulate --profile h100.json --max-concurrency 1 8 64 --input-len 512 --output-len 256
+  inferometer simulate --profile h100.json --request-rate 20 --num-prompts 2000 --engine-args "--max-num-seqs 256"
+  inferometer simulate --profile h100.json --target slo --slo "p99_ttft<=500ms" "mean_tpot<=50ms"
+  inferometer simulate --device h100 --model-config ./Llama-3-8B --dataset mooncake --dataset-path trace.jsonl
+"""
+
 _INDENT = 30
 _SHOWN_NAMES = 3
+_OF_STORED = ("--resume [RUN]", "--redo [N ...]", "--force")  # a simulated run is begun anew
 
 
 class Page(NamedTuple):
@@ -85,6 +106,7 @@ class Page(NamedTuple):
 
 RUN_PAGE = Page("run", INTRODUCTION, EXAMPLES)
 SEARCH_PAGE = Page("search", SEARCH_INTRODUCTION, SEARCH_EXAMPLES, ("Search",))
+SIMULATE_PAGE = Page("simulate", SIMULATE_INTRODUCTION, SIMULATE_EXAMPLES, ("Simulation",))
 
 
 def run_help(everything: bool, width: int) -> str:
@@ -102,10 +124,13 @@ def page(about: Page, everything: bool, width: int) -> str:
     """
     groups: dict[str, list[str]] = {name: [] for name in about.first}
     for option in options_of(about.verb):
+        if about.verb == SIMULATE and is_refused(option.dotted):
+            continue
         if everything or not option.advanced:
             lines = groups.setdefault(option.group, [])
             lines += _entry(_head(option), _description(option), width)
-    groups["General"] = [line for head, text in GENERAL for line in _entry(head, text, width)]
+    general = [(head, text) for head, text in GENERAL if about.verb != SIMULATE or head not in _OF_STORED]
+    groups["General"] = [line for head, text in general for line in _entry(head, text, width)]
     body = "\n\n".join("\n".join([title, *lines]) for title, lines in groups.items())
     return f"{about.introduction}\n{body}\n\n{about.examples}"
 

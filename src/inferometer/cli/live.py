@@ -53,6 +53,8 @@ def describe(progress: Progress) -> str:
     if progress.kind in ("launch", "launched"):
         return progress.title
     planned = "" if progress.planned is None else f"/{progress.planned}"
+    if progress.real_s is not None:
+        return _simulated(progress, planned)
     rate, left = output_rate(progress), remaining_s(progress)
     if progress.kind == "pause":
         waits = (progress.limit_s or 0.0) - progress.elapsed_s
@@ -65,6 +67,16 @@ def describe(progress: Progress) -> str:
         duration_text(progress.elapsed_s) + ("" if left is None else f", about {duration_text(left)} left"),
         *(["draining"] if progress.stopping else []),
         *_run_left(progress),
+    ]
+    return "  ".join(words)
+
+
+def _simulated(progress: Progress, planned: str) -> str:
+    """A simulated load point under way: how far in its own time, and how long that took."""
+    words = [
+        f"{_name(progress)}: {progress.done}{planned} done",
+        f"{duration_text(progress.elapsed_s)} of virtual time in {duration_text(progress.real_s or 0.0)}",
+        *(["stopping"] if progress.stopping else []),
     ]
     return "  ".join(words)
 
@@ -117,8 +129,9 @@ class PlainWatcher:
         if self._last is None or (self._last.point, self._last.kind) != (progress.point, progress.kind):
             self._next_s = 0.0
         self._last = progress
-        if progress.elapsed_s >= self._next_s:
-            self._next_s = progress.elapsed_s + PLAIN_STEP_S
+        now_s = progress.elapsed_s if progress.real_s is None else progress.real_s
+        if now_s >= self._next_s:
+            self._next_s = now_s + PLAIN_STEP_S
             print(describe(progress), file=sys.stderr, flush=True)
 
     def on_point_end(self, point: PointRecord) -> None:

@@ -38,7 +38,7 @@ def print_outcome(result: RunResult, as_json: bool, output: Output | None = None
     if output is not None:
         print_wanted(result, output, width(), colour=colour())
     print(f"run  {result.path}")
-    if result.summary.state != "complete":
+    if result.summary.state != "complete" and result.summary.prediction is None:
         print(f"next  inferometer run --resume {result.path}")
     if as_json:
         verdict = result.summary.verdict.word

@@ -15,8 +15,11 @@ from inferometer.errors import UsageError
 from inferometer.spec.layers import Layer
 from inferometer.spec.options import Option, options
 
-SEARCH = "search"  # the part of the spec whose flags the verb of that name has, and no other
-_VERBS = ("run", SEARCH)
+SEARCH = "search"
+SIMULATE = "simulate"
+_VERBS = ("run", SEARCH, SIMULATE)
+# Parts of the spec whose flags some verbs have, and no others.
+_OF_VERBS = {"search": (SEARCH, SIMULATE), "simulation": (SIMULATE,)}
 
 
 class Parser(argparse.ArgumentParser):
@@ -59,7 +62,7 @@ class Parser(argparse.ArgumentParser):
 
 @dataclass(frozen=True)
 class Asked:
-    """A parsed command line of ``run`` or ``search``.
+    """A parsed command line of ``run``, ``search`` or ``simulate``.
 
     Attributes:
         flags: the values given as flags, with the names they were given by.
@@ -82,14 +85,14 @@ class Asked:
 
 
 def parse_run(argv: list[str], verb: str = "run") -> Asked:
-    """Parse the flags of ``run``, or those of ``search`` besides, peers' names included.
+    """Parse the flags of ``run``, or those of ``search`` or ``simulate`` besides, peers' names included.
 
     Raises:
         UsageError: unknown or refused flags, missing or superfluous values.
     """
     own = options_of(verb)
-    words, hints = translated(argv) if verb == SEARCH else (argv, [])
-    translation = translate(words, {option.flag for option in own if option.part == SEARCH})
+    words, hints = translated(argv) if verb in _OF_VERBS["search"] else (argv, [])
+    translation = translate(words, {option.flag for option in own if option.part in _OF_VERBS})
     parser = run_parser(verb)
     found = vars(parser.parse(translation.argv()))
     flags = {dotted: found[dotted] for dotted in options() if dotted in found}
@@ -115,12 +118,12 @@ def parse_run(argv: list[str], verb: str = "run") -> Asked:
 
 
 def options_of(verb: str) -> list[Option]:
-    """The options that are flags of ``run`` or ``search``."""
-    return [option for option in options().values() if option.part != SEARCH or verb == SEARCH]
+    """The options that are flags of ``run``, ``search`` or ``simulate``."""
+    return [option for option in options().values() if verb in _OF_VERBS.get(option.part, _VERBS)]
 
 
 def run_parser(verb: str = "run") -> Parser:
-    """The parser of ``run`` or ``search``; a flag that is not given leaves no trace."""
+    """The parser of ``run``, ``search`` or ``simulate``; a flag that is not given leaves no trace."""
     parser = Parser(verb, "", add_help=False, argument_default=argparse.SUPPRESS)
     for option in options_of(verb):
         add_option(parser, option)

@@ -74,6 +74,22 @@ def render_plan(
     return "\n".join(lines)
 
 
+def point_lines(spec: RunSpec, points: Sequence[LoadPoint]) -> list[str]:
+    """Each load point with its number, its load and what bounds it.
+
+    Args:
+        spec: the merged values.
+        points: the load points in their order, warm-ups too.
+    """
+    titles = [load_title(point.to_dict()) for point in points]
+    width = max(map(len, titles), default=0)
+    names = ["warm-up" if point.kind == "warmup" else f"{point.index}" for point in points]
+    return [
+        f"{name:<8}{title:<{width}}  {_bounds(spec, point)}".rstrip()
+        for name, title, point in zip(names, titles, points, strict=True)
+    ]
+
+
 def time_lines(estimate: TimeEstimate) -> list[str]:
     """How long it will take, what that is made of, and what it follows from."""
     plan = estimate.plan

@@ -25,6 +25,7 @@ from inferometer.spec import (
 )
 from inferometer.spec.layers import unknown_variables
 from inferometer.spec.presets import preset_layer
+from inferometer.spec.simulation_rules import refuse_simulation
 
 
 def main(argv: list[str]) -> int:
@@ -35,6 +36,7 @@ def main(argv: list[str]) -> int:
     asked = parse_run(argv)
     folder = run_to_resume(asked)
     merged = merged_from(asked, folder)
+    refuse_simulation(merged.spec, "run")
     if not asked.quiet:
         for hint in hints(asked):
             print(f"hint: {hint}", file=sys.stderr)

@@ -99,13 +99,13 @@ def _show_asked(spec: dict[str, dict[str, Any]], defaults: dict[str, dict[str, A
 
 def _recover(folder: Path) -> int:
     from inferometer import api
-    from inferometer.spec.stored import target_of
+    from inferometer.spec.stored import target_of, was_simulated
 
     run = api.recover(folder)
     records = sum(len(table.requests["index"]) for table in run.tables)
     print(f"recovered  {records} requests in {len(run.tables)} load points  {run.path}")
     print(f"next  inferometer report {run.path}")
-    if run.meta.state != "complete":
+    if run.meta.state != "complete" and not was_simulated(run.meta.spec):
         verb = "run" if target_of(run.meta.spec) is None else "search"
         print(f"or    inferometer {verb} --resume {run.path}")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from inferometer.cli.resume import how_of, render_search, run_to_resume
 from inferometer.cli.run import hints, merged_from
 from inferometer.spec import RunSpec
 from inferometer.spec.search_rules import settled
+from inferometer.spec.simulation_rules import refuse_simulation
 
 if TYPE_CHECKING:
     from inferometer.api.searching import SearchResult
@@ -30,6 +32,7 @@ def main(argv: list[str]) -> int:
     asked = parse_run(argv, SEARCH)
     folder = run_to_resume(asked, SEARCH)
     merged = merged_from(asked, folder)
+    refuse_simulation(merged.spec, SEARCH)
     merged = merged._replace(spec=settled(merged.spec))
 
     from inferometer.api.searching import check
@@ -65,21 +68,28 @@ def _carry_out(asked: Asked, spec: RunSpec, folder: Path | None) -> int:
     from inferometer.cli.outcome import terminal
     from inferometer.cli.signals import stopping
     from inferometer.loadgen.stop import StopSignal
+
+    stop = StopSignal()
+    ui = "none" if asked.quiet else spec.output.ui
+    going = None if folder is None else (folder, how_of(asked))
+    with watcher(ui, terminal()) as observer, stopping(stop, spec.load.grace_s):
+        result = search(spec, observer, stop, teller(asked, spec), going)
+    return print_found(result, asked.json)
+
+
+def teller(asked: Asked, spec: RunSpec) -> Callable[[Probe], None]:
+    """Says on stderr how each load point was judged; nothing with ``--quiet``."""
     from inferometer.report.search import probe_line
 
     def tell(probe: Probe) -> None:
         if not asked.quiet:
             print(probe_line(probe, spec.search.varied), file=sys.stderr, flush=True)
 
-    stop = StopSignal()
-    ui = "none" if asked.quiet else spec.output.ui
-    going = None if folder is None else (folder, how_of(asked))
-    with watcher(ui, terminal()) as observer, stopping(stop, spec.load.grace_s):
-        result = search(spec, observer, stop, tell, going)
-    return _print(result, asked.json)
+    return tell
 
 
-def _print(result: SearchResult, as_json: bool) -> int:
+def print_found(result: SearchResult, as_json: bool) -> int:
+    """Print what a search found, where its load points are, and the line for machines."""
     from inferometer.cli.outcome import width
     from inferometer.report.search import answer_lines
 
@@ -91,7 +101,7 @@ def _print(result: SearchResult, as_json: bool) -> int:
         print("simulated: no real server was measured")
     path = result.run.path
     print(f"run  {path}  (each load point: inferometer report {path})")
-    if result.run.summary.state != "complete":
+    if result.run.summary.state != "complete" and result.run.summary.prediction is None:
         print(f"next  inferometer search --resume {path}")
     if as_json:
         print(json.dumps(_for_machines(result), ensure_ascii=False))

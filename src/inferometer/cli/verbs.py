@@ -36,6 +36,11 @@ VERBS = {
         "an engine without load: tokens/s and memory by prompt length (transformers, vLLM, a server)",
     ),
     "data": Verb("Measure", "data", "make, inspect, convert, sample or anonymise files of prompts"),
+    "simulate": Verb(
+        "Predict",
+        "simulate",
+        "a run, a sweep or a search against a calibrated engine in virtual time; calibrate one from runs",
+    ),
     "report": Verb(
         "Look",
         "report",

@@ -2,7 +2,7 @@
 
 vLLM counts drafts, draft tokens, accepted tokens, and those per position (V0 draft tokens and accepted tokens only).
 SGLang has gauges of its latest batch, newer versions count verification calls; without --enable-metrics it still tells
-a running mean at /get_server_info.
+a running mean at /get_server_info. Both say how large their KV cache is, which calibrations of the simulator use.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from inferometer.errors import EndpointError, UsageError
 LIMIT_S = 5.0
 SPECULATION = ("vllm:spec_decode_", "sglang:spec_")
 BESIDE = ("vllm:generation_tokens_total", "sglang:generation_tokens_total", "sglang:num_requests_total")
+CACHE_CONFIG = ("vllm:cache_config_info", "sglang:cache_config_info")
 TOLD = "get_server_info:avg_spec_accept_length"  # our name for what is no series of an exposition
 _METRICS, _SERVER_INFO = "/metrics", "/get_server_info"
 _NOT_THERE = 404
@@ -49,7 +50,7 @@ class CounterSource:
         return address(self._target) + self._path
 
     def read(self, models: Collection[str]) -> dict[str, float]:
-        """The series that speculation is told by, empty where there are none.
+        """The series that speculation and the KV cache's size are told by, empty where there are none.
 
         Args:
             models: where series name one of these as their model, the others are left out.
@@ -81,12 +82,13 @@ class CounterSource:
             found = series_of(reply.body.decode())
         except ValueError as error:
             return self._nothing(f"answers no exposition: {error}")
+        cache = {series: value for series, value in found.items() if series.startswith(CACHE_CONFIG)}
         kept = {
             series: value for series, value in found.items() if series.startswith((*SPECULATION, *BESIDE))
         }
         if not any(series.startswith(SPECULATION) for series in kept):
-            return {}
-        return _of_models(kept, models)
+            return cache
+        return _of_models(kept, models) | cache
 
 
 def counter_sources(target: Target, urls: Iterable[str], clock: Clock) -> list[CounterSource]:

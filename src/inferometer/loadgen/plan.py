@@ -83,7 +83,7 @@ def wire_requests(
             session=request.session if follow is None else request.session or f"session-{index}",
             turn=request.turn if follow is None else 0,
             input_tokens_target=request.input_tokens_target,
-            input_tokens_client=_counted(request, text, tokenizer),
+            input_tokens_client=counted_tokens(request, text, tokenizer),
             output_tokens_target=options.answer_tokens(request),
             prompt=text if keep_text else None,
             model=request.model,
@@ -97,7 +97,7 @@ def wire_requests(
         index += 1 + len(request.later)
 
 
-def _counted(request: Request, text: str, tokenizer: Tokenizer) -> int:
+def counted_tokens(request: Request, text: str, tokenizer: Tokenizer) -> int:
     """Tokens of the prompt by the run's tokenizer."""
     if request.token_ids is not None:
         return len(request.token_ids)

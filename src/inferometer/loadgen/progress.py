@@ -28,6 +28,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     limit_s: float | None  # time limit of the point
     stopping: bool = False
     run_left_s: float | None = None  # until the whole run ends, as far as it can be told
+    real_s: float | None = None  # that a simulated point took so far; ``elapsed_s`` is then virtual time
 
 
 def beforehand(text: str, elapsed_s: float, kind: str = "launch") -> Progress:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from inferometer.clock import MonotonicClock, utc_now
+from inferometer.clock import AnchoredClock, utc_now
 from inferometer.errors import RunFolderError
 from inferometer.loadgen.conduct import CarryOut, Conduct, Finished, is_higher
 from inferometer.loadgen.plan import point_record
@@ -182,7 +182,7 @@ def _arranged(past: Past, planned: Sequence[PointRecord]) -> Iterator[PointRecor
     yield from past.others
 
 
-def open_sitting(folder: Path, meta: RunMeta, clock: MonotonicClock, changed: Sequence[str]) -> None:
+def open_sitting(folder: Path, meta: RunMeta, clock: AnchoredClock, changed: Sequence[str]) -> None:
     """Begin to measure into a run folder, new or closed: nothing that it holds is lost if the run is killed in between.
 
     Raises:

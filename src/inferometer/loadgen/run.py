@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -15,28 +15,28 @@ from typing import Any
 import msgspec
 
 from inferometer.client.dialects import BodyOptions, open_dialect, path_of
-from inferometer.client.probe import ServerInfo, next_step_for_wire
-from inferometer.client.target import Target
-from inferometer.clock import MonotonicClock, utc_now
+from inferometer.client.probe import next_step_for_wire
+from inferometer.clock import AnchoredClock, MonotonicClock, VirtualClock, utc_now
 from inferometer.errors import EndpointError, InferometerError, LoadgenError, RunFolderError
 from inferometer.loadgen.affinity import allowed_cores, core_of, usable_cores
 from inferometer.loadgen.before import all_made, make_ready, warming
 from inferometer.loadgen.conduct import Conduct, EndOfRun, Finished, in_order
 from inferometer.loadgen.counters import CounterReadings
 from inferometer.loadgen.crew import Crew, Outcome
+from inferometer.loadgen.drawing import draw
 from inferometer.loadgen.link import Fleet
 from inferometer.loadgen.messages import Conversation, Setup, StartPoint, WireRequest
 from inferometer.loadgen.nodes.fleet import RemoteFleet
 from inferometer.loadgen.pauses import pausing, rest
-from inferometer.loadgen.plan import FollowTurns, body_options, planned_turns, point_record, wire_requests
+from inferometer.loadgen.plan import FollowTurns, body_options, point_record, wire_requests
 from inferometer.loadgen.process import LocalFleet
 from inferometer.loadgen.progress import Observer
 from inferometer.loadgen.resume import Past, go_on, open_sitting, taken_up
-from inferometer.loadgen.sessions import first_turn, without_later_turns
+from inferometer.loadgen.run_plan import RunPlan
+from inferometer.loadgen.sessions import first_turn
 from inferometer.loadgen.shards import Dealer, resolve_workers
 from inferometer.loadgen.stop import StopSignal
 from inferometer.metrics.failures import NEXT_STEPS
-from inferometer.record.engine import EngineRecord
 from inferometer.record.folder import JOURNAL, create_folder, point_latest, write_meta
 from inferometer.record.lock import writing
 from inferometer.record.sittings import end_sitting, latest_sitting, successor
@@ -45,36 +45,6 @@ from inferometer.record.types import PointRecord, RequestRecord, RunMeta, RunSta
 from inferometer.schedule import owner_of, pack_offsets
 from inferometer.spec import LoadPoint, RunSpec, load_title, public_dict
 from inferometer.version import __version__
-from inferometer.workload import DatasetInfo, RowFeed, Tokenizer
-
-
-@dataclass(frozen=True, slots=True)
-class RunPlan:
-    """Everything that is settled before the first request goes out."""
-
-    spec: RunSpec
-    target: Target
-    server: ServerInfo
-    model: str
-    points: tuple[LoadPoint, ...]  # those known beforehand, warm-up first, if any
-    tokenizer: Tokenizer
-    feed: RowFeed
-    notes: tuple[str, ...] = ()  # what was known beforehand; kept in run.json
-    data: DatasetInfo | None = None  # of the longest load point
-    remote_workers: int | None = None  # on all nodes of a cluster together; None = they run on this machine
-    numbered: int = 0  # highest number of a load point that is there already, of a run that goes on
-    engine: EngineRecord | None = None  # the server, where it was started for the run
-    housed: Callable[[Path], None] = lambda folder: None  # told the run folder once it is there
-
-    def points_after(self, point: LoadPoint) -> int:
-        """How many of the measured load points known beforehand come after ``point``."""
-        places = [place for place, each in enumerate(self.points) if each.index == point.index]
-        return sum(each.kind == "measure" for each in self.points[places[0] + 1 :]) if places else 0
-
-    @property
-    def measured(self) -> int:
-        """How many load points count; of a run that goes on, those that are there too."""
-        return max(self.numbered, sum(1 for point in self.points if point.kind == "measure"))
 
 
 def execute(
@@ -105,7 +75,7 @@ def execute(
             finished requests are in it.
         RunFolderError: the folder cannot be made.
     """
-    clock = MonotonicClock()
+    clock = _clock_of(plan)
     conduct = conduct or in_order(plan.points)
     meta = _meta(plan)
     if past is None:
@@ -130,10 +100,16 @@ def execute(
     return folder
 
 
+def _clock_of(plan: RunPlan) -> AnchoredClock:
+    """The axis of the run's times; a simulated run has its own, which begins at 0 and knows no wait."""
+    real = MonotonicClock()
+    return real if plan.virtual is None else VirtualClock(realtime_ns=real.realtime_ns())
+
+
 class _Closing:
     """Closes the run folder however the run ends; what went wrong before is told rather than a failure to close."""
 
-    def __init__(self, folder: Path, meta: RunMeta, clock: MonotonicClock) -> None:
+    def __init__(self, folder: Path, meta: RunMeta, clock: AnchoredClock) -> None:
         self._folder = folder
         self._meta = meta
         self._clock = clock
@@ -183,8 +159,9 @@ def _meta(plan: RunPlan) -> RunMeta:
 
 def _record_of(plan: RunPlan, point: LoadPoint) -> PointRecord:
     asked = plan.spec.load.workers if plan.remote_workers is None else plan.remote_workers
-    workers = resolve_workers(asked, point, usable_cores())
+    workers = 1 if plan.virtual is not None else resolve_workers(asked, point, usable_cores())
     record = point_record(point, workers, pack_offsets(plan.feed.offsets_ns(point)))
+    record.virtual = plan.virtual is not None
     record.speculative_tokens = plan.spec.endpoint.num_speculative_tokens
     record.scheduler_steps = plan.spec.endpoint.num_scheduler_steps
     return record
@@ -202,6 +179,9 @@ def environment() -> dict[str, Any]:
     }
 
 
+Carry = Callable[[LoadPoint, PointRecord], Outcome]
+
+
 class _Sitting:
     """Load points carried out with one crew, one after the other."""
 
@@ -209,7 +189,7 @@ class _Sitting:
         self,
         plan: RunPlan,
         meta: RunMeta,
-        where: tuple[Path, Fleet, MonotonicClock],
+        where: tuple[Path, Fleet, AnchoredClock],
         observer: Observer,
         stop: StopSignal,
     ) -> None:
@@ -218,18 +198,13 @@ class _Sitting:
         self._folder, self._fleet, self._clock = where
         self._observer = observer
         self._stop = stop
-        self._crew: Crew
+        self._carry: Carry
         self._began = False
-        names = {plan.model, plan.spec.endpoint.model, plan.spec.endpoint.served_model_name} - {None}
-        self._counters = CounterReadings(plan.spec, plan.target, [str(name) for name in names], self._clock)
         self._rests = False  # the latest load point was a measured one: the next comes after a pause
 
     def conducted(self, conduct: Conduct) -> bool:
         """Carry out what ``conduct`` asks for; False when the rest was left out, because it would measure nothing."""
-        planned = {point.index for point in self._plan.points}
-        most = max((point.workers for point in self._meta.points if point.index in planned), default=1)
-        with Crew(partial(_setup, self._plan, self._folder), most, self._fleet, self._clock) as crew:
-            self._crew = crew
+        with self._carrier() as self._carry:
             try:
                 conduct(self._carry_out)
             except EndOfRun as end:
@@ -240,19 +215,38 @@ class _Sitting:
                 return end.whole
         return True
 
+    @contextmanager
+    def _carrier(self) -> Iterator[Carry]:
+        """What carries out a load point: a crew that sends it, or a simulated service."""
+        plan = self._plan
+        if plan.virtual is not None:
+            from inferometer.loadgen.virtual import VirtualPoints  # a run of a real server needs no simulator
+
+            assert isinstance(self._clock, VirtualClock)
+            where = (self._folder, self._clock)
+            with VirtualPoints(plan, plan.virtual, where, self._observer, self._stop) as points:
+                yield points.carry_out
+            return
+        planned = {point.index for point in plan.points}
+        most = max((point.workers for point in self._meta.points if point.index in planned), default=1)
+        names = {plan.model, plan.spec.endpoint.model, plan.spec.endpoint.served_model_name} - {None}
+        counters = CounterReadings(plan.spec, plan.servers, [str(name) for name in names], self._clock)
+
+        with Crew(partial(_setup, plan, self._folder), most, self._fleet, self._clock) as crew:
+
+            def carry(point: LoadPoint, record: PointRecord) -> Outcome:
+                what = (point, record, self._folder.name)
+                return _point(plan, (crew, counters), what, self._observer, self._stop)
+
+            yield carry
+
     def _carry_out(self, point: LoadPoint) -> Finished:
         if self._stop.level:
             raise EndOfRun(whole=True)
         place = self._place(point)
         record = self._record(point, self._meta.points[place])
         self._rest_before(point, record)
-        outcome = _point(
-            self._plan,
-            (self._crew, self._counters),
-            (point, record, self._folder.name),
-            self._observer,
-            self._stop,
-        )
+        outcome = self._carry(point, record)
         if outcome.lost and not outcome.began and not self._began:
             raise LoadgenError(
                 outcome.lost[0], "if memory ran out, lower the load, else see the system's log"
@@ -282,7 +276,12 @@ class _Sitting:
         if pause_s is None or not self._rests:
             return
         told = pausing(abs(point.index), self._plan.measured, load_title(record.load), pause_s)
-        rested_s = rest(pause_s, told, self._observer, self._stop, self._clock)
+        clock = self._clock
+        if isinstance(clock, VirtualClock):
+            clock.advance_ns(round(pause_s * 1e9))
+            rested_s = pause_s
+        else:
+            rested_s = rest(pause_s, told, self._observer, self._stop, clock)
         if self._stop.level:
             raise EndOfRun(whole=True)
         record.paused_s = rested_s
@@ -314,7 +313,7 @@ class _Sitting:
 def _setup(plan: RunPlan, folder: Path, worker: int, workers: int) -> Setup:
     """What the worker of that number, of so many, is told first."""
     return Setup(
-        target=plan.target,
+        target=plan.servers,
         journal=str(folder / JOURNAL / f"worker-{worker}.seg"),
         worker=worker,
         dialect=plan.spec.endpoint.backend,
@@ -346,32 +345,16 @@ def _point(
 ) -> Outcome:
     point, record, run_id = what
     crew, counters = by
-    # The run's own name is part of the salt: the same command run twice must not find its prompts in the cache of
-    # a server that has kept running.
-    same = plan.spec.sweep.same_prompts
-    again = f"-{record.sitting}" if record.sitting else ""  # what was sent of it before may be in a cache
-    salt = run_id if same else f"{run_id}-{point.index}{again}"
     dialect = open_dialect(plan.spec.endpoint.backend, plan.spec.endpoint.template)
     options = body_options(plan.spec, point, plan.model)
-    requests = plan.feed.take(point, salt)
-    conversation = _conversation(plan.spec, point, options)
-    if plan.spec.sessions.wanted and conversation is None:
-        requests = map(without_later_turns, requests)
+    drawn = draw(plan.spec, plan.feed, (point, record, run_id))
+    conversation = _conversation(plan.spec, options) if drawn.converses else None
     wire = wire_requests(
-        requests, dialect, options, plan.tokenizer, plan.spec.output.keep_text, _follow(conversation)
+        drawn.requests, dialect, options, plan.tokenizer, plan.spec.output.keep_text, _follow(conversation)
     )
-    info = plan.feed.info()
-    if info is not None:
-        record.dataset = {**msgspec.to_builtins(info), "salt": salt, "seed": point.seed}
-        if same:
-            record.dataset["same_prompts"] = True
-    record.repeated_prompts = plan.feed.repeated + plan.feed.reused
-    if conversation is not None:
-        record.planned_requests = planned_turns(plan.spec, point, record.planned_requests, plan.feed)
-    recorded = pack_offsets(plan.feed.offsets_ns(point))
-    warm = warming(plan.spec, (point, salt), plan.tokenizer, dialect, options)
+    warm = warming(plan.spec, (point, drawn.salt), plan.tokenizer, dialect, options)
     wire = all_made(wire, plan.tokenizer)
-    make_ready(plan.spec, plan.target, record, warm, MonotonicClock())
+    make_ready(plan.spec, plan.servers, record, warm, MonotonicClock())
     before = counters.read(record)
 
     def start(first: list[WireRequest], complete: bool) -> StartPoint:
@@ -385,7 +368,7 @@ def _point(
             complete=complete,
             points_total=plan.measured,
             title=load_title(record.load),
-            recorded=recorded,
+            recorded=drawn.recorded,
             conversation=conversation,
         )
 
@@ -399,10 +382,8 @@ def _point(
     return outcome
 
 
-def _conversation(spec: RunSpec, point: LoadPoint, options: BodyOptions) -> Conversation | None:
-    """How later turns are made; the warm-up has none, which could take as long as what it precedes."""
-    if not spec.sessions.wanted or point.kind == "warmup":
-        return None
+def _conversation(spec: RunSpec, options: BodyOptions) -> Conversation:
+    """How later turns are made."""
     recorded = spec.sessions.history == "dataset"
     return Conversation(options, recorded=recorded, keep_text=spec.output.keep_text)
 

@@ -70,12 +70,13 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         workers: how many reported.
-        receive_clock: "kernel" only if all of them had kernel times; None where none reported.
+        receive_clock: "kernel" only if all of them had kernel times; "virtual" for a simulated load point, which no
+            client measured; None where none reported.
     """
 
     workers: int
     workers_asked: int
-    receive_clock: Literal["kernel", "user"] | None
+    receive_clock: Literal["kernel", "user", "virtual"] | None
     cpu_share: float | None
     run_queue_wait_share: float | None
     send_lag_ms: Lag
@@ -87,11 +88,10 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 def client_health(table: PointTable, telemetry: Telemetry) -> Client:
     """The strip of one load point."""
     send, receive = generator.own_lag_ms_by_worker(table), generator.receive_lag_ms_by_worker(table)
-    kernel = generator.kernel_clock(table)
     return Client(
         workers=len(table.point.health),
         workers_asked=table.point.workers,
-        receive_clock=None if kernel is None else "kernel" if kernel else "user",
+        receive_clock=_receive_clock(table),
         cpu_share=generator.cpu_share(table),
         run_queue_wait_share=generator.wait_share(table),
         send_lag_ms=_lag(generator.own_lag_ms(table)),
@@ -106,6 +106,13 @@ def client_health(table: PointTable, telemetry: Telemetry) -> Client:
             for health in table.point.health
         ],
     )
+
+
+def _receive_clock(table: PointTable) -> Literal["kernel", "user", "virtual"] | None:
+    if table.point.virtual:
+        return "virtual"
+    kernel = generator.kernel_clock(table)
+    return None if kernel is None else "kernel" if kernel else "user"
 
 
 def _worker(health: ClientHealth, lags: tuple[Lag, Lag], cpu_over_time: list[float]) -> WorkerHealth:

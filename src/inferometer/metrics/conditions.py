@@ -47,7 +47,24 @@ WARN: tuple[Judge, ...] = (
 )
 
 
+# They ask whether the generator kept up, and in virtual time there is none: requests are sent when they are due.
+OF_CLIENT: frozenset[Judge] = frozenset(
+    {
+        client.all_workers_reported,
+        client.sent_in_time,
+        client.read_in_time,
+        client.chunk_times_known,
+        client.cpu_to_spare,
+        client.clock_steady,
+        client.clock_converted,
+        client.never_very_late,
+        client.had_its_core,
+    }
+)
+
+
 def judge(evidence: Evidence) -> list[Condition]:
-    """Every condition that applies to the load point, hard ones first."""
-    found = (condition(evidence) for condition in (*HARD, *WARN))
+    """Every condition that applies to the load point, hard ones first; none on the client of a simulated one."""
+    left_out = OF_CLIENT if evidence.table.point.virtual else frozenset()
+    found = (condition(evidence) for condition in (*HARD, *WARN) if condition not in left_out)
     return [condition for condition in found if condition is not None]

@@ -56,16 +56,17 @@ class Unknown(NamedTuple):
 
 def engine_counts(point: PointRecord) -> EngineCounts | Unknown | None:
     """The counts of one load point; None where no server has such counters."""
-    if not point.counters_before:
+    counted = [each for each in point.counters_before if not all(map(_is_config, each.values))]
+    if not counted:
         return None
     after = {each.source: each for each in point.counters_after}
-    lacking = [each.source for each in point.counters_before if each.source not in after]
+    lacking = [each.source for each in counted if each.source not in after]
     if lacking:
         return Unknown(
             f"{', '.join(lacking)} did not tell its counters after the load",
             "see why in the load point's notes in run.json",
         )
-    pairs = [(before, after[before.source]) for before in point.counters_before]
+    pairs = [(before, after[before.source]) for before in counted]
     restarted = [before.source for before, now in pairs if _began_anew(before, now)]
     if restarted:
         return Unknown(
@@ -86,6 +87,11 @@ def _began_anew(before: ServerCounters, after: ServerCounters) -> bool:
         if _is_counter(name) and (now is None or now < value):
             return True
     return False
+
+
+def _is_config(series: str) -> bool:
+    """Whether it says how the engine was started, and counts nothing."""
+    return name_and_labels(series)[0].endswith("cache_config_info")
 
 
 def _is_counter(name: str) -> bool:

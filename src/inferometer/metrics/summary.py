@@ -35,6 +35,7 @@ from inferometer.metrics.throughput import window_s
 from inferometer.metrics.verdict import Condition, Verdict, Word, decide, worst
 from inferometer.metrics.views.vllm import DEFAULT_PERCENTILES, vllm_result
 from inferometer.record.engine import EngineRecord
+from inferometer.record.prediction import Prediction
 from inferometer.record.tables import PointTable, RunRecord, Telemetry
 from inferometer.record.types import RunMeta, Sitting
 from inferometer.spec import Measure, RunSpec, Sampling, resolve_ignore_eos
@@ -118,6 +119,9 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     sittings: list[Sitting] = []  # notes of all but the latest, whose notes are the run's
     engine: EngineRecord | None = None  # the server, where the run started it itself
     senders: list[Sender] = []  # machines that sent the load, where others than this one did
+    prediction: Prediction | None = (
+        None  # what was simulated, and how sure its numbers are; None for a measured run
+    )
 
 
 def summarize(run: RunRecord) -> RunSummary:
@@ -170,6 +174,7 @@ def summarize(run: RunRecord) -> RunSummary:
         sittings=run.meta.sittings,
         engine=run.meta.engine,
         senders=senders_of(run.meta),
+        prediction=run.prediction,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from inferometer.clock import MonotonicClock
+from inferometer.clock import AnchoredClock
 from inferometer.record.types import PointRecord, RunMeta, RunState, Sitting, StopReason
 
 # The load point did what it was asked for, or ended by a rule that it was given.
@@ -60,13 +60,13 @@ def kept_of(points: Iterable[PointRecord], sitting: int) -> list[int]:
     return [point.index for point in points if point.sitting != sitting and point.epoch_ns is not None]
 
 
-def begin_sitting(meta: RunMeta, began_utc: str, clock: MonotonicClock, changed: Iterable[str] = ()) -> None:
+def begin_sitting(meta: RunMeta, began_utc: str, clock: AnchoredClock, changed: Iterable[str] = ()) -> None:
     """A new sitting; its state, and that of the run, is "running"."""
     meta.sittings.append(Sitting(began_utc=began_utc, anchors=[_anchor(clock)], changed=list(changed)))
     meta.state = "running"
 
 
-def end_sitting(meta: RunMeta, state: RunState, clock: MonotonicClock | None = None) -> None:
+def end_sitting(meta: RunMeta, state: RunState, clock: AnchoredClock | None = None) -> None:
     """The latest sitting, and with it the run, ended so; without a clock nobody knows when."""
     meta.state = state
     if meta.sittings:
@@ -75,5 +75,5 @@ def end_sitting(meta: RunMeta, state: RunState, clock: MonotonicClock | None = N
         latest.anchors += [] if clock is None else [_anchor(clock)]
 
 
-def _anchor(clock: MonotonicClock) -> dict[str, int]:
+def _anchor(clock: AnchoredClock) -> dict[str, int]:
     return {"monotonic_ns": clock.now_ns(), "realtime_ns": clock.realtime_ns()}

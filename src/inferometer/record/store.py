@@ -32,6 +32,7 @@ from inferometer.record.folder import (
 from inferometer.record.journal import PointEnd, PointStart, StoredRequest, read_journal
 from inferometer.record.merging import merge_journals
 from inferometer.record.parquet import add_kept, connect, drafted, write_columns
+from inferometer.record.prediction import read_prediction
 from inferometer.record.sittings import kept_of, latest_sitting, successor
 from inferometer.record.tables import Column, PointTable, RunRecord, Telemetry
 from inferometer.record.types import ClockMark, HealthSample, PointRecord, RequestRecord, RunMeta
@@ -236,7 +237,7 @@ def read_run(folder: Path) -> RunRecord:
         known = _column_names(connection, folder / REQUESTS)
         tables = tuple(_read_point(connection, folder, point, known) for point in meta.points)
         telemetry = _read_telemetry(connection, folder / TELEMETRY)
-    return RunRecord(folder, meta, tables, telemetry)
+    return RunRecord(folder, meta, tables, telemetry, read_prediction(folder))
 
 
 def read_open_point(folder: Path, index: int) -> tuple[PointTable, Telemetry]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from inferometer.record.prediction import Prediction
 from inferometer.record.types import PointRecord, RunMeta
 
 Column = NDArray[np.float64] | NDArray[np.object_]
@@ -76,6 +77,7 @@ class RunRecord:
     meta: RunMeta
     tables: tuple[PointTable, ...]
     telemetry: Telemetry = field(default_factory=Telemetry)
+    prediction: Prediction | None = None  # of a simulated run
 
     @property
     def measured(self) -> tuple[PointTable, ...]:

@@ -232,6 +232,7 @@ class PointRecord(msgspec.Struct, kw_only=True):
     counters_after: list[ServerCounters] = []  # just after the last one had ended
     health: list[ClientHealth] = []
     sitting: int = 0  # place in ``RunMeta.sittings`` of the one that it was measured in
+    virtual: bool = False  # carried out in virtual time: no client sent anything, none could be late
     redo: bool = False  # to be measured again; what is there counts until that has come to its end
 
 

@@ -21,6 +21,7 @@ from inferometer.report.replay import replay_lines
 from inferometer.report.senders import sender_lines
 from inferometer.report.sent import picture_lines
 from inferometer.report.shape import shape_lines, spike_lines
+from inferometer.report.simulation import interval_lines, told
 from inferometer.report.sittings import sitting_lines
 from inferometer.report.speculative import speculative_lines
 from inferometer.report.steady import steady_lines
@@ -46,6 +47,7 @@ def render_run(summary: RunSummary, width: int = 100, *, colour: bool = False) -
         _engine_lines(summary, width),
         _error_lines(summary, width),
         _point_lines(summary, width),
+        _prediction_lines(summary, width),
         _steady_lines(summary),
         *_group_parts(summary),
         _server_lines(summary),
@@ -79,7 +81,9 @@ def _verdict_lines(summary: RunSummary, width: int, colour: bool) -> list[str]:
     unknown = _unknown(judged)
     if unknown:
         lines += _wrapped(f"not known: {unknown}", width)
-    if summary.simulated:
+    if summary.prediction is not None:
+        lines += [line for text in told(summary.prediction) for line in _wrapped(text, width)]
+    elif summary.simulated:
         lines.append("  simulated: no real server was measured")
     if summary.state == "complete":  # else they stand with the condition that says so
         lines += [line for note in summary.notes for line in _wrapped(f"note: {note}", width)]
@@ -201,6 +205,14 @@ def _point_lines(summary: RunSummary, width: int) -> list[str]:
     notes += row_lines(summary.points)
     notes += replay_lines(summary.points, titles(summary.points))
     return [*lines, *(line for note in notes for line in _wrapped(note, width))]
+
+
+def _prediction_lines(summary: RunSummary, width: int) -> list[str]:
+    if summary.prediction is None or not summary.points:
+        return []
+    rows, notes = interval_lines(summary.prediction, summary.points, titles(summary.points))
+    lines = [*(f"  {row}" for row in rows), *(line for note in notes for line in _wrapped(note, width))]
+    return [_marked("90 % prediction intervals", summary), *lines]
 
 
 def _group_parts(summary: RunSummary) -> list[list[str]]:

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from inferometer.record.tables import Column, PointTable
 from inferometer.record.types import ChunkKind, ClientHealth, PointRecord, RequestRecord
-from inferometer.schedule import Schedule, make_schedule
-from inferometer.simulator.engine import Engine
-from inferometer.simulator.engine import Sequence as EngineSequence
+from inferometer.schedule import make_schedule
+from inferometer.simulator.instance.instance import Instance
+from inferometer.simulator.instance.limits import Job
+from inferometer.simulator.instance.sequence import Sequence as EngineSequence
 from inferometer.simulator.server.settings import SimSettings
 from inferometer.spec import LoadPoint, derive_seed
 
@@ -107,47 +108,38 @@ class Batching:
     def serve(self, point: LoadPoint) -> PointTable:
         """The rows of one load point."""
         draw = random.Random(derive_seed(point.seed, "answers"))  # noqa: S311 - a simulation, no secret
-        engine, schedule, now_ns = Engine(self.settings), make_schedule(point), 0
-        begun: dict[EngineSequence, Answer] = {}
+        settings, schedule = self.settings, make_schedule(point)
+        instance = Instance(settings.limits(), settings.step_model(), seed=settings.seed)
+        lag_ns, reply_ns = (
+            round(seconds * settings.time_scale * _NS_PER_S)
+            for seconds in (settings.arrival_s, settings.first_token_s)
+        )
         came: dict[EngineSequence, list[int]] = {}
+        answers: list[Answer] = []
         while True:
-            now_ns = self._let_in(engine, schedule, now_ns, (begun, came, point, draw))
-            step = engine.step(now_ns / _NS_PER_S)
-            if step is None:
-                break
-            now_ns += round(step.duration_s * _NS_PER_S)
-            for sequence in step.emitted:
-                came[sequence] += [now_ns] * sequence.made
-            for _ in step.finished:
-                schedule.release(now_ns)
-        answers = [begun[sequence]._replace(tokens_ns=came[sequence]) for sequence in begun]
-        return table_of(point, sorted(answers, key=lambda answer: answer.planned_ns))
+            begin_ns = instance.next_ns()
+            wake_ns = None if schedule.exhausted() else schedule.wake_ns()
+            if wake_ns is not None and (begin_ns is None or wake_ns + lag_ns <= begin_ns):
+                planned, job = schedule.take(), self._job(point, draw)
+                tokens_ns = came[instance.add(job, wake_ns + lag_ns)] = []
+                answers.append(
+                    Answer(planned.planned_ns, planned.queued_ns, wake_ns, tokens_ns, job.prompt_tokens)
+                )
+                continue
+            if begin_ns is None:
+                return table_of(point, sorted(answers, key=lambda answer: answer.planned_ns))
+            step = instance.step(begin_ns)
+            if step is not None:
+                end_ns = round(step.end_ns) + reply_ns
+                for sequence in step.emitted:
+                    came[sequence] += [end_ns] * sequence.made
+                for _ in step.finished:
+                    schedule.release(end_ns)
 
-    def _let_in(
-        self,
-        engine: Engine,
-        schedule: Schedule,
-        now_ns: int,
-        where: tuple[dict[EngineSequence, Answer], dict[EngineSequence, list[int]], LoadPoint, random.Random],
-    ) -> int:
-        """Queue what is due; an engine with nothing to do waits for the next request. Returns the time then."""
-        begun, came, point, draw = where
-        while not schedule.exhausted():
-            wake_ns = schedule.wake_ns()
-            if wake_ns is None:
-                break
-            if wake_ns > now_ns:
-                if engine.num_running or engine.num_waiting:
-                    break
-                now_ns = wake_ns
-            planned = schedule.take()
-            prompt = point.input_len or _PROMPT_TOKENS
-            asked = point.output_len or _ANSWER_TOKENS
-            answer = max(1, round(asked * (1.0 + self.answer_spread * draw.uniform(-1.0, 1.0))))
-            sequence = engine.add(prompt, answer, wake_ns / _NS_PER_S)
-            came[sequence] = []
-            begun[sequence] = Answer(planned.planned_ns, planned.queued_ns, wake_ns, came[sequence], prompt)
-        return now_ns
+    def _job(self, point: LoadPoint, draw: random.Random) -> Job:
+        asked = point.output_len or _ANSWER_TOKENS
+        answer = max(1, round(asked * (1.0 + self.answer_spread * draw.uniform(-1.0, 1.0))))
+        return Job(prompt_tokens=point.input_len or _PROMPT_TOKENS, output_tokens=answer)
 
 
 def table_of(point: LoadPoint, answers: Sequence[Answer]) -> PointTable:

@@ -119,6 +119,17 @@ def as_workers(value: Any) -> Any:
     return value
 
 
+def as_instances(value: Any) -> Any:
+    """A number of instances from 1 on, or ``auto``: the fewest that do, of at most 64 or, with ``auto:8``, of 8."""
+    if isinstance(value, str) and (found := re.fullmatch(r"\s*auto(:[1-9][0-9]*)?\s*", value.lower())):
+        return "auto" + (found[1] or "")
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]+\s*", value):
+        value = int(value)
+    if type(value) is not int or value < 1:
+        raise ValueError("a number of instances is a whole number from 1 on, auto, or auto:N for at most N")
+    return value
+
+
 def as_header(value: Any) -> Any:
     """``Name: value`` from ``Name: value``, ``Name:value`` or ``Name=value`` (as vLLM and EvalScope write it).
 

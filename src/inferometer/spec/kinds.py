@@ -18,6 +18,7 @@ from pydantic import (
 from inferometer.spec.fields import (
     as_api_key,
     as_header,
+    as_instances,
     as_list,
     as_proxy,
     as_rate,
@@ -85,6 +86,17 @@ Workers = Annotated[
     int | Literal["auto"],
     BeforeValidator(as_workers),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
+]
+Shares = Annotated[
+    tuple[Share, ...], BeforeValidator(as_list), _several({"type": "number", "minimum": 0, "maximum": 1})
+]
+Instances = Annotated[
+    tuple[Annotated[int | str, BeforeValidator(as_instances)], ...],
+    Field(min_length=1),
+    BeforeValidator(as_list),
+    _several(
+        {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^auto(:[0-9]+)?$"}]}
+    ),
 ]
 Headers = Annotated[tuple[Header, ...], BeforeValidator(as_texts), _several(_TEXT)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(as_texts), _several(_TEXT)]

@@ -27,6 +27,7 @@ from inferometer.spec.kinds import (
 from inferometer.spec.launch import Launch
 from inferometer.spec.search import Search
 from inferometer.spec.shape import Shape
+from inferometer.spec.simulation import Simulation
 from inferometer.spec.sweep import Sweep
 
 
@@ -141,6 +142,7 @@ class RunSpec(Part):
 
     endpoint: Endpoint = Field(default=Endpoint(), title="Target")
     launch: Launch = Field(default=Launch(), title="Launched server")
+    simulation: Simulation = Field(default=Simulation(), title="Simulation")
     load: Load = Field(default=Load(), title="Load")
     cluster: Cluster = Field(default=Cluster(), title="Several machines")
     shape: Shape = Field(default=Shape(), title="Shape")

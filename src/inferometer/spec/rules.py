@@ -16,6 +16,7 @@ from inferometer.spec.launch_rules import launch_problems
 from inferometer.spec.model import RunSpec
 from inferometer.spec.problems import Problem, raise_problems
 from inferometer.spec.shape_rules import shape_problems
+from inferometer.spec.simulation_rules import simulation_problems
 from inferometer.spec.sweep_rules import sweep_problems
 from inferometer.spec.url import shown_url, without_credentials
 
@@ -39,10 +40,7 @@ def check_spec(spec: RunSpec) -> None:
     """
     raise_problems(
         chain(
-            _urls(spec.endpoint, launched=spec.launch.command is not None),
-            launch_problems(spec),
-            endpoint_problems(spec.endpoint),
-            server_problems(spec),
+            simulation_problems(spec) if spec.simulation.wanted else _served(spec),
             _load(spec),
             cluster_problems(spec),
             sweep_problems(spec),
@@ -51,6 +49,14 @@ def check_spec(spec: RunSpec) -> None:
             _request(spec),
         )
     )
+
+
+def _served(spec: RunSpec) -> Iterator[Problem]:
+    """What is wrong with the server that is to be measured."""
+    yield from _urls(spec.endpoint, launched=spec.launch.command is not None)
+    yield from launch_problems(spec)
+    yield from endpoint_problems(spec.endpoint)
+    yield from server_problems(spec)
 
 
 def _urls(endpoint: Endpoint, launched: bool) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from inferometer.spec.fields import option
-from inferometer.spec.kinds import Ints, Part, PositiveNumber, Seconds, Texts
+from inferometer.spec.kinds import Instances, Part, PositiveNumber, Seconds, Shares, Texts
 
 Router = Literal["round-robin", "least-loaded", "prefix-affinity"]
 
@@ -21,7 +21,7 @@ class Simulation(Part):
     )
     model_config_file: str | None = option(
         None,
-        "config.json of the model, or a directory that has it, where there is no profile",
+        "config.json of the model, a directory that has it, or a published model's name, where there is no profile",
         flag="--model-config",
         metavar="PATH",
     )
@@ -34,10 +34,21 @@ class Simulation(Part):
         metavar="FLAGS",
     )
     engine_config: str | None = option(None, "MindIE's config.json", metavar="FILE")
-    instances: Ints = option((1,), "instances behind one address; several numbers are compared", metavar="N")
+    draft_acceptance: Shares = option(
+        (),
+        "shares of drafts that are right, by position, where --engine-args ask for speculative decoding",
+        metavar="SHARE",
+    )
+    instances: Instances = option(
+        (1,),
+        "instances behind one address; several numbers are compared; auto = the fewest that meet --slo (auto:8: of 8)",
+        metavar="N|auto",
+    )
     router: Router = option("round-robin", "which instance a request goes to")
     prefill_decode: Texts = option(
-        (), "instances that prefill and that decode: 1:3; several are compared", metavar="P:D"
+        (),
+        "instances that prefill and that decode: 1:3; several are compared; auto:4 = all splits of 4",
+        metavar="P:D",
     )
     transfer_gb_s: PositiveNumber = option(
         25.0, "GB/s from a prefill instance to a decoding one", flag="--kv-transfer-gb-s", metavar="X"
@@ -46,3 +57,8 @@ class Simulation(Part):
         0.002, "time of each such transfer beside that", flag="--kv-transfer-latency", metavar="TIME"
     )
     intervals: bool = option(True, "simulate with the profile's ensemble, too, for 90 % prediction intervals")
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a simulated service stands in place of a server."""
+        return self.profile is not None or self.device is not None

@@ -36,6 +36,12 @@ def target_of(stored: Mapping[str, Any]) -> str | None:
     return None if found is None else str(found)
 
 
+def was_simulated(stored: Mapping[str, Any]) -> bool:
+    """Whether a stored spec is that of ``inferometer simulate``, which measures no server."""
+    part = dict(stored.get("simulation", {}))
+    return part.get("profile") is not None or part.get("device") is not None
+
+
 def check_kind(stored: Mapping[str, Any], run: str, verb: str) -> None:
     """A run goes on as a run, and a search as a search: its load points follow from its own results.
 
@@ -45,8 +51,13 @@ def check_kind(stored: Mapping[str, Any], run: str, verb: str) -> None:
         verb: "run" or "search", by which it is to go on.
 
     Raises:
-        UsageError: it is of the other kind.
+        UsageError: it is of the other kind, or was simulated.
     """
+    if was_simulated(stored):
+        raise UsageError(
+            f"run {run} was simulated, and is not gone on with",
+            "begin it anew, which takes little time: inferometer simulate",
+        )
     kind = "run" if target_of(stored) is None else "search"
     if kind != verb:
         what = "no search" if kind == "run" else "that of a search"

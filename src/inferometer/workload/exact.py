@@ -100,6 +100,21 @@ class Maker(ABC):
         return digits
 
 
+class BlankMaker(Maker):
+    """Prompts without text, for those who look at lengths alone: a simulated service reads none."""
+
+    def __init__(self) -> None:
+        self._settle(1 << HEAD_BITS)
+
+    def prompt(self, number: int, tokens: int, rng: np.random.Generator, lead: Prompt | None = None) -> str:
+        """Nothing; see Maker."""
+        return ""
+
+    def lead(self, number: int, tokens: int, rng: np.random.Generator) -> str:
+        """Nothing; see Maker."""
+        return ""
+
+
 class IdMaker(Maker):
     """Random token ids: for servers that take ids. They are no text that anyone would write.
 

@@ -10,7 +10,7 @@ import numpy as np
 from inferometer.errors import UsageError
 from inferometer.spec import LoadPoint, RunSpec
 from inferometer.spec.lengths import Fixed, LengthPlan, length_plan
-from inferometer.workload.exact import HEAD_BITS, Maker, make_maker
+from inferometer.workload.exact import HEAD_BITS, BlankMaker, Maker, make_maker
 from inferometer.workload.lengths import draw_pairs, mean_input
 from inferometer.workload.prefix import Prefixes, generator
 from inferometer.workload.request import DatasetInfo, Request, Tokenizer
@@ -102,7 +102,7 @@ def open_random(spec: RunSpec, point: LoadPoint, tokenizer: Tokenizer) -> Random
             f"data set 'random' is generated and reads no file, but --dataset-path {workload.dataset_path} was given",
             "leave it out, or choose --dataset sharegpt or openqa",
         )
-    maker = make_maker(tokenizer, workload.text)
+    maker = BlankMaker() if spec.simulation.wanted else make_maker(tokenizer, workload.text)
     prefixes = Prefixes(spec.prefix, maker) if spec.prefix.prefix_len else None
     return RandomDataset(tokenizer, length_plan(workload, point.input_len, point.output_len), maker, prefixes)
 

@@ -47,6 +47,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         at_ns: when it is due, in ns from the load point's epoch, where the data set recorded that.
         model: sent in place of the run's model (a LoRA adapter, say).
         group: the shared prefix that it has, by number.
+        blocks: numbers of the ``block_tokens`` tokens each that its prompt begins with: equal numbers are equal text,
+            and what they leave is its own; None where the data set names none.
     """
 
     row: int | None = None
@@ -63,6 +65,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     at_ns: int | None = None
     model: str | None = None
     group: int | None = None
+    blocks: tuple[int, ...] | None = None
+    block_tokens: int = 0
 
 
 class PicturesInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -147,9 +147,10 @@ class TraceDataset:
             turn, place = divmod(index, len(entries))
             entry = entries[place]
             own = entry.own
-            made = None
+            made = named = None
             if own is None or not _has_text(own):
-                made = _prompt(entry, text, turn * blocks, _OWN_BLOCKS + index)
+                named = tuple((number + turn * blocks) % _OWN_BLOCKS for number in entry.blocks)
+                made = _prompt(entry, text, named, _OWN_BLOCKS + index)
             yield Request(
                 row=entry.row,
                 text=made if made is not None or own is None else own.prompt,
@@ -160,6 +161,8 @@ class TraceDataset:
                 at_ns=self._due_ns(index),
                 model=None if own is None else own.model,
                 session=None if own is None else own.session,
+                blocks=named,
+                block_tokens=entry.block_tokens,
             )
 
     def _due_ns(self, index: int) -> int:
@@ -337,13 +340,13 @@ def _scaled_blocks(tokens: int, size: int, scale: float) -> tuple[int, int]:
     return scaled, full * scaled + (min(scaled, max(1, round(rest * scale))) if rest else 0)
 
 
-def _prompt(entry: Entry, text: BlockText, shift: int, own_block: int) -> str:
+def _prompt(entry: Entry, text: BlockText, named: Sequence[int], own_block: int) -> str:
     """The prompt of ``entry``; what its blocks do not fill is text of its own."""
     parts: list[str] = []
     left = entry.input_tokens or 0
-    for number in entry.blocks:
+    for number in named:
         tokens = min(entry.block_tokens, left)
-        parts.append(text.block((number + shift) % _OWN_BLOCKS, tokens))
+        parts.append(text.block(number, tokens))
         left -= tokens
     if left:
         parts.append(text.block(own_block, left))

@@ -15,7 +15,7 @@ from inferometer.metrics.speculative import Speculative, speculative_of
 from inferometer.metrics.summary import summarize_point
 from inferometer.metrics.views.drafts import accept_length, aisbench_drafts, vllm_drafts
 from inferometer.record.tables import PointTable
-from inferometer.record.types import ServerCounters
+from inferometer.record.types import PointRecord, ServerCounters
 from inferometer.spec import Measure
 
 EXPOSITIONS = Path(__file__).parents[2] / "data" / "expositions"
@@ -264,3 +264,11 @@ def test_the_same_counters_under_the_keys_of_vllm_and_aisbench() -> None:
         "spec_decode_per_position_acceptance_rates": [0.8, 0.4],
     }
     assert aisbench_drafts(table)["per_position_acceptance_rates"] == {"0": 0.8, "1": 0.4}
+
+
+def test_the_size_of_the_cache_counts_nothing() -> None:
+    told = ServerCounters(
+        source="a", values={'vllm:cache_config_info{block_size="16",num_gpu_blocks="9"}': 1.0}
+    )
+    only = PointRecord(index=1, kind="measure", load={}, counters_before=[told])
+    assert engine_counts(only) is None, "nothing lacks after the load either"

@@ -52,6 +52,7 @@ def check(one: Instance, step: Step) -> None:
         assert shape.sequences == len(step.admitted)
     else:
         assert shape.prefill_tokens == 0
+    assert not (limits.reserve_answer and step.preempted)
     for sequence in step.admitted:
         assert sequence.arrival_ns <= step.begin_ns
     for sequence in step.emitted:
@@ -144,6 +145,21 @@ some_limits = st.one_of(
         st.sampled_from([0.0, 0.02]),
         st.booleans(),
         st.sampled_from([None, 1]),
+    ),
+    st.builds(
+        lambda order, cache, split, drafts: small(
+            order=order,
+            prefix_cache=cache,
+            max_num_batched_tokens=16 if split else 64,
+            split_prompts=split,
+            reserve_answer=True,
+            draft_tokens=drafts,
+            acceptance=(0.7, 0.4)[:drafts],
+        ),
+        st.sampled_from(["fcfs", "priority", "shortest"]),
+        st.booleans(),
+        st.booleans(),
+        st.integers(0, 2),
     ),
     st.builds(lambda order: small(scheduler="static", order=order), st.sampled_from(["fcfs", "shortest"])),
 )

@@ -13,8 +13,8 @@ from inferometer.simulator.calibration.fit import NAMES, coefficients_of, fit
 from inferometer.simulator.calibration.replay import Times, open_load, replay
 from inferometer.simulator.calibration.requests import RunTimes, fit_requests
 from inferometer.simulator.calibration.seen import identifiability, warnings
-from inferometer.simulator.calibration.table import Habits, Point, fit_table, load_of, predict
-from inferometer.simulator.instance.limits import EngineLimits
+from inferometer.simulator.calibration.table import Habits, Point, fit_table, point_noise, predict
+from inferometer.simulator.instance.limits import EngineLimits, SchedulerName
 from inferometer.simulator.latency.model import Coefficients
 
 TRUTH = Coefficients(
@@ -29,6 +29,9 @@ TRUTH = Coefficients(
     prompt_step_s=3e-3,
 )
 LIMITS = EngineLimits(max_num_seqs=32, max_num_batched_tokens=1024, kv_blocks=20_000)
+
+
+HABITS = Habits(rounds=3)
 
 
 def measured(limits: EngineLimits = LIMITS, requests: int = 60) -> RunTimes:
@@ -83,22 +86,44 @@ def test_a_pool_that_nobody_waits_for_is_not_fitted() -> None:
     assert not fit_requests(run, LIMITS, kv_known=False).kv_fitted
 
 
-def points_of(*places: tuple[int, int, int]) -> list[Point]:
+def points_of(
+    *places: tuple[int, int, int], habits: Habits = HABITS, limits: EngineLimits = LIMITS
+) -> list[Point]:
     rows = []
     for concurrency, given, made in places:
         bare = Point(concurrency=concurrency, input_tokens=given, output_tokens=made)
-        told = predict(load_of(bare, Habits(rounds=3)), LIMITS, TRUTH)
+        told = predict(bare, limits, TRUTH, habits)
         rows.append(msgspec.structs.replace(bare, ttft_s=told.ttft_s, tpot_s=told.tpot_s))
     return rows
 
 
-def test_five_points_predict_another() -> None:
-    calibrated = points_of((1, 256, 64), (16, 256, 64), (1, 2048, 64), (16, 2048, 64), (8, 256, 256))
-    found = fit_table(calibrated, LIMITS, habits=Habits(rounds=3))
-    (other,) = points_of((8, 1024, 128))
-    told = predict(load_of(other, Habits(rounds=3)), LIMITS, found.coefficients)
+PLACES = ((1, 256, 64), (16, 256, 64), (1, 2048, 64), (16, 2048, 64), (8, 256, 256))
+
+
+@pytest.mark.parametrize("scheduler", ["chunked", "prefill-first"])
+def test_five_points_predict_another(scheduler: SchedulerName) -> None:
+    limits = msgspec.structs.replace(LIMITS, scheduler=scheduler)
+    found = fit_table(points_of(*PLACES, limits=limits), limits, habits=HABITS)
+    (other,) = points_of((8, 1024, 128), limits=limits)
+    told = predict(other, limits, found.coefficients, found.habits)
     assert told.tpot_s == pytest.approx(other.tpot_s, rel=0.03)
     assert told.ttft_s == pytest.approx(other.ttft_s, rel=0.1)
+
+
+def test_a_seat_too_few_shows_in_the_first_tokens() -> None:
+    short = Habits(rounds=10, held_back=1)
+    found = fit_table(points_of(*PLACES, habits=short), LIMITS)
+    assert found.habits.held_back == 1
+    assert found.habits.rounds == pytest.approx(10, rel=0.2)
+
+
+def test_a_point_that_no_step_explains_does_not_bend_the_others() -> None:
+    rows = points_of(*PLACES, (16, 1024, 128))
+    rows[-1] = msgspec.structs.replace(rows[-1], ttft_s=5 * (rows[-1].ttft_s or 0.0))
+    found = fit_table(rows, LIMITS, habits=HABITS)
+    (other,) = points_of((8, 1024, 128))
+    told = predict(other, LIMITS, found.coefficients, found.habits)
+    assert told.ttft_s == pytest.approx(other.ttft_s, rel=0.15)
 
 
 def test_what_one_client_cannot_show_is_named() -> None:
@@ -136,3 +161,14 @@ def test_evolution_finds_the_bottom_of_a_valley_and_repeats() -> None:
     again = minimise(valley, np.array([-1.0, 1.0]), np.eye(2) * 0.1, 5, evaluations=1500)
     assert one[1] < 1e-6
     assert np.array_equal(one[0], again[0])
+
+
+def test_noise_of_load_points_begins_with_what_fits_assume() -> None:
+    told, spread = np.full(5, 0.02), np.full(5, 0.01)
+    exact = point_noise("tpot_s", told, told, spread)
+    off = point_noise("tpot_s", told, told * 1.1, spread)
+    strange = point_noise("tpot_s", told, told * [1, 1, 1, 1, 50], spread)
+    assert exact.freedom == 10
+    assert exact.share == pytest.approx(0.03 / 2**0.5)
+    assert exact.share < off.share < 0.1
+    assert strange.share < 0.07

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from inferometer.errors import UsageError
-from inferometer.simulator.calibration.ensemble import interval, refits
+from inferometer.simulator.calibration.ensemble import INDEPENDENT, Interval, interval, refits
 from inferometer.simulator.calibration.fit import NAMES, Floats, fit
-from inferometer.simulator.calibration.hull import Hull, Where, hull_of
+from inferometer.simulator.latency.profile import Noise
+from inferometer.simulator.latency.trust import Where, distance, outside, shown, typical
 
 
 def test_refits_spread_as_far_as_the_data_leave_open() -> None:
@@ -22,29 +23,38 @@ def test_refits_spread_as_far_as_the_data_leave_open() -> None:
 
     best = fit(residuals, center, spread, polish=0)
     members = np.array(refits(residuals, best, center, spread, members=60, seed=1))
-    assert members[:, 0].std() == pytest.approx(0.1 / np.sqrt(50), rel=0.5)
+    assert members[:, 0].std() == pytest.approx(1.6 * 0.1 / np.sqrt(INDEPENDENT), rel=0.3)
     assert members[:, 1].std() == pytest.approx(1.0, rel=0.35)
     assert np.array_equal(members[:, 2], np.full(60, center[2]))
 
 
 def test_nine_of_ten_values_fall_into_their_intervals() -> None:
     random = np.random.default_rng(4)
+    noise = Noise(share=0.1, seconds=0.2)
     inside = 0
     for _ in range(400):
-        errors = 0.1 * random.standard_normal(12)
-        told = interval(1.0, np.exp(0.05 * random.standard_normal(12)).tolist(), errors)
-        real = float(np.exp(np.hypot(0.1, 0.05) * random.standard_normal()))
+        told = interval(2.0, (2.0 * np.exp(0.05 * random.standard_normal(12))).tolist(), noise)
+        factor = float(np.exp(np.hypot(0.1, 0.05) * random.standard_normal()))
+        real = 2.0 * factor + 0.2 * float(random.standard_normal())
         inside += told.low <= real <= told.high
     assert 0.85 <= inside / 400 <= 0.95
 
 
-def test_fewer_left_out_errors_widen_the_interval() -> None:
-    few = interval(2.0, [2.0, 2.0], np.array([0.1, -0.1, 0.1, -0.1]))
-    many = interval(2.0, [2.0, 2.0], np.array([0.1, -0.1] * 30))
-    assert few.high - few.low > many.high - many.low
+def test_the_two_parts_of_noise_rule_where_they_are_large() -> None:
+    noise = Noise(share=0.01, seconds=0.01)
+    short, long = interval(0.02, [], noise), interval(100.0, [], noise)
+    assert short.high - short.value == pytest.approx(0.0165, rel=0.01)
+    assert long.high - long.value == pytest.approx(1.66, rel=0.01)
+    assert interval(0.01, [], Noise(share=0.0, seconds=1.0)).low == 0.0
+    assert interval(3.0, [3.0, 3.0]) == Interval(3.0, 3.0, 3.0)
+
+
+def test_noise_known_from_few_errors_widens_the_interval() -> None:
+    few, many = (interval(2.0, [2.0, 2.0], Noise(share=0.1, freedom=each)) for each in (4.0, 400.0))
+    assert np.log(few.high / 2.0) / np.log(many.high / 2.0) == pytest.approx(2.132 / 1.649, rel=0.01)
     assert few.low * few.high == pytest.approx(4.0)
-    with pytest.raises(UsageError, match="two errors"):
-        interval(2.0, [2.0, 2.0], np.array([0.1]))
+    with pytest.raises(UsageError, match="two members"):
+        interval(2.0, [2.0])
 
 
 def where(concurrency: float, given: float) -> Where:
@@ -57,33 +67,46 @@ def where(concurrency: float, given: float) -> Where:
     )
 
 
-def box() -> Hull:
-    return hull_of([where(c, i) for c in (1, 64) for i in (128, 8192)])
+def box() -> tuple[Where, ...]:
+    return tuple(where(c, i) for c in (1, 64) for i in (128, 8192))
 
 
 def test_between_the_loads_seen_nothing_is_said() -> None:
     seen = where(1, 128)
-    assert box().distance(seen) == pytest.approx(0.0, abs=1e-6)
+    assert distance(box(), seen) == pytest.approx(0.0, abs=1e-6)
     middle = Where(step_tokens=1100, decodes=8, kv_tokens=8192, input_tokens=1024, output_tokens=100)
-    assert box().warnings(middle) == []
+    assert outside(box(), middle) == ()
 
 
 def test_outside_the_dimension_and_its_range_are_named() -> None:
-    (sentence,) = [line for line in box().warnings(where(512, 128)) if line.startswith("decodes")]
+    (sentence,) = [line for line in outside(box(), where(512, 128)) if line.startswith("decodes")]
     assert "decodes=512" in sentence
     assert "1 to 64" in sentence
 
 
 def test_an_unseen_combination_inside_all_ranges_is_named() -> None:
-    diagonal = hull_of([where(1, 128), where(64, 8192)])
-    (sentence,) = diagonal.warnings(
-        Where(step_tokens=8192, decodes=1, kv_tokens=8192, input_tokens=8192, output_tokens=100)
+    diagonal = (where(1, 128), where(64, 8192))
+    (sentence,) = outside(
+        diagonal, Where(step_tokens=8192, decodes=1, kv_tokens=8192, input_tokens=8192, output_tokens=100)
     )
     assert "combination" in sentence
 
 
-def test_no_load_and_no_value_are_refused() -> None:
-    with pytest.raises(UsageError, match="at least one"):
-        hull_of([])
+def test_where_nothing_was_seen_nothing_is_outside() -> None:
+    assert outside((), where(1, 128)) == ()
+    assert distance((), where(1, 128)) == 0.0
     with pytest.raises(UsageError, match="above 0"):
-        box().distance(where(0, 128))
+        where(0, 128)
+
+
+def test_a_load_point_shows_its_quiet_and_its_busy_moments() -> None:
+    # Ten answers of 9.5 s, one a second: from five of them at a time, at both ends, to ten.
+    first = np.arange(10.0)
+    tokens = (np.linspace(100.0, 1000.0, 10), np.full(10, 50.0))
+    seen = shown(tokens, (first, first + 9.5), 512)
+    load = typical(tokens, (first, first + 9.5), 512)
+    assert {each.input_tokens for each in seen} == {190.0, 910.0}
+    assert {each.decodes for each in seen} == {5.0, 7.0, 9.0}
+    assert load in seen
+    assert load.step_tokens == 512
+    assert outside(seen, load) == ()

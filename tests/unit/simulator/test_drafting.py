@@ -8,7 +8,8 @@ from sim_world import World, events
 from inferometer.client.exposition import name_and_labels, series_of
 from inferometer.errors import UsageError
 from inferometer.simulator import SimSettings
-from inferometer.simulator.engine import Engine
+from inferometer.simulator.instance.instance import Instance
+from inferometer.simulator.instance.limits import Job
 
 DRAFTS = SimSettings(speculative_tokens=3, acceptance_rate=0.8, max_num_seqs=8)
 
@@ -17,15 +18,20 @@ def decode(
     settings: SimSettings, requests: int, tokens: int
 ) -> tuple[list[int], list[tuple[int, int]], float]:
     """Tokens that each request got, the checks, and the time it took."""
-    engine, got, checks, now_s = Engine(settings), {}, [], 0.0
-    sequences = [engine.add(16, tokens, 0.0) for _ in range(requests)]
-    while (step := engine.step(now_s)) is not None:
-        now_s += step.duration_s
+    engine, got, checks, took_s = (
+        Instance(settings.limits(), settings.step_model(), seed=settings.seed),
+        {},
+        [],
+        0.0,
+    )
+    sequences = [engine.add(Job(prompt_tokens=16, output_tokens=tokens)) for _ in range(requests)]
+    while (step := engine.step(0)) is not None:
+        took_s += step.step_s
         checks += step.checked
         for sequence in step.emitted:
             got[sequence] = got.get(sequence, 0) + sequence.made
     assert engine.kv_blocks_used == 0
-    return [got[sequence] for sequence in sequences], checks, now_s
+    return [got[sequence] for sequence in sequences], checks, took_s
 
 
 def test_every_answer_has_its_length_though_the_last_step_may_make_more() -> None:

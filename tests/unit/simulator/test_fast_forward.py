@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from instance_world import MODEL, some_limits
 
 from inferometer.errors import UsageError
-from inferometer.simulator.instance.fast import FastInstance, can_jump
+from inferometer.simulator.instance.fast import FastInstance
 from inferometer.simulator.instance.fast_sequence import FastSequence
 from inferometer.simulator.instance.instance import Instance
-from inferometer.simulator.instance.limits import EngineLimits, Job
+from inferometer.simulator.instance.limits import EngineLimits, Job, can_jump
 from inferometer.simulator.instance.sequence import Sequence
 from inferometer.simulator.instance.shape import StepModel
 from inferometer.simulator.instance.simulate import Overheads, simulate
@@ -106,9 +107,12 @@ def pressed_limits(draw: st.DrawFn, longest: int = 60) -> EngineLimits:
         if chunked
         else {"max_prefill_seqs": draw(st.sampled_from([None, 1, 2])), "scheduler": "prefill-first"}
     )
+    step_tokens = max(seqs, draw(st.sampled_from([4, 16, 64, 300])))
     given: dict[str, object] = {
         "max_num_seqs": seqs,
-        "max_num_batched_tokens": max(seqs, draw(st.sampled_from([4, 16, 64, 300]))),
+        "max_num_batched_tokens": step_tokens,
+        "split_prompts": not (chunked and step_tokens >= longest and draw(st.booleans())),
+        "reserve_answer": draw(st.booleans()),
         "block_tokens": block_tokens,
         "kv_blocks": -(-longest // block_tokens) + draw(st.sampled_from([0, 1, 5, 100])),
         "max_model_len": longest,
@@ -161,6 +165,62 @@ def test_with_costs_that_round_times_are_equal_to_a_billionth_of_a_second(
         assert jumped.instance.token_times_ns(fast) == pytest.approx(
             stepped.times_ns[slow.number], rel=0, abs=1.0
         )
+
+
+@st.composite
+def jobs_prefilled_elsewhere(draw: st.DrawFn) -> list[Job]:
+    jobs = draw(jobs_of(st.integers(0, 3000).map(lambda ticks: ticks * _TICK_NS)))
+    return [
+        msgspec.structs.replace(job, ready_tokens=draw(st.integers(0, job.prompt_tokens - 1))) for job in jobs
+    ]
+
+
+@settings(max_examples=40)
+@given(jobs_prefilled_elsewhere(), pressed_limits(), dyadic_models, st.sampled_from([None, 3]))
+def test_prompts_that_were_computed_elsewhere_are_taken_in_as_by_steps(
+    jobs: list[Job], limits: EngineLimits, model: LinearModel, clients: int | None
+) -> None:
+    assume(limits.scheduler == "chunked")
+    stepped = step_through(jobs, limits, model, clients)
+    jumped = jump_through(jobs, limits, model, clients)
+    assert [moments(row) for row in jumped.rows] == [moments(row) for row in stepped.rows]
+    assert [jumped.instance.token_times_ns(row).tolist() for row in jumped.rows] == stepped.times_ns
+    assert jumped.instance.steps == stepped.steps
+
+
+@st.composite
+def named_jobs(draw: st.DrawFn) -> list[Job]:
+    """Prompts of a few families, some with the names of their answers, which one other prompt may begin with."""
+    jobs = draw(jobs_of(st.integers(0, 400).map(lambda ticks: ticks * _TICK_NS)))
+    named = []
+    for number, job in enumerate(jobs):
+        family, shared = draw(st.sampled_from([None, 0, 1, 2])), draw(st.integers(0, 30))
+        places = range(job.prompt_tokens + draw(st.sampled_from([0, job.output_tokens])))
+        own = draw(st.sampled_from([number, number // 2])) + 100
+        names = tuple(
+            (family or 0) * 100 + place if place < shared else own * 100 + place for place in places
+        )
+        named.append(msgspec.structs.replace(job, names=None if family is None else names))
+    return named
+
+
+@settings(max_examples=60)
+@given(named_jobs(), pressed_limits(), dyadic_models, st.sampled_from([None, 3]))
+def test_a_prefix_cache_under_pressure_is_that_of_the_stepped_instance(
+    jobs: list[Job], limits: EngineLimits, model: LinearModel, clients: int | None
+) -> None:
+    assume(limits.scheduler == "chunked")
+    assume(limits.order != "priority")
+    cached = msgspec.structs.replace(limits, prefix_cache=True)
+    by_block = [
+        msgspec.structs.replace(job, names=job.names[:: cached.block_tokens] if job.names else None)
+        for job in jobs
+    ]
+    stepped = step_through(by_block, cached, model, clients)
+    jumped = jump_through(by_block, cached, model, clients)
+    assert [moments(row) for row in jumped.rows] == [moments(row) for row in stepped.rows]
+    assert [row.cached for row in jumped.rows] == [row.cached for row in stepped.rows]
+    assert [jumped.instance.token_times_ns(row).tolist() for row in jumped.rows] == stepped.times_ns
 
 
 crowds = st.lists(

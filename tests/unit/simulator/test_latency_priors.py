@@ -18,6 +18,7 @@ from inferometer.simulator.latency.experts import step_model
 from inferometer.simulator.latency.facts import facts_of
 from inferometer.simulator.latency.memory import MemoryHabits, plan_memory
 from inferometer.simulator.latency.model import Coefficients
+from inferometer.simulator.latency.published import published_model
 from inferometer.simulator.latency.roofline import Placement, priors, touched_experts
 from inferometer.simulator.latency.uncalibrated import uncalibrated
 
@@ -59,8 +60,8 @@ def test_devices_have_the_names_that_drivers_print(name, key):
 
 
 def test_a_device_without_a_sheet_is_named(tmp_path):
-    with pytest.raises(UsageError, match=r"'B200' has no sheet; there are .*nvidia-h200.*cpu"):
-        device("B200")
+    with pytest.raises(UsageError, match=r"'B9000' has no sheet; there are .*nvidia-h200.*cpu"):
+        device("B9000")
     own = tmp_path / "own.yaml"
     own.write_text("{title: mine, memory_gib: 10, memory_gb_per_s: 100, tflops: {bf16: 20}}")
     assert device(str(own)).flops_per_s("fp8") == 20e12
@@ -242,3 +243,25 @@ def test_whole_prompts_need_more_memory_than_chunks():
     assert (chunks.limits.kv_blocks - whole.limits.kv_blocks) * 16 * 131072 == pytest.approx(
         30720 * (10 * 4096 + 3 * 14336) * 2, rel=0.001
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "billions"),
+    [
+        ("meta-llama/Llama-3.1-8B-Instruct", 8.03),
+        ("nvidia/Llama-3.3-70B-Instruct-FP8", 70.55),
+        ("Qwen/Qwen3-235B-A22B-Instruct-2507", 235.1),
+        ("RedHatAI/Mixtral-8x7B-Instruct-v0.1", 46.70),
+        ("/models/Qwen2.5-7B-Instruct/", 7.62),
+    ],
+)
+def test_published_models_have_their_published_counts(name, billions):
+    found = published_model(name)
+
+    assert found is not None
+    assert facts_of(found, Asked()).weight_bytes / 2e9 == pytest.approx(billions, rel=0.01)
+
+
+def test_a_model_of_another_size_is_not_taken_for_one_that_is_known():
+    assert published_model("meta-llama/Llama-3.1-9B") is None
+    assert published_model("Llama-3.1-80B") is None

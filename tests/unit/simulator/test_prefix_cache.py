@@ -1,15 +1,15 @@
-"""Blocks of prompts: named by all that stands before them, kept, found, and forgotten in order of use."""
+"""Blocks of prompts: named by all that stands before them, computed once, and told to the client."""
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sim_world import events
 
 from inferometer.simulator import SimSettings
-from inferometer.simulator.engine import Engine
-from inferometer.simulator.prefix_cache import PrefixCache
+from inferometer.simulator.instance.instance import Instance
+from inferometer.simulator.instance.limits import Job
+from inferometer.simulator.instance.sequence import Sequence
 from inferometer.simulator.server.prompt_view import PromptViewer
 from inferometer.simulator.server.serve import settings_from_flags
 from inferometer.workload.builtin import WORDS, BuiltinTokenizer
@@ -20,30 +20,6 @@ PLAIN = "/v1/completions"
 
 def names(*words: str) -> list[int]:
     return PromptViewer(BUILTIN, 2).of_text(" ".join(words)).blocks
-
-
-def test_blocks_are_found_from_the_first_on():
-    cache = PrefixCache(10)
-    cache.store([1, 2, 3])
-    assert [cache.match(found) for found in ([1, 2, 3], [1, 2, 9], [9, 2, 3], [])] == [3, 2, 0, 0]
-
-
-def test_the_least_recently_used_blocks_go_first_and_later_ones_before_earlier():
-    cache = PrefixCache(4)
-    cache.store([1, 2])
-    cache.store([3, 4])
-    assert cache.match([1, 2]) == 2
-    cache.store([5])
-    assert (cache.match([3, 4]), cache.match([1, 2]), cache.match([5])) == (1, 2, 1)
-    assert len(cache) == 4
-    cache.clear()
-    assert (len(cache), cache.match([1])) == (0, 0)
-
-
-def test_a_cache_without_room_keeps_nothing():
-    cache = PrefixCache(0)
-    cache.store([1, 2])
-    assert cache.match([1, 2]) == 0
 
 
 def test_a_block_is_named_by_everything_before_it():
@@ -79,44 +55,51 @@ def test_conversations_count_as_their_messages_do(texts, overhead):
         assert PromptViewer(BUILTIN, size).of_messages(messages, overhead).tokens == counted
 
 
+def engine(**settings: int) -> Instance:
+    made = SimSettings(block_size=4, **settings)
+    return Instance(made.limits(), made.step_model())
+
+
+def add(one: Instance, prompt: int, blocks: tuple[int, ...] | None) -> Sequence:
+    return one.add(Job(prompt_tokens=prompt, output_tokens=1, names=blocks))
+
+
 def test_the_engine_computes_only_what_the_cache_lacks():
-    engine = Engine(SimSettings(block_size=4, per_kv_token_s=0))
-    first = engine.add(10, 1, 0.0, [1, 2])
-    step = engine.step(0.0)
-    assert step is not None
-    assert (first.cached, step.scheduled_tokens) == (0, 10)
-    second = engine.add(10, 1, 1.0, [1, 2])
-    shorter = engine.step(1.0)
-    assert shorter is not None
-    assert (second.cached, shorter.scheduled_tokens) == (8, 2)
-    assert shorter.duration_s < step.duration_s
+    one = engine(per_kv_token_s=0)
+    first = add(one, 10, (1, 2))
+    step = one.step(0)
+    assert (first.cached, step.shape.tokens) == (0, 10)
+    second = add(one, 10, (1, 2))
+    shorter = one.step(0)
+    assert (second.cached, shorter.shape.tokens) == (8, 2)
+    assert shorter.step_s < step.step_s
 
 
 def test_the_last_token_of_a_prompt_is_always_computed():
-    engine = Engine(SimSettings(block_size=4))
-    for at in (0.0, 1.0):
-        sequence = engine.add(8, 1, at, [1, 2])
-        step = engine.step(at)
-    assert step is not None
-    assert (sequence.cached, step.scheduled_tokens) == (4, 4)
+    one = engine()
+    for _ in range(2):
+        sequence = add(one, 8, (1, 2))
+        step = one.step(0)
+    assert (sequence.cached, step.shape.tokens) == (4, 4)
 
 
 def test_a_prompt_in_chunks_gives_what_is_computed_already():
-    engine = Engine(SimSettings(block_size=4, max_num_batched_tokens=8, max_num_seqs=8))
-    engine.add(16, 1, 0.0, [1, 2, 3, 4])
-    engine.step(0.0)  # the first two blocks
-    late = engine.add(16, 1, 0.5, [1, 2, 3, 4])
-    engine.step(1.0)  # the other two, and no budget is left
-    engine.step(2.0)
+    one = engine(max_num_batched_tokens=8, max_num_seqs=8)
+    add(one, 16, (1, 2, 3, 4))
+    one.step(0)  # the first two blocks
+    late = add(one, 16, (1, 2, 3, 4))
+    one.step(0)  # the other two, and no budget is left
+    one.step(0)
     assert late.cached == 12
 
 
 def test_without_names_the_cache_has_no_part_in_it():
-    engine = Engine(SimSettings(block_size=4))
-    for at in (0.0, 1.0):
-        sequence = engine.add(8, 1, at)
-        engine.step(at)
-    assert (sequence.cached, len(engine.prefix_cache)) == (0, 0)
+    one = engine()
+    for _ in range(2):
+        sequence = add(one, 8, None)
+        one.step(0)
+    assert sequence.cached == 0
+    assert one.forget_prefixes()
 
 
 def cached_of(peer) -> int:
@@ -151,14 +134,13 @@ def test_each_adapter_has_blocks_of_its_own(world):
     assert [completed(here, PROMPT, model) for model in ("sim-llama-8b", "lora", "lora")] == [0, 0, 32]
 
 
-@pytest.mark.parametrize("settings", [{"prefix_cache": False}, {"prefix_cache_blocks": 0}])
-def test_the_cache_can_be_turned_off(world, settings):
-    here = world(**settings)
+def test_the_cache_can_be_turned_off(world):
+    here = world(prefix_cache=False)
     assert [completed(here, PROMPT) for _ in range(2)] == [0, 0]
 
 
 def test_it_is_a_switch_on_the_command_line():
-    given = settings_from_flags({"prefix_cache": False, "block_size": "32", "prefix_cache_blocks": None})
+    given = settings_from_flags({"prefix_cache": False, "block_size": "32", "num_blocks": None})
     assert (given.prefix_cache, given.block_size) == (False, 32)
 
 

@@ -21,6 +21,7 @@ from inferometer.simulator.latency.model import Coefficients
 Floats = NDArray[np.float64]
 NAMES: Final = Coefficients.__struct_fields__
 _FLOOR: Final = 1e-14
+_HELD: Final = float(np.log(10 * _FLOOR))
 _DIFFERENCES: Final = (0.15, 0.05)
 _WIDER: Final = 10.0
 _ROBUST: Final = 2.0
@@ -72,19 +73,25 @@ def coefficients_of(logs: Floats) -> Coefficients:
     )
 
 
+def robust_loss(residuals: Floats, logs: Floats, center: Floats, spread: Floats) -> float:
+    """Half the soft-L1 of residuals, and half the squares of what the prior finds unlikely."""
+    square = _ROBUST**2
+    robust = square * (np.sqrt(1 + residuals**2 / square) - 1)
+    free = (spread > 0) & (center > _HELD)
+    far = (logs - center)[free] / spread[free]
+    return float(robust.sum() + 0.5 * (far**2).sum())
+
+
 class _Problem:
     """Residuals of measurements and of the prior, with the weights of the robust loss."""
 
     def __init__(self, residuals: Callable[[Floats], Floats], center: Floats, spread: Floats) -> None:
         self.residuals, self.center, self.spread = residuals, center, spread
-        self.open = np.flatnonzero((spread > 0) & (center > np.log(10 * _FLOOR)))
+        self.open = np.flatnonzero((spread > 0) & (center > _HELD))
 
     def loss(self, logs: Floats, residuals: Floats) -> float:
-        """Half the soft-L1 of residuals, and the prior."""
-        square = _ROBUST**2
-        robust = square * (np.sqrt(1 + residuals**2 / square) - 1)
-        held = ((logs - self.center) / np.where(self.spread > 0, self.spread, 1.0))[self.open]
-        return float(robust.sum() + 0.5 * (held**2).sum())
+        """See ``robust_loss``."""
+        return robust_loss(residuals, logs, self.center, self.spread)
 
     def jacobian(self, logs: Floats, difference: float) -> Floats:
         """By central differences of ``difference``; columns of coefficients that are held stay 0."""

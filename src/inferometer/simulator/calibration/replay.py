@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from inferometer.simulator.instance.limits import EngineLimits, Job
 from inferometer.simulator.instance.simulate import Overheads, simulate
-from inferometer.simulator.latency.model import Coefficients, LinearModel
+from inferometer.simulator.latency.experts import TouchedExperts, step_model
+from inferometer.simulator.latency.model import Coefficients
 
 Floats = NDArray[np.float64]
 
@@ -68,12 +69,21 @@ class Times(msgspec.Struct, frozen=True):
         return tpot
 
 
-def replay(load: Load, limits: EngineLimits, cost: Coefficients) -> Times:
+def replay(
+    load: Load, limits: EngineLimits, cost: Coefficients, experts: TouchedExperts | None = None
+) -> Times:
     """When the requests of a load would have had their first and last tokens.
+
+    Args:
+        load: what is sent.
+        limits: of the engine.
+        cost: of steps and requests.
+        experts: of a mixture; None = dense.
 
     Raises:
         UsageError: a request the limits cannot hold.
     """
     overheads = Overheads(arrival_s=cost.arrival_s, reply_s=cost.first_token_s)
-    found = simulate(load.jobs, limits, LinearModel(cost), clients=load.concurrency, overheads=overheads)
+    model = step_model(cost, experts)
+    found = simulate(load.jobs, limits, model, clients=load.concurrency, overheads=overheads)
     return Times(found.arrival_s, found.first_token_s, found.last_token_s)

@@ -17,8 +17,11 @@ from inferometer.simulator.instance.limits import EngineLimits
 from inferometer.simulator.latency.model import Coefficients
 
 _ABOVE_PEAK: Final = 1.05
-_KV_SPREAD: Final = 0.15
-_NOISE: Final = {"ttft": 0.1, "tpot": 0.02, "e2e": 0.02}
+KV_SPREAD: Final = 0.15
+_NOISE: Final = {"ttft": 0.03, "tpot": 0.02, "e2e": 0.02}
+_PHASE: Final = 0.4
+"""Where in a step a request arrives is not known to a part of a step: standard deviation in steps."""
+_SEQUENCE_S: Final = 2e-5
 SPREAD: Final = Coefficients(
     weights_s=1.5,
     token_s=1.5,
@@ -47,10 +50,19 @@ class RunTimes(msgspec.Struct, frozen=True):
 def weak_prior(run: RunTimes, used: NDArray[np.bool_]) -> Prior:
     """A prior of the right order of magnitude from the run itself, for when model and device are not known.
 
-    Half of a decode step is reading weights, a quarter the host's part, and KV and sequences share the rest; a
-    prompt token takes what the quickest prompts took per token. Spreads are factors of 4 to 7.
+    Half of a decode step is reading weights, a quarter the host's part, and KV has an eighth; a sequence costs the
+    host 20 us in any engine; a prompt token takes what the quickest prompts took per token. Spreads are factors of 4
+    to 7.
+
+    Raises:
+        UsageError: no answer has two tokens.
     """
-    tpot = float(np.nanmedian(run.times.tpot_s(run.load.outputs())[used]))
+    tpot = _step_s(run, used)
+    if tpot == 0.0:
+        raise UsageError(
+            "no request of the run has times of two output tokens, so the run does not show decoding",
+            "calibrate from a run with longer answers",
+        )
     prompts = run.load.inputs()
     quick = float(np.nanpercentile((run.times.ttft_s() / prompts)[used], 10))
     span = float(np.nanmax(run.times.last_s[used]) - np.nanmin(run.times.arrival_s[used]))
@@ -60,7 +72,7 @@ def weak_prior(run: RunTimes, used: NDArray[np.bool_]) -> Prior:
         weights_s=tpot / 2,
         token_s=quick / 2,
         step_s=tpot / 4,
-        sequence_s=tpot / 8 / sequences,
+        sequence_s=_SEQUENCE_S,
         kv_token_s=tpot / 8 / context,
         attention_s=quick / 20 / float(prompts[used].mean()),
         arrival_s=1e-3,
@@ -70,17 +82,32 @@ def weak_prior(run: RunTimes, used: NDArray[np.bool_]) -> Prior:
     return Prior(center, tuple(getattr(SPREAD, name) for name in NAMES))
 
 
+def _step_s(run: RunTimes, used: NDArray[np.bool_]) -> float:
+    """A typical decode step as clients see it; 0 where no answer has two tokens."""
+    tpot = run.times.tpot_s(run.load.outputs())[used]
+    known = tpot[np.isfinite(tpot)]
+    return float(np.median(known)) if len(known) else 0.0
+
+
 def log_ratios(run: RunTimes, found: Times, used: NDArray[np.bool_]) -> Floats:
-    """Log ratios of replayed to measured TTFT, TPOT and E2E over their noise; NaN (unknown) becomes 0."""
+    """Log ratios of replayed to measured TTFT, TPOT and E2E over their noise; NaN (unknown) becomes 0.
+
+    Noise is a share of the value, and a part of a step beside it, which matters where a value is a few steps long.
+    """
     outputs = run.load.outputs()
-    pairs = {
-        "ttft": (found.ttft_s(), run.times.ttft_s()),
-        "tpot": (found.tpot_s(outputs), run.times.tpot_s(outputs)),
-        "e2e": (found.e2e_s(), run.times.e2e_s()),
-    }
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rows = [np.log(model[used] / seen[used]) / _NOISE[name] for name, (model, seen) in pairs.items()]
-    return np.nan_to_num(np.concatenate(rows), nan=0.0, posinf=0.0, neginf=0.0)
+    phase_s = _PHASE * _step_s(run, used)
+    each_s = phase_s / np.maximum(outputs - 1, 1)
+    rows: list[Floats] = []
+    for name, model, seen, part_s in (
+        ("ttft", found.ttft_s(), run.times.ttft_s(), phase_s),
+        ("tpot", found.tpot_s(outputs), run.times.tpot_s(outputs), each_s),
+        ("e2e", found.e2e_s(), run.times.e2e_s(), phase_s),
+    ):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratios: Floats = np.log(model / seen) / np.hypot(_NOISE[name], part_s / seen)
+        rows.append(ratios[used])
+    logs: Floats = np.nan_to_num(np.concatenate(rows), nan=0.0, posinf=0.0, neginf=0.0)
+    return logs
 
 
 class RequestFit(msgspec.Struct, frozen=True):
@@ -133,16 +160,17 @@ def fit_requests(
     if kv_known:
         found = fit(residuals_of(run, limits, used), center, spread, seed=seed)
         return RequestFit(found, believed, limits, kv_fitted=False)
+    ample = with_pool(limits, run.load, float((run.load.inputs() + run.load.outputs()).sum()))
+    found = fit(residuals_of(run, ample, used), center, spread, seed=seed)
     seen = capacity_seen(run.load, run.times, limits.max_num_seqs, used)
-    if not seen.limits:
-        ample = with_pool(limits, run.load, float((run.load.inputs() + run.load.outputs()).sum()))
-        found = fit(residuals_of(run, ample, used), center, spread, seed=seed)
-        return RequestFit(found, believed, ample, kv_fitted=False)
-    center = np.append(center, np.log(seen.peak_tokens * _ABOVE_PEAK))
-    found = fit(residuals_of(run, limits, used), center, np.append(spread, _KV_SPREAD), seed=seed)
-    return RequestFit(
-        found, believed, with_pool(limits, run.load, float(np.exp(found.logs[-1]))), kv_fitted=True
-    )
+    if seen.limits:
+        center = np.append(center, np.log(seen.peak_tokens * _ABOVE_PEAK))
+        held = fit(residuals_of(run, limits, used), center, np.append(spread, KV_SPREAD), seed=seed)
+        # Requests also wait for long prompts before them: the pool is to blame only if it explains the times better.
+        if held.loss < found.loss:
+            pool = with_pool(limits, run.load, float(np.exp(held.logs[-1])))
+            return RequestFit(held, believed, pool, kv_fitted=True)
+    return RequestFit(found, believed, ample, kv_fitted=False)
 
 
 def with_pool(limits: EngineLimits, load: Load, tokens: float) -> EngineLimits:

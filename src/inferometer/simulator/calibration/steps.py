@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,21 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferometer.errors import UsageError
+from inferometer.record.steps import STEP, StepRow, read_steps
 from inferometer.simulator.calibration.fit import NAMES, Fit, Floats, Prior, coefficients_of, fit
 from inferometer.simulator.calibration.requests import SPREAD
 from inferometer.simulator.instance.shape import StepShape
 from inferometer.simulator.latency.model import Coefficients
 
 _NOISE: Final = 0.05
+_LEAST_NOISE: Final = 0.001
 _OF_REQUESTS: Final = frozenset({"arrival_s", "first_token_s", "comm_token_s"})
-_TIME: Final = "during_time(ms)"
-_COUNTS: Final = (
-    "prefill_batch_size",
-    "decode_batch_size",
-    "prefill_scheduled_tokens",
-    "decode_scheduled_tokens",
-    "used_blocks",
-)
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -45,11 +38,12 @@ class StepErrors(msgspec.Struct, frozen=True):
     bias: float
 
 
-def read_batches(path: Path, block_tokens: int, name: str = "modelExec") -> list[Record]:
+def read_batches(path: Path, block_tokens: int, name: str = STEP) -> list[Record]:
     """Steps from a ``batch.csv``.
 
-    The table has no context lengths: decodes are taken to hold their share of the used blocks, and the prompts of a
-    step to be of one length and begun in it.
+    What the simulated server writes says of every sequence how much of it was computed before. Where the table does not
+    (``record.steps``), decodes are taken to hold their share of the used blocks, and the prompts of a step to be of one
+    length and begun in it.
 
     Args:
         path: of the table.
@@ -59,43 +53,42 @@ def read_batches(path: Path, block_tokens: int, name: str = "modelExec") -> list
     Raises:
         UsageError: a missing column, a value that is no number, or no row of that name.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as lines:
-            rows = list(csv.DictReader(lines))
-    except OSError as error:
-        raise UsageError(f"step records {path} cannot be read: {error.strerror}") from error
-    missing = [column for column in ("name", _TIME, *_COUNTS) if rows and column not in rows[0]]
-    if missing:
-        raise UsageError(
-            f"step records {path} lack the columns {', '.join(missing)}", "export batch.csv again"
-        )
-    found = list(_records((row for row in rows if row["name"] == name), block_tokens, path))
+    found = [Record(_shape(row, block_tokens), row.step_s) for row in read_steps(path, name)]
     if not found:
         raise UsageError(f"step records {path} have no step named {name} that took time and had tokens")
     return found
 
 
-def _records(rows: Iterable[Mapping[str, str]], block_tokens: int, path: Path) -> Iterable[Record]:
-    for row in rows:
-        try:
-            took_s = float(row[_TIME]) / 1e3
-            prompts, decodes, prompt_tokens, made, blocks = (
-                int(float(row[column] or 0)) for column in _COUNTS
-            )
-        except ValueError as error:
-            raise UsageError(f"step records {path}: {error}", "every column of a step is a number") from error
-        sequences = prompts + decodes
-        if took_s <= 0 or not sequences:
-            continue
-        shape = StepShape(
-            tokens=prompt_tokens + made,
-            sequences=sequences,
-            decode_kv_tokens=round(blocks * block_tokens * decodes / sequences),
-            prefill_work=prompt_tokens**2 / prompts / 2 if prompts else 0.0,
-            prefill_tokens=prompt_tokens,
-            decodes=decodes,
-        )
-        yield Record(shape, took_s)
+def _shape(row: StepRow, block_tokens: int) -> StepShape:
+    sequences = row.prefills + row.decodes
+    known = _computed_before(row)
+    if known is None:
+        context = round(row.used_blocks * block_tokens * row.decodes / sequences)
+        work = row.prefill_tokens**2 / row.prefills / 2 if row.prefills else 0.0
+    else:
+        context, work = known
+    return StepShape(
+        tokens=row.prefill_tokens + row.decode_tokens,
+        sequences=sequences,
+        decode_kv_tokens=context,
+        prefill_work=work,
+        prefill_tokens=row.prefill_tokens,
+        decodes=row.decodes,
+    )
+
+
+def _computed_before(row: StepRow) -> tuple[int, float] | None:
+    """Context of all decodes, and query-key pairs of all prompts; None where they are not known of every sequence."""
+    parts = row.parts or ()
+    if any(part.context is None for part in parts):
+        return None
+    decodes = [part.context or 0 for part in parts if part.chunk is None]
+    chunks = [(part.chunk, part.context or 0) for part in parts if part.chunk is not None]
+    if (len(decodes), len(chunks)) != (row.decodes, row.prefills):
+        return None
+    if sum(chunk for chunk, _ in chunks) != row.prefill_tokens:  # padded, as static batches are
+        return None
+    return sum(decodes), sum(chunk * (before + chunk / 2) for chunk, before in chunks)
 
 
 def weak_step_prior(records: Sequence[Record]) -> Prior:
@@ -137,6 +130,9 @@ def step_seconds(shapes: NDArray[np.float64], cost: Coefficients) -> Floats:
 def fit_steps(records: Sequence[Record], prior: Prior | None = None) -> Fit:
     """Coefficients of steps from step records, by relative errors.
 
+    A second fit takes the noise that the first one left (its root mean square, at most 5 %), so that the prior weighs
+    no more than it has to: what a simulated engine wrote has no noise at all.
+
     Args:
         records: of an engine.
         prior: of model and device; None = ``weak_step_prior``.
@@ -150,11 +146,16 @@ def fit_steps(records: Sequence[Record], prior: Prior | None = None) -> Fit:
     shapes = np.array([record.shape for record in records], dtype=np.float64)
     seconds = np.array([record.step_s for record in records])
 
-    def residuals(logs: Floats) -> Floats:
-        off: Floats = np.log(step_seconds(shapes, coefficients_of(logs)) / seconds) / _NOISE
-        return off
+    def within(noise: float, start: Floats | None = None) -> Fit:
+        def residuals(logs: Floats) -> Floats:
+            off: Floats = np.log(step_seconds(shapes, coefficients_of(logs)) / seconds) / noise
+            return off
 
-    return fit(residuals, believed.logs(), np.array(believed.spread))
+        return fit(residuals, believed.logs(), np.array(believed.spread), start=start)
+
+    first = within(_NOISE)
+    left = _NOISE * float(np.sqrt(np.mean(first.residuals**2)))
+    return within(min(_NOISE, max(_LEAST_NOISE, left)), first.logs)
 
 
 def held_out_errors(records: Sequence[Record], blocks: int = 10, every: int = 5) -> StepErrors:

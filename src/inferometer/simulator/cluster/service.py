@@ -30,6 +30,13 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     bytes_per_s: float
     latency_s: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not (self.bytes_per_token >= 0 and self.bytes_per_s > 0 and self.latency_s >= 0):
+            raise UsageError(
+                f"a transfer of bytes_per_token={self.bytes_per_token} at bytes_per_s={self.bytes_per_s} with "
+                f"latency_s={self.latency_s} cannot be: tokens and latency at least 0, bandwidth above"
+            )
+
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """Instances behind one address.
@@ -71,6 +78,27 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
                 "prefill instances without a transfer: nobody knows how long KV entries take to the decoding ones",
                 "say what the link carries",
             )
+        if self.prefill and self.limits.scheduler == "static":
+            raise UsageError(
+                "scheduler=static computes padded batches and cannot go on with prompts of prefill instances",
+                "use scheduler=chunked or prefill-first, or no prefill instances",
+            )
+        self._check_prefixes()
+
+    def _check_prefixes(self) -> None:
+        """Block names must mean the same everywhere, and be of use where a router looks at them."""
+        first = self.prefill_limits if self.prefill and self.prefill_limits is not None else self.limits
+        if self.router == "prefix-affinity" and not first.prefix_cache:
+            raise UsageError(
+                "router=prefix-affinity without prefix_cache: instances keep no prefix that it could send requests to",
+                "turn the prefix cache on, or use router=least-loaded",
+            )
+        if self.limits.prefix_cache and first.prefix_cache and first.block_tokens != self.limits.block_tokens:
+            raise UsageError(
+                f"block_tokens={first.block_tokens} of prefill instances, block_tokens={self.limits.block_tokens} of "
+                "the others: KV blocks with prefix_cache must be of one size",
+                "give both the same",
+            )
 
 
 class Later(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +121,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         prompt_tokens: at least 1.
         output_tokens: at least 1.
-        names: of the prompt's full blocks, for prefix caches and affinity; None = no prefix is shared with others.
+        names: of the prompt's full blocks, for prefix caches and affinity, 0 or more (others are given to blocks that
+            only the turns of a session share); None = no prefix is shared with other requests.
         later: turns after it.
     """
 
@@ -111,12 +140,13 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
         turn: 0, or of the session.
         planned_ns, queued_ns: as the schedule says them (``schedule.Planned``).
         sent_ns: when it went out.
-        scheduled_ns: begin of the first step that computed any of it; None if none did.
-        tokens_ns: when the client had each output token; empty if it never had one.
+        scheduled_ns: begin of the first step that computed any of it, rounded down; None if none did.
+        tokens_ns: when the client had each output token, rounded down; empty if it never had one.
         prompt_tokens: of this turn, with the turns before it.
         output_tokens: asked for.
         cached_tokens: of the prompt, found in a prefix cache.
-        instance: which one answered it (the decoding one).
+        instance: which one answered it (with prefill elsewhere the decoding one, once it has been chosen): its place in
+            ``Served.busy_ns``. Of a refused request 0.
         preemptions: how often it lost its KV entries.
         refused: why the service did not take it (longer than its context), in words; None = it did.
         cut: whether the load point ended before its answer did.
@@ -145,15 +175,15 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
         answers: by when they were planned.
         end_ns: end of the last answer, or of the load point.
         steps: of all instances.
-        busy_ns: by instance, time in which a step ran; prefill instances first.
-        kv_peak_blocks: by instance, most blocks that were held at a time; None where it was not counted.
+        busy_ns: by instance, time in which a step ran (not a dummy one of ``lockstep``); prefill instances first.
+        kv_peak_blocks: by instance, most blocks that were held during a step.
     """
 
     answers: list[Answered]
     end_ns: int
     steps: int
     busy_ns: tuple[int, ...]
-    kv_peak_blocks: tuple[int | None, ...] = ()
+    kv_peak_blocks: tuple[int, ...] = ()
 
 
 Watch = Callable[[int, int], bool]

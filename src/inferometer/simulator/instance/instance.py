@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from inferometer.errors import UsageError
 from inferometer.simulator.instance.drafts import Drafts
-from inferometer.simulator.instance.limits import EngineLimits, Job
+from inferometer.simulator.instance.limits import EngineLimits, Job, check_ready
 from inferometer.simulator.instance.pool import make_pool
 from inferometer.simulator.instance.schedulers import Batch, Floor, Queue, make_scheduler
 from inferometer.simulator.instance.sequence import Sequence
@@ -28,6 +28,9 @@ class Step(NamedTuple):
         admitted: sequences that came from the queue.
         preempted: sequences that went back to it and lost their KV entries.
         checked: drafts, and how many of them were right, of each sequence that had any.
+        parts: each sequence in it, its tokens, drafts included, and those that were computed before.
+        kv_blocks: KV blocks that were held while it ran.
+        kv_blocks_left: of these, held when it had ended.
     """
 
     begin_ns: float
@@ -39,6 +42,9 @@ class Step(NamedTuple):
     admitted: list[Sequence]
     preempted: list[Sequence]
     checked: list[tuple[int, int]]
+    parts: list[tuple[Sequence, int, int]]
+    kv_blocks: int
+    kv_blocks_left: int
 
 
 class Instance:
@@ -67,6 +73,7 @@ class Instance:
         self._scheduler = make_scheduler(self._floor)
         self._added = 0
         self._free_ns: float = 0  # when the latest step ends
+        self._peak_blocks = 0
 
     @property
     def num_waiting(self) -> int:
@@ -83,6 +90,11 @@ class Instance:
         """KV blocks that are held."""
         return self._pool.used
 
+    @property
+    def kv_blocks_peak(self) -> int:
+        """Most KV blocks that were held during a step."""
+        return self._peak_blocks
+
     def add(self, job: Job, arrival_ns: float | None = None) -> Sequence:
         """Queue a request.
 
@@ -91,7 +103,7 @@ class Instance:
             arrival_ns: instead of the job's own.
 
         Raises:
-            UsageError: a count below 1, or more tokens than the context holds.
+            UsageError: a count below 1, more tokens than the context holds, or a prompt of which nothing is left to do.
         """
         prompt, output, most = job.prompt_tokens, job.output_tokens, self.limits.max_model_len
         if prompt < 1 or output < 1:
@@ -103,6 +115,7 @@ class Instance:
                 f"{prompt} prompt + {output} output tokens exceed max_model_len={most} of the simulated engine",
                 "raise max_model_len or shorten the requests",
             )
+        check_ready(job, self.limits)
         sequence = Sequence(job, self._added, job.arrival_ns if arrival_ns is None else arrival_ns)
         self._added += 1
         self._queue.add(sequence)
@@ -145,13 +158,28 @@ class Instance:
             lost = lost + batch.preempted
         return self._carry_out(batch, begin_ns, lost)
 
+    def prolong(self, step: Step, end_ns: float) -> Step:
+        """The latest step, which ends later than it would alone: at ``end_ns``, with others that it waits for."""
+        for sequence in step.emitted:
+            sequence.last_token_ns = end_ns
+            if sequence.first_token_ns == step.end_ns and sequence.generated == sequence.made:
+                sequence.first_token_ns = end_ns
+        self._free_ns = end_ns
+        return step._replace(end_ns=end_ns)
+
+    def hold(self, until_ns: float) -> None:
+        """Begin no step before ``until_ns``."""
+        self._free_ns = max(self._free_ns, until_ns)
+
     def _carry_out(self, batch: Batch, begin_ns: float, preempted: list[Sequence]) -> Step:
         shape = self._scheduler.shape(batch)
         step_s = self.model.step_s(shape)
         end_ns = begin_ns + (step_s * _NS_PER_S if self._exact else round(step_s * _NS_PER_S))
+        self._peak_blocks = max(self._peak_blocks, self._pool.used)
         emitted: list[Sequence] = []
         checked: list[tuple[int, int]] = []
-        for sequence, tokens in batch.chunks.items():
+        parts = [(sequence, tokens, sequence.computed) for sequence, tokens in batch.chunks.items()]
+        for sequence, tokens, _ in parts:
             if sequence.scheduled_ns is None:
                 sequence.scheduled_ns = begin_ns
             drafts = max(0, tokens - sequence.left)
@@ -163,9 +191,23 @@ class Instance:
                 self._emit(sequence, 1 + right, end_ns)
                 emitted.append(sequence)
         finished = [sequence for sequence in emitted if sequence.finished]
+        held = self._pool.used
         self._scheduler.retire(finished)
         self._free_ns = end_ns
-        return Step(begin_ns, end_ns, step_s, shape, emitted, finished, batch.admitted, preempted, checked)
+        return Step(
+            begin_ns,
+            end_ns,
+            step_s,
+            shape,
+            emitted,
+            finished,
+            batch.admitted,
+            preempted,
+            checked,
+            parts,
+            held,
+            self._pool.used,
+        )
 
     @staticmethod
     def _emit(sequence: Sequence, tokens: int, end_ns: float) -> None:

@@ -14,9 +14,11 @@ Order = Literal["fcfs", "priority", "shortest"]
 _OWNERS: dict[str, SchedulerName] = {
     "reserve_full_prompt": "chunked",
     "long_prefill_token_threshold": "chunked",
+    "split_prompts": "chunked",
     "max_prefill_seqs": "prefill-first",
     "prefill_delay_s": "prefill-first",
     "select_batch": "prefill-first",
+    "select_steps": "prefill-first",
     "max_preempt": "prefill-first",
 }
 
@@ -38,10 +40,16 @@ class EngineLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             request; 0 = not limited.
         reserve_full_prompt: of ``chunked``: admit a prompt only if all of it fits into the free blocks; it takes those
             of its first chunk (vLLM scheduler_reserve_full_isl).
+        split_prompts: of ``chunked``: whether a prompt may be computed in several steps; else it waits for a step with
+            room for all of it (vLLM --no-enable-chunked-prefill).
+        reserve_answer: admit a request only if prompt and whole answer fit, and hold their blocks from then on, so that
+            nobody is ever preempted (TensorRT-LLM GUARANTEED_NO_EVICT, TGI); not of ``static``, which does anyway.
         prefill_delay_s: of ``prefill-first``: how long a request may wait for its prefill batch to become full (MindIE
             maxQueueDelayMicroseconds).
         select_batch: of ``prefill-first``: prefill only when waiting x ``prefill_time_s`` is at least running x
             ``decode_time_s`` (MindIE supportSelectBatch, whose rule is not published: this is our reading of it).
+        select_steps: of ``select_batch``: after so many decode steps prompts go first all the same (TGI
+            max_waiting_tokens); None = never.
         prefill_time_s: weight of a waiting request then (MindIE prefillTimeMsPerReq).
         decode_time_s: weight of a running request then (MindIE decodeTimeMsPerReq).
         max_preempt: of ``prefill-first``: sequences that lose their blocks in one step at most (MindIE
@@ -64,9 +72,12 @@ class EngineLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     kv_blocks: int = 32768
     max_model_len: int = 32768
     reserve_full_prompt: bool = True
+    split_prompts: bool = True
+    reserve_answer: bool = False
     long_prefill_token_threshold: int = 0
     prefill_delay_s: float = 0.0
     select_batch: bool = False
+    select_steps: int | None = None
     prefill_time_s: float = 0.15
     decode_time_s: float = 0.05
     max_preempt: int | None = None
@@ -78,7 +89,7 @@ class EngineLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def __post_init__(self) -> None:
         for name in ("max_num_seqs", "max_num_batched_tokens", "block_tokens", "kv_blocks", "max_model_len"):
             self._at_least(name, 1)
-        for name in ("max_prefill_seqs", "max_preempt"):
+        for name in ("max_prefill_seqs", "max_preempt", "select_steps"):
             if getattr(self, name) is not None:
                 self._at_least(name, 1)
         for name in (
@@ -118,9 +129,25 @@ class EngineLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                     f"{name}={getattr(self, name)} has no meaning with scheduler={self.scheduler}",
                     f"leave it out, or use scheduler={owner}",
                 )
-        if self.scheduler == "static" and (self.prefix_cache or self.draft_tokens):
+        if not self.split_prompts and self.max_num_batched_tokens < self.max_model_len:
             raise UsageError(
-                "scheduler=static computes padded batches, without prefix_cache and draft_tokens",
+                f"max_num_batched_tokens={self.max_num_batched_tokens} is less than "
+                f"max_model_len={self.max_model_len}, but prompts are not to be split, so a long one could never start",
+                "raise the one, lower the other, or allow chunked prefill",
+            )
+        if not self.split_prompts and self.long_prefill_token_threshold:
+            raise UsageError(
+                f"long_prefill_token_threshold={self.long_prefill_token_threshold} splits prompts, which are not to be",
+                "leave it out, or allow chunked prefill",
+            )
+        if self.reserve_answer and self.max_preempt is not None:
+            raise UsageError(
+                f"max_preempt={self.max_preempt} has no meaning with reserve_answer, where nobody is preempted",
+                "leave one of them out",
+            )
+        if self.scheduler == "static" and (self.prefix_cache or self.draft_tokens or self.reserve_answer):
+            raise UsageError(
+                "scheduler=static computes padded batches, without prefix_cache, draft_tokens and reserve_answer",
                 "leave them out",
             )
 
@@ -147,6 +174,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         priority: lower first, with ``order`` priority.
         names: of the prompt's full blocks, and of the answer's where they are known, for the prefix cache; None = not
             looked for. A name stands for a block's tokens and all tokens before it.
+        ready_tokens: of the prompt, those whose KV entries another instance computed and come with it, fewer than all.
+            The step that takes them in needs blocks for them and no time; once lost, they are computed here.
     """
 
     prompt_tokens: int
@@ -154,3 +183,39 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     arrival_ns: int = 0
     priority: int = 0
     names: tuple[int, ...] | None = None
+    ready_tokens: int = 0
+
+
+def check_ready(job: Job, limits: EngineLimits) -> None:
+    """Whether an instance can take in what was computed elsewhere.
+
+    Raises:
+        UsageError: nothing of the prompt is left to do, or ``limits`` are those of a scheduler without admissions.
+    """
+    if not job.ready_tokens:
+        return
+    if not 0 <= job.ready_tokens < job.prompt_tokens:
+        raise UsageError(
+            f"ready_tokens={job.ready_tokens} of a prompt of {job.prompt_tokens} tokens must be from 0 to "
+            f"{job.prompt_tokens - 1}: the last token is computed where it is answered"
+        )
+    if limits.scheduler == "static":
+        raise UsageError(
+            "scheduler=static computes padded batches and cannot go on with a prompt that was computed elsewhere",
+            "use scheduler=chunked or prefill-first for instances that decode",
+        )
+
+
+def can_jump(limits: EngineLimits) -> bool:
+    """Whether ``FastInstance`` simulates these limits."""
+    if limits.scheduler == "static" or limits.draft_tokens:
+        return False
+    if limits.prefix_cache and (limits.scheduler != "chunked" or limits.order == "priority"):
+        return False
+    habits = (
+        limits.long_prefill_token_threshold,
+        limits.prefill_delay_s,
+        limits.select_batch,
+        limits.max_preempt,
+    )
+    return not any(habits)

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Protocol
 
-from inferometer.simulator.instance.limits import EngineLimits
-from inferometer.simulator.instance.sequence import Sequence
+from inferometer.simulator.instance.limits import EngineLimits, Job
+
+
+class Holder(Protocol):
+    """What a pool knows of a sequence: see ``Sequence``."""
+
+    job: Job
+    computed: int
+    blocks: int
+    named: list[int]
+    filled: int
+
+    @property
+    def tokens(self) -> int:
+        """Tokens known of it: prompt and answer so far."""
+        ...
 
 
 class Pool:
@@ -31,29 +46,36 @@ class Pool:
         """Blocks that hold so many tokens."""
         return -(-tokens // self.block_tokens)
 
-    def find(self, sequence: Sequence) -> int:
+    def find(self, sequence: Holder) -> int:
         """Full blocks at the beginning of ``sequence`` that are there already."""
         return 0
 
-    def fits(self, sequence: Sequence, tokens: int, found: int) -> bool:
+    def fits(self, sequence: Holder, tokens: int, found: int) -> bool:
         """Whether the first ``tokens`` of a waiting sequence could be held, ``found`` blocks of which are there."""
-        return self.blocks_of(tokens) <= self.free
+        return self.missing(sequence, tokens, found) <= self.free
 
-    def admit(self, sequence: Sequence, tokens: int, found: int) -> None:
+    def missing(self, sequence: Holder, tokens: int, found: int) -> int:
+        """How many of the free blocks that would take."""
+        return self.blocks_of(tokens)
+
+    def admit(self, sequence: Holder, tokens: int, found: int) -> None:
         """Hold the first ``tokens`` of a sequence that holds nothing; ``fits`` must have said so."""
         self.take(sequence, self.blocks_of(tokens))
 
-    def take(self, sequence: Sequence, blocks: int) -> None:
+    def take(self, sequence: Holder, blocks: int) -> None:
         """Give ``sequence`` so many of the free blocks."""
         self.free -= blocks
         sequence.blocks += blocks
 
-    def release(self, sequence: Sequence) -> None:
+    def unname(self, blocks: int) -> None:
+        """So many of the free blocks are about to be taken: those of them that have a name lose it."""
+
+    def release(self, sequence: Holder) -> None:
         """Take back all that ``sequence`` holds."""
         self.free += sequence.blocks
         sequence.blocks = 0
 
-    def fill(self, sequence: Sequence, tokens: int) -> None:
+    def fill(self, sequence: Holder, tokens: int) -> None:
         """A step computes ``tokens`` more of ``sequence``; who is admitted from now on finds its full blocks."""
 
     def forget(self) -> bool:
@@ -80,7 +102,7 @@ class CachingPool(Pool):
         self._called: dict[int, dict[int, None]] = {}  # by name, the blocks of that name, oldest first
         self._named = 0  # blocks that ever got a name; numbers the next one
 
-    def find(self, sequence: Sequence) -> int:
+    def find(self, sequence: Holder) -> int:
         """See ``Pool``. The last known token is computed in any case, as its logits are needed."""
         names = sequence.job.names or ()
         most = min(len(names), (sequence.tokens - 1) // self.block_tokens)
@@ -89,13 +111,13 @@ class CachingPool(Pool):
                 return place
         return most
 
-    def fits(self, sequence: Sequence, tokens: int, found: int) -> bool:
+    def missing(self, sequence: Holder, tokens: int, found: int) -> int:
         """See ``Pool``. Of the blocks that were found, those that nobody holds are among the free ones."""
         names = sequence.job.names or ()
         idle = sum(self._oldest(name) in self._idle for name in names[:found])
-        return self.blocks_of(tokens) - found + idle <= self.free
+        return self.blocks_of(tokens) - found + idle
 
-    def admit(self, sequence: Sequence, tokens: int, found: int) -> None:
+    def admit(self, sequence: Holder, tokens: int, found: int) -> None:
         """See ``Pool``."""
         for name in (sequence.job.names or ())[:found]:
             block = self._oldest(name)
@@ -106,7 +128,12 @@ class CachingPool(Pool):
         sequence.blocks = sequence.filled = found
         self.take(sequence, self.blocks_of(tokens) - found)
 
-    def take(self, sequence: Sequence, blocks: int) -> None:
+    def take(self, sequence: Holder, blocks: int) -> None:
+        """See ``Pool``."""
+        self.unname(blocks)
+        super().take(sequence, blocks)
+
+    def unname(self, blocks: int) -> None:
         """See ``Pool``."""
         nameless = self.free - len(self._idle)
         for _ in range(blocks - nameless):
@@ -115,9 +142,8 @@ class CachingPool(Pool):
             del self._called[name][block]
             if not self._called[name]:
                 del self._called[name]
-        super().take(sequence, blocks)
 
-    def release(self, sequence: Sequence) -> None:
+    def release(self, sequence: Holder) -> None:
         """See ``Pool``."""
         self.free += sequence.blocks - len(sequence.named)
         for block in reversed(sequence.named):
@@ -129,7 +155,7 @@ class CachingPool(Pool):
         sequence.named.clear()
         sequence.blocks = sequence.filled = 0
 
-    def fill(self, sequence: Sequence, tokens: int) -> None:
+    def fill(self, sequence: Holder, tokens: int) -> None:
         """See ``Pool``."""
         names = sequence.job.names
         if names is None:
@@ -154,7 +180,7 @@ class CachingPool(Pool):
     def _oldest(self, name: int) -> int:
         return next(iter(self._called[name]))
 
-    def _hold(self, sequence: Sequence, block: int) -> None:
+    def _hold(self, sequence: Holder, block: int) -> None:
         self._holders[block] = self._holders.get(block, 0) + 1
         sequence.named.append(block)
 

@@ -17,6 +17,7 @@ class Sequence:
         blocks: KV blocks it holds, shared ones included.
         named: of these, those that the prefix cache knows, by their numbers in the pool.
         filled: full blocks that were offered to the prefix cache.
+        ready: tokens whose KV entries come with it; 0 once it has lost them.
         cached: prompt tokens that the prefix cache had when it was first admitted.
         waiting: whether it is in the queue.
         running: whether it is in the running set.
@@ -42,6 +43,7 @@ class Sequence:
         "output_tokens",
         "preemptions",
         "prompt_tokens",
+        "ready",
         "running",
         "scheduled_ns",
         "waiting",
@@ -59,6 +61,7 @@ class Sequence:
         self.blocks = 0
         self.named: list[int] = []
         self.filled = 0
+        self.ready = job.ready_tokens
         self.cached = 0
         self.waiting = False
         self.running = False
@@ -79,8 +82,10 @@ class Sequence:
 
     @property
     def decodes(self) -> bool:
-        """Whether its next step computes its latest output token and nothing else."""
-        return self.generated > 0 and self.computed + 1 == self.prompt_tokens + self.generated
+        """Whether its next step computes its latest output token, or that of the instance before, and nothing else."""
+        if self.computed + 1 != self.prompt_tokens + self.generated:
+            return False
+        return self.generated > 0 or self.job.ready_tokens > 0
 
     @property
     def finished(self) -> bool:

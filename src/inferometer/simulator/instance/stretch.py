@@ -8,11 +8,15 @@ step of ``a + g * context`` nanoseconds, ``k`` steps take ``k a + g (k kv + n k 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from math import ceil, sqrt
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+Piece = tuple[float | None, int, int]
+"""Tokens of a sequence: when that of a prompt came, if one did; decode steps before it and after the last one."""
 
 
 class Stretch(NamedTuple):
@@ -105,6 +109,24 @@ class BlockNeeds:
         return most
 
 
+class NoNeeds(BlockNeeds):
+    """Sequences that hold the blocks of their whole answers from the beginning; only their number counts."""
+
+    __slots__ = ()
+
+    def at(self, step: int) -> int:
+        """See ``BlockNeeds``."""
+        return 0
+
+    def over(self, step: int, steps: int) -> int:
+        """See ``BlockNeeds``."""
+        return 0
+
+    def steps_within(self, blocks: int, step: int, most: int) -> int:
+        """See ``BlockNeeds``."""
+        return most
+
+
 class Timeline:
     """When each decode step ended, as stretches: memory by stretch, not by step or token."""
 
@@ -122,12 +144,37 @@ class Timeline:
 
     def ends_ns(self, first: int, last: int) -> NDArray[np.float64]:
         """Ends of steps ``first`` to ``last`` (both included), counted from 1."""
-        steps = np.arange(first, last + 1, dtype=np.int64)
+        # Views of the arrays, which cannot grow while there are any: all of them end with this call.
         before = np.frombuffer(self._before, dtype=np.int64)
-        index = np.searchsorted(before, steps, side="left") - 1
-        begin, fixed, slope, kv, decodes = np.frombuffer(self._stretches).reshape(-1, 5)[index].T
-        count = steps - before[index]
+        low, high = np.searchsorted(before, (first, last), side="left")
+        before = before[low - 1 : high]
+        steps = np.empty_like(before)
+        steps[:-1] = before[1:]
+        steps[-1] = last
+        steps -= np.maximum(before, first - 1)
+        rows = np.frombuffer(self._stretches).reshape(-1, 5)[low - 1 : high]
+        begin, fixed, slope, kv, decodes = np.repeat(rows, steps, axis=0).T
+        count = np.arange(first, last + 1, dtype=np.int64) - np.repeat(before, steps)
         ends: NDArray[np.float64] = begin + (
             count * fixed + slope * (count * kv + decodes * (count * (count - 1) // 2))
         )
         return ends
+
+    def tokens_ns(self, pieces: Sequence[Piece]) -> NDArray[np.float64]:
+        """Times of the tokens of these pieces, in their order."""
+        times: list[NDArray[np.float64]] = []
+        for token_ns, before, last in pieces:
+            if token_ns is not None:
+                times.append(np.array([token_ns]))
+            if last > before:
+                times.append(self.ends_ns(before + 1, last))
+        return np.concatenate(times) if times else np.zeros(0)
+
+    def forget(self, steps_before: int) -> None:
+        """Drop the stretches that lie wholly in the first ``steps_before`` steps; nobody asks for them any more."""
+        gone = (
+            int(np.searchsorted(np.frombuffer(self._before, dtype=np.int64), steps_before, side="right")) - 1
+        )
+        if gone > 0:
+            del self._before[:gone]
+            del self._stretches[: 5 * gone]

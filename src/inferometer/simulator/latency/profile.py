@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from inferometer.simulator.latency.facts import ModelFacts
 from inferometer.simulator.latency.model import Coefficients
 from inferometer.simulator.latency.residual import Residual, ResidualModel
 from inferometer.simulator.latency.roofline import Placement
+from inferometer.simulator.latency.trust import Where, distance, outside
 
 SCHEMA = "inferometer.profile/1"
 _FAMILY = "inferometer.profile/"
@@ -44,6 +46,45 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     notes: tuple[str, ...] = ()
 
 
+class Noise(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far measured values lie from predictions with the right coefficients: standard deviations.
+
+    Attributes:
+        share: of the logarithm of observed over predicted; what the model cannot express, what differs from one
+            minute to the next.
+        seconds: beside it, of the difference; what does not grow with the value, such as where in a step a request
+            arrives.
+        freedom: degrees of freedom that the two rest on (Student's t); many = they are known.
+
+    Raises:
+        UsageError: a negative part, or a freedom below 1.
+    """
+
+    share: float
+    seconds: float = 0.0
+    freedom: float = 1000.0
+
+    def __post_init__(self) -> None:
+        if not (0.0 <= self.share < float("inf") and 0.0 <= self.seconds < float("inf")):
+            raise UsageError(
+                f"noise of share={self.share}, seconds={self.seconds} must be at least 0, and finite"
+            )
+        if not 1.0 <= self.freedom < float("inf"):
+            raise UsageError(
+                f"noise with freedom={self.freedom} must rest on 1 degree of freedom at least, and finite"
+            )
+
+
+EXTRAPOLATED = 0.05
+"""Share by which predictions err more for each unit of logarithm that a load is away from those measured (bench:
+sim.intervals, lengths that were not calibrated)."""
+
+
+def extrapolated(noise: Noise, away: float) -> Noise:
+    """Noise at a logarithmic distance from the loads that were measured; see ``trust.distance``."""
+    return msgspec.structs.replace(noise, share=math.hypot(noise.share, EXTRAPOLATED * away))
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the simulator needs of one engine on one kind of devices.
 
@@ -53,11 +94,12 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         limits: of the engine that was measured; kv_blocks of it are those that it had.
         kv_blocks_known: whether they were read from it, not computed or fitted.
         ensemble: refits to resampled data; the spread of predictions with them is the prediction interval.
-        noise: standard deviation of log(observed / predicted) of one prediction, beside that spread, by metric.
+        noise: what an interval has beside that spread, by metric: ``ttft``, ``tpot``, ``e2el`` of one request;
+            ``mean_ttft``, ``p99_ttft`` ... of a load point.
         experts: None = dense.
         residual: corrections by step records; None = none.
-        hull: lowest and highest value seen, by axis: tokens, decodes, decode_kv_tokens, input_tokens, output_tokens,
-            concurrency ...; outside, a prediction is an extrapolation.
+        seen: loads that were measured; outside of their convex hull a prediction is an extrapolation. Empty = nothing
+            was measured.
         engine, device, model, placement: what it is of, where known.
         provenance: where it comes from.
     """
@@ -67,10 +109,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     limits: EngineLimits = EngineLimits()
     kv_blocks_known: bool = False
     ensemble: tuple[Coefficients, ...] = ()
-    noise: dict[str, float] = {}
+    noise: dict[str, Noise] = {}
     experts: TouchedExperts | None = None
     residual: Residual | None = None
-    hull: dict[str, tuple[float, float]] = {}
+    seen: tuple[Where, ...] = ()
     engine: str | None = None
     device: str | None = None
     model: ModelFacts | None = None
@@ -82,14 +124,22 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         model = step_model(coefficients or self.coefficients, self.experts)
         return model if self.residual is None else ResidualModel(model, self.residual)
 
-    def outside(self, seen: dict[str, float]) -> tuple[str, ...]:
-        """For each value that lies outside of the hull, a sentence that says by how much; axes not in it are passed."""
-        return tuple(
-            f"{axis}={value:g} is outside of the calibrated {low:g} to {high:g}"
-            for axis, value in seen.items()
-            for low, high in (self.hull.get(axis, (value, value)),)
-            if not low <= value <= high
-        )
+    def noise_of(self, metric: str, load: Where | None = None) -> Noise | None:
+        """What an interval of a metric has beside the ensemble's spread.
+
+        Args:
+            metric: as in ``noise``; a statistic that has no noise of its own has that of one request, which is wider.
+            load: that is predicted; outside of the loads that were measured noise is wider. None = inside.
+
+        Returns:
+            None where nothing is known of the metric.
+        """
+        noise = self.noise.get(metric) or self.noise.get(metric.partition("_")[2])
+        return noise if noise is None or load is None else extrapolated(noise, distance(self.seen, load))
+
+    def outside(self, load: Where) -> tuple[str, ...]:
+        """What of a load lies outside of the loads that were measured, a sentence each; empty inside."""
+        return outside(self.seen, load)
 
 
 def read_profile(path: Path | str) -> Profile:

@@ -38,33 +38,25 @@ def uncalibrated(
     *,
     placement: Placement | None = None,
     limits: EngineLimits | None = None,
-    utilization: float = 0.9,
+    utilization: float | None = 0.9,
     seed: int = 0,
 ) -> Profile:
     """The profile of the priors, with an ensemble as wide as the priors are uncertain.
 
-    KV blocks are those that fit the memory. ``max_model_len`` of the limits is cut to what the blocks hold, as
-    engines do that are asked for a length that fits ("auto").
+    KV blocks are those that fit the memory; with ``utilization`` None, those of the limits. ``max_model_len`` of the
+    limits is cut to what the blocks hold, as engines do that are asked for a length that fits ("auto").
 
     Raises:
         UsageError: the model does not fit, or cannot be split that way.
     """
     place, limits = placement or Placement(), limits or EngineLimits()
     best = priors(model, device, place)
-    whole_prompts = limits.scheduler != "chunked"
-    habits = MemoryHabits(
-        utilization=utilization,
-        activation_tokens=limits.max_model_len if whole_prompts else limits.max_num_batched_tokens,
-        max_num_seqs=limits.max_num_seqs,
-        block_tokens=limits.block_tokens,
-    )
-    plan = plan_memory(model, device, place, habits)
+    if utilization is not None:
+        limits = _fitted(model, device, place, limits, utilization)
     chooser = np.random.default_rng(seed)
     return Profile(
         coefficients=best,
-        limits=msgspec.structs.replace(
-            limits, kv_blocks=plan.kv_blocks, max_model_len=min(limits.max_model_len, plan.kv_tokens)
-        ),
+        limits=limits,
         ensemble=tuple(_drawn(best, chooser) for _ in range(_MEMBERS)),
         experts=touched_experts(model),
         device=device.title,
@@ -75,6 +67,23 @@ def uncalibrated(
             unseen=tuple(PRIOR_SD),
             notes=("nothing was measured: sizes of the model and the device sheet alone",),
         ),
+    )
+
+
+def _fitted(
+    model: ModelFacts, device: Device, place: Placement, limits: EngineLimits, utilization: float
+) -> EngineLimits:
+    """The limits with the KV blocks that the memory has room for."""
+    whole_prompts = limits.scheduler != "chunked"
+    habits = MemoryHabits(
+        utilization=utilization,
+        activation_tokens=limits.max_model_len if whole_prompts else limits.max_num_batched_tokens,
+        max_num_seqs=limits.max_num_seqs,
+        block_tokens=limits.block_tokens,
+    )
+    plan = plan_memory(model, device, place, habits)
+    return msgspec.structs.replace(
+        limits, kv_blocks=plan.kv_blocks, max_model_len=min(limits.max_model_len, plan.kv_tokens)
     )
 
 

@@ -2,54 +2,121 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
 
-import msgspec
-
-from inferometer.simulator.server.generation import Generation, error_json
+from inferometer.simulator.server.faults import Fault
 from inferometer.simulator.server.http11 import LAST_CHUNK, HttpConnection
-from inferometer.simulator.server.text import Voice
-
-JSON = "application/json"
-EVENTS = "text/event-stream; charset=utf-8"
-_BROKEN = "the simulated engine failed on purpose (inferometer_fault)"
+from inferometer.simulator.server.wire import BROKEN, JSON, Form, Subject, Wire
 
 
-class Subject(NamedTuple):
-    """What an answer is about; fixed when the request was accepted."""
+class Reply:
+    """The reply to one request, of one answer or several.
 
-    request: Generation
-    identity: str  # the id that the client sees
-    created_s: int  # seconds since 1970
-    model: str
-    finish_reason: str
-    start: int  # position of the first token in the vocabulary
+    Args:
+        forms: who words each answer.
+        wire: the API that it came by.
+        connection: where it goes.
+        fault: what is to go wrong.
+    """
 
+    def __init__(
+        self, forms: list[Form], wire: Wire, connection: HttpConnection, fault: Fault | None
+    ) -> None:
+        self.forms = forms
+        self.connection = connection
+        self.fault_kind = None if fault is None else fault.kind
+        self._wire = wire
+        self._left = len(forms)
+        self._begun = False
+        self._held: list[bytes] = []
+        self._group = fault.tokens if fault is not None and fault.kind == "coalesce" else 1
+        self.write = connection.write if self._group == 1 else self._hold
+        for form in forms:
+            form.counts = self.fault_kind != "no_usage"
 
-def usage(request: Generation, generated: int, cached: int) -> bytes:
-    """The usage object after ``generated`` tokens, ``cached`` of the prompt's from the prefix cache."""
-    return (
-        b'{"prompt_tokens":%d,"total_tokens":%d,"completion_tokens":%d,"prompt_tokens_details":{"cached_tokens":%d}}'
-        % (request.prompt_tokens, request.prompt_tokens + generated, generated, cached)
-    )
+    def begin_stream(self) -> None:
+        """Send the head, once for all answers."""
+        if not self._begun:
+            self.connection.begin_stream(self.forms[0].content_type)
+            self._begun = True
+
+    def last_events(self, events: Iterable[bytes]) -> None:
+        """The last events of one answer; after those of the last answer the stream ends."""
+        self._left -= 1
+        tail = [chunk(event) for event in events]
+        if self._left:
+            for event in tail:
+                self.write(event)
+            return
+        done = self.fault_kind != "no_done"
+        tail += [chunk(event) for event in self.forms[0].closing(self.forms, done)]
+        self._flush(*tail, LAST_CHUNK)
+        self.connection.end_stream()
+
+    def whole(self) -> None:
+        """One answer is complete; after the last one all are sent."""
+        self._left -= 1
+        if not self._left:
+            self.connection.reply(200, self.forms[0].whole(self.forms), JSON)
+
+    def break_whole(self) -> None:
+        """The answer fails on purpose, before anything of it was sent."""
+        if self.fault_kind == "error_event":
+            status, body = self._wire.error(500, BROKEN, None)
+            self.connection.reply(status, body, JSON)
+        else:
+            self.connection.close()
+
+    def break_stream(self) -> None:
+        """The stream fails on purpose."""
+        if self.fault_kind == "error_event":
+            self._flush(*map(chunk, self.forms[0].broken()), LAST_CHUNK)
+            self.connection.end_stream()
+        else:
+            self._flush()
+            self.connection.close()
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        if len(self._held) >= self._group:
+            self._flush()
+
+    def _flush(self, *tail: bytes) -> None:
+        data = b"".join((*self._held, *tail))
+        self._held.clear()
+        if data:
+            self.connection.write(data)
 
 
 class Answer:
     """One answer. The server calls ``begin`` once and then ``advance`` for each step that made tokens.
 
-    Both return True when a fault broke the answer off, so that the engine has to forget it.
+    Both return True when a fault broke the reply off, so that the engine has to forget all answers of the request.
     """
 
-    def __init__(self, subject: Subject, voice: Voice, connection: HttpConnection) -> None:
-        self.subject = subject
+    def __init__(self, form: Form, reply: Reply) -> None:
+        self.subject: Subject = form.subject
         self.arrival_ns = 0
         self.last_token_ns: int | None = None
-        self.generated = 0
-        self.cached_tokens = 0  # set before the first token
-        self._voice = voice
-        self._connection = connection
-        fault = subject.request.fault
+        self._form = form
+        self._reply = reply
+        fault = form.subject.request.fault
         self._breaks_at = None if fault is None else fault.breaks_at
+
+    @property
+    def generated(self) -> int:
+        """Tokens so far."""
+        return self._form.generated
+
+    @property
+    def cached_tokens(self) -> int:
+        """Of the prompt, from the prefix cache."""
+        return self._form.cached_tokens
+
+    @cached_tokens.setter
+    def cached_tokens(self, tokens: int) -> None:
+        """To be set before the first token."""
+        self._form.cached_tokens = tokens
 
     def begin(self) -> bool:
         """The engine is about to get the request."""
@@ -61,15 +128,16 @@ class Answer:
 
     def _take(self, tokens: int) -> bool:
         """Count tokens, up to where the answer is to break off; True when it is there."""
-        self.generated += tokens
-        if self._breaks_at is None or self.generated < self._breaks_at:
+        form = self._form
+        form.generated += tokens
+        if self._breaks_at is None or form.generated < self._breaks_at:
             return False
-        self.generated = self._breaks_at
+        form.generated = self._breaks_at
         return True
 
 
 class WholeAnswer(Answer):
-    """One JSON object when the last token is there."""
+    """A part of one body that is sent when the last token is there."""
 
     def begin(self) -> bool:
         """See :class:`Answer`."""
@@ -80,156 +148,82 @@ class WholeAnswer(Answer):
         if self._take(tokens):
             return self._break()
         if finished:
-            self._connection.reply(200, self._body(), JSON)
+            self._reply.whole()
         return False
 
     def _break(self) -> bool:
-        fault = self.subject.request.fault
-        if fault is not None and fault.kind == "error_event":
-            self._connection.reply(500, error_json(500, _BROKEN), JSON)
-        else:
-            self._connection.close()
+        self._reply.break_whole()
         return True
-
-    def _body(self) -> bytes:
-        subject = self.subject
-        text = self._voice.text(subject.start, self.generated).decode()
-        choice: dict[str, object] = {"index": 0}
-        if subject.request.chat:
-            choice["message"] = {"role": "assistant", "content": text}
-        else:
-            choice["text"] = text
-        choice |= {"logprobs": None, "finish_reason": subject.finish_reason, "stop_reason": None}
-        body: dict[str, object] = {
-            "id": subject.identity,
-            "object": "chat.completion" if subject.request.chat else "text_completion",
-            "created": subject.created_s,
-            "model": subject.model,
-            "choices": [choice],
-        }
-        fault = subject.request.fault
-        if fault is None or fault.kind != "no_usage":
-            body["usage"] = msgspec.Raw(usage(subject.request, self.generated, self.cached_tokens))
-        return msgspec.json.encode(body)
 
 
 class EventStream(Answer):
-    """Server-sent events, one HTTP chunk per event, framed as vLLM frames them.
+    """Events, one HTTP chunk each.
 
-    All of an event but its text is the same from chunk to chunk and made once.
+    Where all of an event but its text is the same from event to event, that is made once.
+
+    Args:
+        form: words the events.
+        reply: where they go.
+        interval_tokens: tokens of an event; the first token is always an event of its own.
     """
 
-    def __init__(
-        self, subject: Subject, voice: Voice, connection: HttpConnection, interval_tokens: int
-    ) -> None:
-        super().__init__(subject, voice, connection)
+    def __init__(self, form: Form, reply: Reply, interval_tokens: int) -> None:
+        super().__init__(form, reply)
         self._interval_tokens = interval_tokens
         self._sent = 0  # tokens
-        request = subject.request
-        fault = request.fault
-        self._kind = None if fault is None else fault.kind
-        self._group = fault.tokens if fault is not None and fault.kind == "coalesce" else 1
-        self._held: list[bytes] = []
-        self._write = connection.write if self._group == 1 else self._hold
-        about = msgspec.json.encode(
-            {
-                "id": subject.identity,
-                "object": "chat.completion.chunk" if request.chat else "text_completion",
-                "created": subject.created_s,
-                "model": subject.model,
-            }
-        )
-        self._about = b"data: " + about[:-1]
-        self._continuous = request.continuous_usage and self._kind != "no_usage"
-        inner = b'"delta":{"content":"' if request.chat else b'"text":"'
-        self._prefix = self._about + b',"choices":[{"index":0,' + inner
-        self._suffix = self._after_text(b"null")
+        self._write = reply.write
+        around = form.around()
+        self._constant = around is not None
+        self._prefix, self._suffix = around or (b"", b"")
         self._constant_bytes = len(self._prefix) + len(self._suffix)
+        self._start = form.subject.start
+        self._say = form.voice.text
+        whole_text = form.subject.text_end is None and self._breaks_at is None
+        self._plain = self._constant and whole_text and interval_tokens == 1
+        self._steady = False  # plain, and the first token is out: then a step is one write and little else
 
     def begin(self) -> bool:
         """See :class:`Answer`."""
-        self._connection.begin_stream(EVENTS)
-        return self._breaks_at == 0 and self._break()
+        self._reply.begin_stream()
+        if self._breaks_at != 0:
+            return False
+        self._reply.break_stream()
+        return True
 
     def advance(self, finished: bool, tokens: int = 1) -> bool:
         """See :class:`Answer`."""
-        breaks = self._take(tokens)
-        if (
-            not (finished or breaks)
-            and 0 < self.generated - self._sent < self._interval_tokens
-            and self._sent
-        ):
-            return False
-        if self._sent == 0 and self.subject.request.chat:
-            self._write(_chunk(self._role()))
-        first, count = self.subject.start + self._sent, self.generated - self._sent
-        self._sent = self.generated
-        text = self._voice.text(first, count)
-        if breaks:
-            self._write(_chunk(self._prefix + text + self._suffix))
-            return self._break()
-        if finished:
-            self._finish(text)
-        elif self._continuous:
-            self._write(_chunk(self._prefix + text + self._after_text(b"null")))
-        else:
+        form, first = self._form, self._sent
+        if self._steady and not finished:
+            form.generated = self._sent = first + tokens
+            text = self._say(self._start + first, tokens)
             self._write(
                 b"%x\r\n%b%b%b\r\n" % (self._constant_bytes + len(text), self._prefix, text, self._suffix)
             )
-        return False
+            return False
+        return self._advance(finished, tokens, first)
 
-    def _finish(self, text: bytes) -> None:
-        reason = msgspec.json.encode(self.subject.finish_reason)
-        tail = [_chunk(self._prefix + text + self._after_text(reason))]
-        if self.subject.request.include_usage and self._kind != "no_usage":
-            total = usage(self.subject.request, self.generated, self.cached_tokens)
-            tail.append(_chunk(self._about + b',"choices":[],"usage":' + total + b"}\n\n"))
-        if self._kind != "no_done":
-            tail.append(_chunk(b"data: [DONE]\n\n"))
-        self._flush(*tail, LAST_CHUNK)
-        self._connection.end_stream()
-
-    def _break(self) -> bool:
-        if self._kind == "error_event":
-            events = (b"data: " + error_json(500, _BROKEN) + b"\n\n", b"data: [DONE]\n\n")
-            self._flush(*map(_chunk, events), LAST_CHUNK)
-            self._connection.end_stream()
+    def _advance(self, finished: bool, tokens: int, first: int) -> bool:
+        breaks, form = self._take(tokens), self._form
+        count = form.generated - first
+        if not (finished or breaks) and 0 < count < self._interval_tokens and first:
+            return False
+        if first == 0:
+            for event in form.opening():
+                self._write(chunk(event))
+        self._sent = form.generated
+        self._steady = self._plain
+        if finished and not breaks:
+            self._reply.last_events(form.last(first, count))
+            return False
+        if self._constant:
+            self._write(chunk(self._prefix + form.text(first, count) + self._suffix))
         else:
-            self._flush()
-            self._connection.close()
-        return True
-
-    def _role(self) -> bytes:
-        delta = b'{"role":"assistant","content":""},"logprobs":null,"finish_reason":null'
-        counted = b""
-        if self._continuous:
-            counted = b',"usage":' + usage(self.subject.request, 0, self.cached_tokens)
-        return b'%b,"choices":[{"index":0,"delta":%b}]%b}\n\n' % (self._about, delta, counted)
-
-    def _after_text(self, reason: bytes) -> bytes:
-        """What follows the text in an event; ``reason`` is the finish reason as JSON."""
-        chat = self.subject.request.chat
-        stop = b',"stop_reason":null' if not chat or reason != b"null" else b""
-        quote = b'"}' if chat else b'"'
-        counted = b""
-        if self._continuous:
-            counted = b',"usage":' + usage(self.subject.request, self.generated, self.cached_tokens)
-        elif not chat:
-            counted = b',"usage":null'
-        return b'%b,"logprobs":null,"finish_reason":%b%b}]%b}\n\n' % (quote, reason, stop, counted)
-
-    def _hold(self, data: bytes) -> None:
-        self._held.append(data)
-        if len(self._held) >= self._group:
-            self._flush()
-
-    def _flush(self, *tail: bytes) -> None:
-        data = b"".join((*self._held, *tail))
-        self._held.clear()
-        if data:
-            self._connection.write(data)
+            self._write(chunk(form.event(first, count)))
+        if breaks:
+            self._reply.break_stream()
+        return breaks
 
 
-def _chunk(event: bytes) -> bytes:
+def chunk(event: bytes) -> bytes:
     """One HTTP chunk."""
     return b"%x\r\n%b\r\n" % (len(event), event)

@@ -1,26 +1,21 @@
-"""From the JSON body of a generation request to what the engine has to do, or to a refusal."""
+"""What a generation request comes to: its prompts, its length and where it ends, whatever API it came by."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from inferometer.errors import InferometerError
 from inferometer.simulator.server.faults import Fault, fault_from
-from inferometer.simulator.server.pictures import picture_text
-from inferometer.simulator.server.prompt_view import Pieces, PromptView, PromptViewer
+from inferometer.simulator.server.prompt_view import PromptView, PromptViewer
 from inferometer.simulator.server.settings import SimSettings
-from inferometer.workload.builtin import WORDS
+from inferometer.simulator.server.vocabulary import Vocabulary
 
-_COMPLETION_TOKENS = 16  # what the OpenAI API generates when a completion names no limit
-
-_ERROR_TYPES = {
-    401: "AuthenticationError",
-    404: "NotFoundError",
-    405: "MethodNotAllowedError",
-    500: "InternalServerError",
-}
+_PLACE = re.compile(r" - at `\$\.?(\w+)")  # how msgspec names the field that is to blame
+MOST_CHOICES = 128  # answers to one request; OpenAI's own limit of n
 
 
 class ApiError(InferometerError):
@@ -32,158 +27,196 @@ class ApiError(InferometerError):
         self.param = param
 
 
-def error_json(status: int, message: str, param: str | None = None) -> bytes:
-    """An error as OpenAI's API words it."""
-    kind = _ERROR_TYPES.get(status, "BadRequestError")
-    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": status}})
-
-
-class _Part(msgspec.Struct):
-    type: str = "text"
-    text: str | None = None
-    image_url: msgspec.Raw = msgspec.Raw()
-    video_url: msgspec.Raw = msgspec.Raw()
-
-
-class _Message(msgspec.Struct):
-    role: str
-    content: str | list[_Part] | None = None
-
-
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool | None = None
-    continuous_usage_stats: bool | None = None
-
-
-class _Body(msgspec.Struct):
-    model: str | None = None
-    prompt: Any = None
-    messages: list[_Message] | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    min_tokens: int | None = None
-    ignore_eos: bool | None = None
-    stream: bool | None = None
-    stream_options: _StreamOptions | None = None
-    n: int | None = None
-    inferometer_fault: Any = None
-
-
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
-    """A valid request. ``prompt`` identifies the prompt's content, ``blocks`` its full blocks; neither is sent back."""
+    """One answer that is wanted. ``prompt`` identifies the prompt's content, ``blocks`` its full blocks.
 
-    chat: bool
+    Attributes:
+        prompt: what seeds the answer; never sent back.
+        prompt_tokens: at least 1.
+        blocks: names of the prompt's full blocks.
+        model: as asked for.
+        max_tokens: where the answer ends at the latest.
+        min_tokens: where it may end at the earliest.
+        ignore_eos: it does not end by itself.
+        stop: it ends before the first of these texts.
+        keep_stop: after it rather than before.
+        stream: as events.
+        index: among the answers to one request.
+        priority: lower goes first, where the engine's order is by priority.
+        fault: that the request asks for, or meets.
+    """
+
     prompt: bytes
     prompt_tokens: int
     blocks: list[int] = []
-    model: str | None = None  # as asked for
+    model: str | None = None
     max_tokens: int
     min_tokens: int = 0
     ignore_eos: bool = False
+    stop: tuple[str, ...] = ()
+    keep_stop: bool = False
     stream: bool = False
-    include_usage: bool = False
-    continuous_usage: bool = False
+    index: int = 0
+    priority: int = 0
     fault: Fault | None = None
 
-    def ending(self, natural_tokens: int) -> tuple[int, str]:
-        """Output tokens and finish reason, for a model that would stop after ``natural_tokens``."""
-        if self.ignore_eos:
-            return self.max_tokens, "length"
-        tokens = max(natural_tokens, self.min_tokens)
-        return (tokens, "stop") if tokens < self.max_tokens else (self.max_tokens, "length")
+
+class Body(msgspec.Struct, kw_only=True):
+    """What the body of each API may have beside its own fields."""
+
+    inferometer_fault: Any = None
 
 
-class GenerationParser:
-    """Reads request bodies for the served models."""
+B = TypeVar("B", bound=Body)
 
-    def __init__(self, settings: SimSettings, tokenizer: Pieces) -> None:
-        self._settings = settings
-        self._viewer = PromptViewer(tokenizer, settings.block_size if settings.prefix_cache else 0)
-        self._decoder = msgspec.json.Decoder(_Body)
 
-    def parse(self, raw: bytes, *, chat: bool) -> Generation:
-        """The request in ``raw``.
+class Prompt(NamedTuple):
+    """A prompt as it came: ``content`` identifies it, ``pieces`` are the texts of its tokens."""
+
+    content: bytes
+    view: PromptView
+    pieces: Callable[[], list[str]]
+
+    def text(self) -> str:
+        """What an echo repeats."""
+        return "".join(self.pieces())
+
+
+class Wanted(NamedTuple):
+    """How an answer is to end, by the names of the request's fields for messages."""
+
+    max_tokens: int | None = None
+    min_tokens: int = 0
+    ignore_eos: bool = False
+    stop: tuple[str, ...] = ()
+    keep_stop: bool = False
+    max_name: str = "max_tokens"
+    min_name: str = "min_tokens"
+    priority: int = 0
+
+
+class Intake:
+    """Reads what requests of all APIs have in common, and holds it against what is served.
+
+    Args:
+        settings: models, context, block size.
+        vocabulary: takes prompts apart.
+    """
+
+    def __init__(self, settings: SimSettings, vocabulary: Vocabulary) -> None:
+        self.settings = settings
+        self._vocabulary = vocabulary
+        self._viewer = PromptViewer(vocabulary, settings.block_size if settings.prefix_cache else 0)
+
+    def body(self, raw: bytes, decoder: msgspec.json.Decoder[B]) -> tuple[B, Fault | None]:
+        """The decoded body, and the fault that it asks for.
 
         Raises:
-            ApiError: 400 or 404; the message names the parameter, its value and the rule.
+            ApiError: 400: not JSON, or a field of another type.
         """
         try:
-            body = self._decoder.decode(raw)
+            body = decoder.decode(raw)
             fault = None if body.inferometer_fault is None else fault_from(body.inferometer_fault)
-        except msgspec.DecodeError as error:
-            raise ApiError(400, f"the request body is not what this endpoint takes: {error}") from error
-        if body.model is not None and body.model not in self._settings.models:
-            raise ApiError(404, f"the model {body.model!r} does not exist; this server has "
-                                f"{', '.join(map(repr, self._settings.models))}", "model")  # fmt: skip
-        if body.n not in (None, 1):
-            raise ApiError(400, f"n={body.n} is not supported: one answer per request", "n")
-        prompt, view = self._chat_prompt(body) if chat else self._prompt(body)
-        prompt_tokens = view.tokens
-        if prompt_tokens < 1:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            place = _PLACE.search(str(error))
+            message = f"the request body is not what this endpoint takes: {error}"
+            raise ApiError(400, message, place[1] if place else None) from error
+        return body, fault
+
+    def check_model(self, model: str | None) -> None:
+        """Refuse a model that is not served.
+
+        Raises:
+            ApiError: 404.
+        """
+        if model is not None and model not in self.settings.models:
+            raise ApiError(404, f"the model {model!r} does not exist; this server has "
+                                f"{', '.join(map(repr, self.settings.models))}", "model")  # fmt: skip
+
+    def text(self, text: str, model: str | None = None) -> Prompt:
+        """A prompt of one text."""
+        content = text.encode("utf-8", "surrogatepass")
+        view = self._viewer.of_text(text, self._origin(model))
+        return Prompt(content, view, lambda: self._vocabulary.pieces(text))
+
+    def ids(self, ids: list[int], model: str | None = None) -> Prompt:
+        """A prompt of token ids."""
+        view = self._viewer.of_ids(ids, self._origin(model))
+        return Prompt(msgspec.json.encode(ids), view, lambda: [self._vocabulary.piece(one) for one in ids])
+
+    def messages(self, messages: Sequence[tuple[str, Sequence[str]]], model: str | None = None) -> Prompt:
+        """A conversation: role and texts of each message."""
+        overhead = self.settings.chat_overhead_tokens
+        view = self._viewer.of_messages(messages, overhead, self._origin(model))
+        content = "\0".join(text for _, parts in messages for text in parts)
+
+        def pieces() -> list[str]:
+            found: list[str] = []
+            for role, parts in messages:
+                found += [f"<|{role}|>"] * overhead
+                for text in parts:
+                    found += self._vocabulary.pieces(text)
+            return found
+
+        return Prompt(content.encode("utf-8", "surrogatepass"), view, pieces)
+
+    def prompts(self, value: object, model: str | None, name: str) -> list[Prompt]:
+        """A text, token ids, or a list of either.
+
+        Raises:
+            ApiError: 400: it is none of these, or empty.
+        """
+        if isinstance(value, str):
+            return [self.text(value, model)]
+        if isinstance(value, list) and value:
+            if _is_ids(value):
+                return [self.ids(value, model)]
+            if all(isinstance(one, str) or _is_ids(one) for one in value):
+                return [
+                    self.text(one, model) if isinstance(one, str) else self.ids(one, model) for one in value
+                ]
+        if value is None:
+            raise ApiError(400, f"{name} is missing: a string, a list of token ids, or a list of those", name)
+        raise ApiError(400, f"{name} must be a string, a list of token ids, or a list of those, none of them empty",
+                       name)  # fmt: skip
+
+    def generation(self, prompt: Prompt, wanted: Wanted, default_tokens: int | None) -> Generation:
+        """One answer to ``prompt``.
+
+        Args:
+            prompt: what is answered.
+            wanted: how the answer is to end.
+            default_tokens: where it ends if the request does not say; None = at the end of the context.
+
+        Raises:
+            ApiError: 400: an empty prompt, or lengths that do not fit.
+        """
+        tokens = prompt.view.tokens
+        if tokens < 1:
             raise ApiError(400, "the prompt is empty; it needs at least one token", "prompt")
-        if body.stream_options is not None and not body.stream:
-            raise ApiError(400, "stream_options are for streams only: set stream to true", "stream_options")
-        max_tokens = self._max_tokens(body, prompt_tokens, chat=chat)
-        options = body.stream_options or _StreamOptions()
+        max_tokens = self._max_tokens(tokens, wanted, default_tokens)
+        if not 0 <= wanted.min_tokens <= max_tokens:
+            raise ApiError(400, f"{wanted.min_name}={wanted.min_tokens} must lie between 0 and "
+                                f"{wanted.max_name}={max_tokens}", wanted.min_name)  # fmt: skip
+        if "" in wanted.stop:
+            raise ApiError(400, "stop holds an empty string, which every text contains", "stop")
         return Generation(
-            chat=chat,
-            prompt=prompt,
-            prompt_tokens=prompt_tokens,
-            blocks=view.blocks,
-            model=body.model,
+            prompt=prompt.content,
+            prompt_tokens=tokens,
+            blocks=prompt.view.blocks,
             max_tokens=max_tokens,
-            min_tokens=self._min_tokens(body, max_tokens),
-            ignore_eos=bool(body.ignore_eos),
-            stream=bool(body.stream),
-            include_usage=bool(options.include_usage),
-            continuous_usage=bool(options.include_usage and options.continuous_usage_stats),
-            fault=fault,
+            min_tokens=wanted.min_tokens,
+            ignore_eos=wanted.ignore_eos,
+            stop=wanted.stop,
+            keep_stop=wanted.keep_stop,
+            priority=wanted.priority,
         )
 
-    def _prompt(self, body: _Body) -> tuple[bytes, PromptView]:
-        prompt = body.prompt
-        if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], (str, list)):
-            prompt = prompt[0]  # a list of one prompt
-        if isinstance(prompt, str):
-            return prompt.encode(), self._viewer.of_text(prompt, self._origin(body))
-        if isinstance(prompt, list) and all(type(token) is int and token >= 0 for token in prompt):
-            return msgspec.json.encode(prompt), self._viewer.of_ids(prompt, self._origin(body))
-        if isinstance(prompt, list):
-            raise ApiError(400, "prompt is a list of prompts: only a single prompt, a string or a list of token "
-                                "ids, is supported", "prompt")  # fmt: skip
-        raise ApiError(400, "prompt is missing: a string or a list of token ids", "prompt")
-
-    def _chat_prompt(self, body: _Body) -> tuple[bytes, PromptView]:
-        if not body.messages:
-            raise ApiError(400, "messages is missing or empty: at least one message", "messages")
-        messages: list[tuple[str, list[str]]] = []
-        for message in body.messages:
-            content = message.content or ""
-            parts = [self._part_text(part) for part in content] if isinstance(content, list) else [content]
-            messages.append((message.role, parts))
-        view = self._viewer.of_messages(messages, self._settings.chat_overhead_tokens, self._origin(body))
-        return "\0".join(text for _, parts in messages for text in parts).encode(), view
-
-    def _origin(self, body: _Body) -> str:
-        """What the blocks of a prompt depend on beside its tokens: the KV entries of an adapter are its own."""
-        return "" if body.model in (None, self._settings.model) else str(body.model)
-
-    def _part_text(self, part: _Part) -> str:
-        if part.type == "text" and part.text is not None:
-            return part.text
-        picture = bytes(part.image_url if part.type == "image_url" else part.video_url)
-        if part.type not in ("image_url", "video_url") or not picture:
-            raise ApiError(400, f"content part of type {part.type!r}: this model takes text, image_url and "
-                                "video_url with what they name", "messages")  # fmt: skip
-        return picture_text(picture, WORDS)
-
-    def _max_tokens(self, body: _Body, prompt_tokens: int, *, chat: bool) -> int:
-        limit = self._settings.max_model_len
+    def _max_tokens(self, prompt_tokens: int, wanted: Wanted, default_tokens: int | None) -> int:
+        limit, name, asked = self.settings.max_model_len, wanted.max_name, wanted.max_tokens
         room = limit - prompt_tokens
-        name = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
-        asked = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
         if asked is None:
-            asked = room if chat else min(_COMPLETION_TOKENS, room)
+            asked = room if default_tokens is None else min(default_tokens, room)
         elif asked < 1:
             raise ApiError(400, f"{name}={asked} must be at least 1", name)
         if asked > room or room < 1:
@@ -191,10 +224,34 @@ class GenerationParser:
                                 f"{prompt_tokens} prompt tokens and asks for {max(asked, 1)} more", name)  # fmt: skip
         return asked
 
-    def _min_tokens(self, body: _Body, max_tokens: int) -> int:
-        asked = body.min_tokens or 0
-        if not 0 <= asked <= max_tokens:
-            raise ApiError(
-                400, f"min_tokens={asked} must lie between 0 and max_tokens={max_tokens}", "min_tokens"
-            )
-        return asked
+    def _origin(self, model: str | None) -> str:
+        """What the blocks of a prompt depend on beside its tokens: the KV entries of an adapter are its own."""
+        return "" if model in (None, self.settings.model) else str(model)
+
+
+def _is_ids(value: object) -> bool:
+    """Whether it is a list of token ids, and not empty."""
+    return isinstance(value, list) and bool(value) and all(type(one) is int and one >= 0 for one in value)
+
+
+def check_sampling(values: Sequence[tuple[str, float | None, float, float]]) -> None:
+    """Refuse what no sampler takes: name, value, least and most of each.
+
+    Raises:
+        ApiError: 400; names the parameter and the rule.
+    """
+    for name, value, least, most in values:
+        if value is not None and not least <= value <= most:
+            raise ApiError(400, f"{name}={value:g} must lie between {least:g} and {most:g}", name)
+
+
+def texts(value: object, name: str = "stop") -> tuple[str, ...]:
+    """A text, a list of texts, or nothing.
+
+    Raises:
+        ApiError: 400.
+    """
+    found = () if value is None else (value,) if isinstance(value, str) else value
+    if not isinstance(found, (list, tuple)) or not all(isinstance(one, str) for one in found):
+        raise ApiError(400, f"{name} must be a string or a list of strings", name)
+    return tuple(found)

@@ -7,13 +7,15 @@ import gc
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 from inferometer.clock import MonotonicClock
 from inferometer.errors import EndpointError, UsageError
 from inferometer.simulator.server.app import SimulatorApp
 from inferometer.simulator.server.http11 import HttpConnection
-from inferometer.simulator.server.pacing import best_alarm
+from inferometer.simulator.server.pacing import Alarm, best_alarm
 from inferometer.simulator.server.settings import SimSettings
+from inferometer.simulator.server.step_log import StepLog
 
 _BACKLOG = 4096  # connections that may arrive in one burst
 _STDIN = 0
@@ -37,23 +39,36 @@ def serve(
 
     Raises:
         EndpointError: the address cannot be listened on.
-        UsageError: standard input cannot be watched.
+        UsageError: standard input cannot be watched, or the step log cannot be written.
     """
+    clock = MonotonicClock()
+    log = None
+    if settings.step_log is not None:
+        log = StepLog(Path(settings.step_log), settings.limits(), clock.realtime_ns() - clock.now_ns())
     loop = _new_loop()
+
+    def application() -> tuple[SimulatorApp, Alarm]:
+        alarm = best_alarm(loop, clock)
+        return SimulatorApp(settings, clock, alarm, loop.call_later, log), alarm
+
     try:
-        loop.run_until_complete(_serve(settings, host, port, on_ready, stop_when_stdin_closes))
+        loop.run_until_complete(_serve(application, host, port, on_ready, stop_when_stdin_closes))
     finally:
         loop.close()
+        if log is not None:
+            log.close()
 
 
 async def _serve(
-    settings: SimSettings, host: str, port: int, on_ready: Callable[[str], None], stop_when_stdin_closes: bool
+    make: Callable[[], tuple[SimulatorApp, Alarm]],
+    host: str,
+    port: int,
+    on_ready: Callable[[str], None],
+    stop_when_stdin_closes: bool,
 ) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    clock = MonotonicClock()
-    alarm = best_alarm(loop, clock)
-    application = SimulatorApp(settings, clock, alarm, loop.call_later)
+    application, alarm = make()
     peers: set[HttpConnection] = set()
     try:
         listener = await loop.create_server(

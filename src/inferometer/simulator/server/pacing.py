@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from math import ceil
+from typing import NamedTuple, Protocol
 
 from inferometer.clock import Clock
-from inferometer.simulator.engine import Engine, StepResult
+from inferometer.simulator.instance.instance import Instance, Step
 from inferometer.timerfd import MonotonicTimer, available
 
 
@@ -76,45 +78,105 @@ def best_alarm(loop: asyncio.AbstractEventLoop, clock: Clock) -> Alarm:
     return TimerfdAlarm(loop) if available() else LoopAlarm(loop, clock)
 
 
+class Delivery(NamedTuple):
+    """The tokens of a step, on their way to the clients.
+
+    Attributes:
+        due_ns: when they are to be sent.
+        step: what made them.
+        made: how many each of ``step.emitted`` made.
+    """
+
+    due_ns: int
+    step: Step
+    made: list[int]
+
+
+class Witness(Protocol):
+    """Sees steps begin."""
+
+    def began(self, step: Step) -> None:
+        """``step`` began; its sequences are in the state of its end."""
+        ...
+
+    def idle(self) -> None:
+        """Nothing is to be computed now."""
+        ...
+
+
 class StepLoop:
-    """Drives an engine in real time.
+    """Drives an instance in real time.
+
+    Every time is the one that it would have in virtual time: a step begins when the one before it should have ended,
+    or when a request arrived, however late this is noticed. A backlog is caught up step by step.
 
     Args:
-        engine: what is stepped.
+        instance: what is stepped.
         clock: the axis of all deadlines.
-        alarm: wakes the loop at the end of each step.
-        deliver: takes the tokens of a step when it ends, with the moment at which it should have ended (ns).
+        alarm: wakes the loop.
+        deliver: takes the tokens of a step when they are due.
+        reply_ns: between the end of a step and the sending of its tokens.
+        witness: told of each step, for a log.
     """
 
     def __init__(
-        self, engine: Engine, clock: Clock, alarm: Alarm, deliver: Callable[[StepResult, int], None]
+        self,
+        instance: Instance,
+        clock: Clock,
+        alarm: Alarm,
+        deliver: Callable[[Delivery], None],
+        *,
+        reply_ns: int = 0,
+        witness: Witness | None = None,
     ) -> None:
-        self._engine = engine
+        self._instance = instance
         self._clock = clock
         self._alarm = alarm
         self._deliver = deliver
-        self._step: StepResult | None = None  # the step under way
-        self._deadline_ns = 0
+        self._reply_ns = reply_ns
+        self._witness = witness
+        self._end_ns: int | None = None  # of the step under way
+        self._deliveries: deque[Delivery] = deque()
 
     def wake(self) -> None:
-        """Something was queued: begin a step now unless one is under way."""
-        if self._step is None:
-            self._begin(self._clock.now_ns())
+        """Something was queued: begin a step as soon as it may, unless one is under way."""
+        if self._end_ns is None:
+            self._go_on(self._clock.now_ns())
 
-    def _begin(self, start_ns: int) -> bool:
-        """Begin the step of ``start_ns``; False when the engine has nothing to do then."""
-        step = self._engine.step(start_ns / 1e9)
-        self._step = step
-        if step is None:
-            return False
-        self._deadline_ns = start_ns + round(step.duration_s * 1e9)
-        self._alarm.set(self._deadline_ns, self._end)
-        return True
+    def _expired(self) -> None:
+        now_ns = self._clock.now_ns()
+        if self._deliveries and self._deliveries[0].due_ns <= now_ns:
+            self._deliver(self._deliveries.popleft())
+        if self._end_ns is not None and self._end_ns > now_ns:
+            self._set_alarm(self._end_ns)
+        else:
+            self._end_ns = None
+            self._go_on(now_ns)
 
-    def _end(self) -> None:
-        if self._step is None:
-            return
-        self._deliver(self._step, self._deadline_ns)
-        if not self._begin(self._deadline_ns) and self._engine.num_waiting:
-            # What came in between the end of the step and this late call.
-            self._begin(self._clock.now_ns())
+    def _go_on(self, now_ns: int) -> None:
+        """Begin the step that is due; without one, wait until it is."""
+        instance = self._instance
+        while (at_ns := instance.next_ns()) is not None and at_ns <= now_ns:
+            step = instance.step(at_ns)
+            if step is not None:
+                self._begin(step)
+                return
+        if self._witness is not None:
+            self._witness.idle()
+        self._set_alarm(None if at_ns is None else ceil(at_ns))
+
+    def _begin(self, step: Step) -> None:
+        self._end_ns = end_ns = ceil(step.end_ns)
+        made = [sequence.made for sequence in step.emitted]
+        self._deliveries.append(Delivery(end_ns + self._reply_ns, step, made))
+        self._set_alarm(end_ns)
+        if self._witness is not None:
+            self._witness.began(step)
+
+    def _set_alarm(self, at_ns: int | None) -> None:
+        """At ``at_ns``, or earlier for what is to be delivered before."""
+        if self._deliveries:
+            due_ns = self._deliveries[0].due_ns
+            at_ns = due_ns if at_ns is None else min(at_ns, due_ns)
+        if at_ns is not None:
+            self._alarm.set(at_ns, self._expired)

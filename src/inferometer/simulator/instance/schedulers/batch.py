@@ -29,6 +29,11 @@ class Floor:
         """Sequences that could be admitted, by their number."""
         return self.limits.max_num_seqs - len(self.running)
 
+    def whole_tokens(self, sequence: Sequence) -> int:
+        """Most tokens that a sequence ever holds: prompt, answer, and drafts past its end."""
+        tokens = sequence.prompt_tokens + sequence.output_tokens + self.limits.draft_tokens
+        return min(tokens, self.limits.max_model_len)
+
 
 @dataclass(slots=True)
 class Batch:
@@ -154,7 +159,7 @@ class Continuous:
             batch.put(sequence, tokens)
 
     def admit(self, batch: Batch, sequence: Sequence, most: int) -> bool:
-        """Take the head of the queue, ``sequence``, into ``batch``; False when there are no blocks for it.
+        """Take the head of the queue, ``sequence``, into ``batch``; False when there is no room for it yet.
 
         Args:
             batch: gets it.
@@ -164,15 +169,18 @@ class Continuous:
         floor = self.floor
         pool = floor.pool
         found = pool.find(sequence)
-        computed = found * pool.block_tokens
+        computed = max(found * pool.block_tokens, sequence.ready)
         tokens = min(sequence.tokens - computed, most)
-        if not pool.fits(sequence, sequence.tokens if self._reserve else computed + tokens, found):
+        held = floor.whole_tokens(sequence) if floor.limits.reserve_answer else computed + tokens
+        if computed + tokens < sequence.tokens and not floor.limits.split_prompts:
+            return False
+        if not pool.fits(sequence, max(held, sequence.tokens) if self._reserve else held, found):
             return False
         floor.queue.pop()
-        pool.admit(sequence, computed + tokens, found)
+        pool.admit(sequence, held, found)
         sequence.computed = computed
         if sequence.scheduled_ns is None:
-            sequence.cached = computed
+            sequence.cached = found * pool.block_tokens
         sequence.running = True
         floor.running.append(sequence)
         pool.fill(sequence, tokens)
@@ -207,7 +215,7 @@ class Continuous:
         floor.running.remove(victim)
         floor.pool.release(victim)
         victim.running = False
-        victim.computed = 0
+        victim.computed = victim.ready = 0
         victim.preemptions += 1
         batch.budget += batch.chunks.pop(victim, 0)
         batch.preempted.append(victim)

@@ -19,6 +19,7 @@ class PrefillFirst(Continuous):
 
     def __init__(self, floor: Floor) -> None:
         super().__init__(floor, reserve=True)
+        self._decoded = 0  # steps since the last prompt
 
     def plan(self, begin_ns: float) -> Batch:
         """See ``Scheduler``."""
@@ -26,9 +27,13 @@ class PrefillFirst(Continuous):
         batch = Batch(limits.max_num_batched_tokens)
         if self._due(begin_ns):
             self._prefill(batch, begin_ns)
-        if not batch.chunks:
-            batch = Batch()
+        # Those whose prompts were computed elsewhere join the ones that decode.
+        if all(sequence.ready and sequence.decodes for sequence in batch.chunks):
+            batch = Batch(admitted=batch.admitted)
             self.carry_on(batch, most_preempted=limits.max_preempt)
+            self._decoded += 1
+        else:
+            self._decoded = 0
         return batch
 
     def next_ns(self) -> float | None:
@@ -50,7 +55,8 @@ class PrefillFirst(Continuous):
             sequence = floor.queue.peek(begin_ns)
             if sequence is None:
                 return
-            lacking = sequence.tokens - floor.pool.find(sequence) * floor.pool.block_tokens
+            there = max(floor.pool.find(sequence) * floor.pool.block_tokens, sequence.ready)
+            lacking = sequence.tokens - there
             if batch.chunks and lacking > batch.budget:
                 return
             if not self.admit(batch, sequence, lacking):
@@ -67,7 +73,8 @@ class PrefillFirst(Continuous):
         if limits.select_batch and floor.running:
             lost_by_prompts_s = len(arrived) * limits.prefill_time_s
             lost_by_decodes_s = len(floor.running) * limits.decode_time_s
-            if lost_by_decodes_s > lost_by_prompts_s:
+            patient = limits.select_steps is None or self._decoded < limits.select_steps
+            if patient and lost_by_decodes_s > lost_by_prompts_s:
                 return False
         oldest_ns = min(sequence.arrival_ns for sequence in arrived)
         waited = begin_ns >= oldest_ns + limits.prefill_delay_s * _NS_PER_S

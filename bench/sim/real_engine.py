@@ -1,0 +1,166 @@
+"""A real engine of this machine, calibrated from one run, and another load of it predicted.
+
+    cd bench && python -m sim.real_engine [llamacpp] [vllm]
+
+A tiny random model, the engine on core 0 and the client on the others. Calibrated is from one run of six load points
+(closed loops, short and middling prompts); predicted are a closed loop and an open one of other lengths.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from inferometer.interpreter import own_module
+from inferometer.models.tiny import cached_tiny_model
+from inferometer.record.store import read_run
+from inferometer.record.tables import PointTable
+from sim.row import Row
+
+ROOT = Path(__file__).resolve().parents[2]
+SEATS = 8
+SHARED = ("--dataset", "random", "--seed", "3", "--quiet", "--json")
+CALIBRATED = (
+    *("--max-concurrency", "1", "4", "8", "--num-prompts", "60", "160", "240"),
+    *("--input-len", "96", "384", "--output-len", "24", "64", "--pair", "matrix"),
+)
+PREDICTED = {
+    "closed, 6 in flight, 224/48": ("--max-concurrency", "6", "--input-len", "224", "--output-len", "48"),
+    "open, 224/48": ("--input-len", "224", "--output-len", "48"),
+}
+_WITHIN = 0.10
+_SHARE_OF_CAPACITY = 0.6
+
+
+class Engine(NamedTuple):
+    """How an engine is started for a run, and the flags that a simulation must know."""
+
+    launch: str
+    flags: str
+    name: str
+
+
+class Predicted(NamedTuple):
+    """Means of a load, in seconds: measured and predicted."""
+
+    engine: str
+    load: str
+    measured: dict[str, float]
+    predicted: dict[str, float]
+
+    def off(self, metric: str) -> float:
+        """Predicted over measured minus 1."""
+        return self.predicted[metric] / self.measured[metric] - 1
+
+
+def engines() -> dict[str, Engine]:
+    """Those that can be started here."""
+    limits = f"--max-num-seqs {SEATS} --max-model-len 1024 --no-enable-prefix-caching"
+    found = {"llamacpp": Engine(f"llamacpp tiny {limits}", limits, "llamacpp")}
+    program = ROOT / "build/peers/vllm/bin/vllm"
+    if program.exists():
+        flags = f"--max-num-seqs {SEATS} --max-num-batched-tokens 2048 --max-model-len 1024 --no-enable-prefix-caching"
+        model = cached_tiny_model(ROOT / "build/bench").folder
+        served = f"{program} serve {model} --served-model-name tiny --enforce-eager {flags}"
+        found["vllm"] = Engine(served, flags, "vllm")
+    return found
+
+
+def predict(engine: Engine) -> list[Predicted]:
+    """Calibrate from one run, and compare predictions of the other loads with runs of them."""
+    with tempfile.TemporaryDirectory(prefix="real-engine-") as made:
+        place = ("--launch", engine.launch, "--out", made)
+        if len(os.sched_getaffinity(0)) > 1:
+            place += ("--launch-cores", "0")
+        if engine.name == "vllm":
+            place += ("--launch-env", "VLLM_CPU_KVCACHE_SPACE=1")
+        folder = _run("run", *SHARED, *CALIBRATED, *place)
+        profile = str(Path(made) / "profile.json")
+        _said("simulate", "calibrate", str(folder), "-o", profile, f"--engine-args={engine.flags}", "--quiet")
+        loads = dict(PREDICTED)
+        rate = _SHARE_OF_CAPACITY * _capacity(folder)
+        loads["open, 224/48"] += ("--request-rate", f"{rate:.2f}")
+        found = []
+        for name, load in loads.items():
+            asked = (*SHARED, *load, "--num-prompts", "200", "--out", made)
+            real = _means(_run("run", *asked, *place))
+            told = _means(_run("simulate", "--profile", profile, *asked[: len(asked) - 2], "--out", made))
+            found.append(Predicted(engine.name, name, real, told))
+        return found
+
+
+def _capacity(folder: Path) -> float:
+    """Requests per second that the engine ended at the highest concurrency, by output tokens of the predicted loads."""
+    table = read_run(folder).tables[-1]
+    ok = table.text("status") == "ok"
+    tokens = table.number("output_tokens_server")[ok].sum()
+    span = np.nanmax(table.number("last_token_ns")[ok]) - np.nanmin(table.number("sent_ns")[ok])
+    return float(tokens / (span / 1e9) / 48)
+
+
+def _means(folder: Path) -> dict[str, float]:
+    table: PointTable = read_run(folder).tables[-1]
+    ok = table.text("status") == "ok"
+    sent, first, last = (
+        table.number(f"{name}_ns")[ok] / 1e9 for name in ("sent", "first_token", "last_token")
+    )
+    tokens = table.number("output_tokens_server")[ok]
+    return {
+        "TTFT": float(np.mean(first - sent)),
+        "TPOT": float(np.mean((last - first) / (tokens - 1))),
+        "E2E": float(np.mean(last - sent)),
+    }
+
+
+def _run(verb: str, *flags: str) -> Path:
+    lines = [line for line in _said(verb, *flags).splitlines() if line.startswith("{")]
+    if not lines:
+        raise SystemExit(f"inferometer {verb} gave no result")
+    return Path(json.loads(lines[-1])["run"])
+
+
+def _said(*words: str) -> str:
+    done = subprocess.run(own_module("inferometer", *words), stdout=subprocess.PIPE, text=True, timeout=900)  # noqa: PLW1510
+    return done.stdout
+
+
+def row(names: tuple[str, ...] = ()) -> Row:
+    """For the table of checks; engines that cannot be started here are named."""
+    here = engines()
+    found = [one for name in names or tuple(here) if name in here for one in predict(here[name])]
+    figures = "; ".join(
+        f"{one.engine} {one.load}: E2E {one.off('E2E'):+.1%} (TTFT {one.off('TTFT'):+.1%}, TPOT {one.off('TPOT'):+.1%})"
+        for one in found
+    )
+    missing = [] if "vllm" in here else ["vLLM is not in build/peers"]
+    return Row(
+        "a real engine on this machine, calibrated from one run",
+        "mean E2E of another load within 10 %",
+        figures,
+        all(abs(one.off("E2E")) <= _WITHIN for one in found) if found else None,
+        "; ".join(missing),
+    )
+
+
+def main(argv: list[str]) -> int:
+    """Print a line per engine and load."""
+    here = engines()
+    for name in argv or here:
+        for one in predict(here[name]):
+            parts = (
+                f"{metric} {value * 1e3:.1f} -> {one.predicted[metric] * 1e3:.1f} ms ({one.off(metric):+.1%})"
+                for metric, value in one.measured.items()
+            )
+            print(f"{one.engine:<9} {one.load:<28} {', '.join(parts)}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
