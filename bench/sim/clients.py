@@ -4,10 +4,10 @@
 
 Each gets the server's address, the model's name, a number of requests and the loads it cannot do without: no model hub
 is at hand, so that those that count tokens by themselves get a small local tokenizer, and prompts are of their own
-"random" or "synthetic" kind. EvalScope's own random prompts are of up to 131,072 tokens: the server is started with
-a context that holds them. No flag bends a client to this server. Prints for each: how many requests the client
-counts as done, how many it counts as failed, how many the server answered, and its TTFT and its time per output token
-beside those of the server's own ``/metrics`` (which count up to where the answer leaves, not up to where it is read).
+"random" or "synthetic" kind. The server is started without flags, and no flag bends a client to it. Prints for each:
+how many requests the client counts as done, how many it counts as failed, how many the server answered, and its TTFT
+and its time per output token beside those of the server's own ``/metrics`` (which count up to where the answer
+leaves, not up to where it is read).
 
 The environments are those of ``peers`` (build/peers/NAME); a client without one is skipped, and named.
 """
@@ -47,7 +47,6 @@ PEERS = ROOT / "build" / "peers"
 MODEL = "sim-llama-8b"
 LIMIT_S = 240.0
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-_CONTEXT = ("--max-model-len", "524288", "--num-blocks", "131072")
 _OPENAI = """
 import json, sys, time, openai
 url, model, requests, out = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
@@ -312,7 +311,7 @@ def row_of(outcome: Outcome, requests: int) -> Row:
 
 def rows(requests: int = 20, only: Sequence[str] = (), keep: Path | None = None) -> Iterator[Row]:
     """Run all clients that are installed, one after the other, against one server."""
-    command = [sys.executable, "-m", "inferometer", "serve-sim", "--port", "0", *_CONTEXT]
+    command = [sys.executable, "-m", "inferometer", "serve-sim", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             url = _address(server)

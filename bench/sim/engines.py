@@ -57,7 +57,13 @@ _SIXTEEN_BITS = frozenset({"", "float16", "bfloat16", "fp16", "bf16"})
 
 
 class Serving(msgspec.Struct, frozen=True):
-    """What a table says of an engine; ``weights`` is their format, empty = not said."""
+    """What a table says of an engine.
+
+    Attributes:
+        weights: their format; empty = not said.
+        ranks: data-parallel ones, which share the clients.
+        layout: what else tells one deployment from another.
+    """
 
     backend: str
     model: str
@@ -65,10 +71,12 @@ class Serving(msgspec.Struct, frozen=True):
     tensor_parallel: int
     pipeline_parallel: int
     weights: str
+    ranks: int = 1
+    layout: tuple[str, ...] = ()
 
     @property
     def devices(self) -> int:
-        """Of one instance."""
+        """Of one rank."""
         return self.tensor_parallel * self.pipeline_parallel
 
 
@@ -95,7 +103,8 @@ class Engine(msgspec.Struct, frozen=True):
         if known is None:
             return cls(rules, _AMPLE_TOKENS, None, (None, _TYPICAL_MIXTURE))
         experts = (touched_experts(known),)
-        if card is None:
+        # Ranks share the experts: what each of them holds the roofline does not know.
+        if card is None or serving.ranks > 1:
             return cls(rules, _AMPLE_TOKENS, None, experts)
         place = Placement(
             tensor_parallel=serving.tensor_parallel, pipeline_parallel=serving.pipeline_parallel
@@ -106,16 +115,17 @@ class Engine(msgspec.Struct, frozen=True):
 
     def limits(self, point: Point) -> EngineLimits:
         """The engine's limits at a load point: where it reserves whole answers, the batch holds so many of them."""
-        seats = _SEQUENCES
+        seats, longest = _SEQUENCES, point.input_tokens + 2 * point.output_tokens
         if self.rules.reserves_answer:
             seats = max(1, min(seats, self.pool_tokens // (point.input_tokens + point.output_tokens)))
-        blocks = self.pool_tokens // _BLOCK
+        # What was measured was served, whatever the pool is thought to be.
+        blocks = max(self.pool_tokens, longest) // _BLOCK + 1
         return EngineLimits(
             scheduler=self.rules.scheduler,
             max_num_seqs=seats,
             max_num_batched_tokens=_BATCHED_TOKENS,
             kv_blocks=blocks,
-            max_model_len=min(blocks * _BLOCK, 131_072),
+            max_model_len=min(blocks * _BLOCK, max(longest, 131_072)),
         )
 
 

@@ -1,13 +1,13 @@
-"""How often 90 % prediction intervals hold the measured value: real runs, made runs of known truth, and sweeps.
+"""How often 90 % prediction intervals hold the measured value: real runs, and made runs of known truth.
 
 The first requests of a run calibrate it. Then every later request, the means and 99th percentiles of all of them, and
 the same of other loads on that engine (``sim.truth.SHIFTS``; the last of them has other lengths than were calibrated)
-are predicted. Of sweeps five points calibrate a configuration, and the means of the others are predicted.
+are predicted. (Of sweeps: ``sim.sweep_intervals``.)
 
-    cd bench && python -m sim.intervals [--seeds 0 1] [--families NAME ...] [--sweeps]
+    cd bench && python -m sim.intervals [--seeds 0 1] [--families NAME ...]
 
-Constants of ``calibration.noise`` and ``calibration.ensemble`` were chosen with seeds 0 and 1; the table of
-checks has a seed that was not looked at.
+Constants of ``calibration.noise`` and ``calibration.ensemble`` were chosen with seeds 0 and 1, how a full
+pool is found with 0, 3, 4 and 6; the table of checks has a seed that was not looked at.
 """
 
 from __future__ import annotations
@@ -15,40 +15,29 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from itertools import groupby
+from itertools import chain, groupby
+from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from inferometer.simulator.calibration.ensemble import interval, refits
-from inferometer.simulator.calibration.fit import NAMES, Floats, coefficients_of, fit
-from inferometer.simulator.calibration.noise import LeftOut, noise_of, noises
-from inferometer.simulator.calibration.replay import Times, replay
-from inferometer.simulator.calibration.requests import (
-    KV_SPREAD,
-    RequestFit,
-    RunTimes,
-    residuals_of,
-    with_pool,
-)
-from inferometer.simulator.calibration.table import (
-    ROUNDS_SPREAD,
-    Point,
-    Predicted,
-    TableProblem,
-    fit_table,
-    predict,
-)
+from inferometer.simulator.calibration.evidence import Observed
+from inferometer.simulator.calibration.evidence_fit import Chosen, fit_evidence, near, refit, replayed
+from inferometer.simulator.calibration.fit import Floats
+from inferometer.simulator.calibration.noise import LeftOut, noises
+from inferometer.simulator.calibration.replay import Times
+from inferometer.simulator.calibration.requests import RunTimes
 from inferometer.simulator.latency.profile import Noise, extrapolated
 from inferometer.simulator.latency.trust import distance, shown, typical
-from sim import sweep
 from sim.row import Row
 from sim.truth import FAMILIES, SHIFTS, TrueRun, true_run
-from sim.vllm_run import CALIBRATED, RUNS, calibrated, read_run
+from sim.vllm_run import CALIBRATED, RUNS, read_run, seen
 
 MEMBERS = 10
 BLOCKS = 5
-UNSEEN = 3
+UNSEEN = 11
 METRICS: Final = ("ttft", "tpot", "e2el")
 
 
@@ -56,7 +45,7 @@ class Held(NamedTuple):
     """Values that were predicted, and whether their intervals hold them.
 
     Attributes:
-        family: of runs or sweeps.
+        family: of runs.
         load: ``same`` as was calibrated, or what was changed.
         metric: as in ``Profile.noise``.
         share: of the values that are inside.
@@ -80,60 +69,55 @@ class Ensemble:
     """A fit to the first requests of a run, its members, and the noise of its predictions."""
 
     def __init__(self, true: TrueRun, members: int = MEMBERS) -> None:
-        self.best: RequestFit = calibrated(true)
-        used = np.arange(len(true.run.load.jobs)) < CALIBRATED
-        center, spread = self.best.prior.logs(), np.array(self.best.prior.spread)
-        if self.best.kv_fitted:
-            center, spread = np.append(center, self.best.fit.logs[-1]), np.append(spread, KV_SPREAD)
-        self._believed = center, spread
-        residuals = residuals_of(true.run, self.best.limits, used)
-        self._members = refits(residuals, self.best.fit, center, spread, members=members, seed=1)
-        self.noise = noises(self._left_out(true.run, used))
-        self._steps = self.best.limits.max_num_batched_tokens
-        times = true.run.times
-        first, last = times.first_s[:CALIBRATED], times.last_s[:CALIBRATED]
-        known = np.isfinite(first) & np.isfinite(last)
-        tokens = (true.run.load.inputs()[:CALIBRATED][known], true.run.load.outputs()[:CALIBRATED][known])
-        self._seen = shown(tokens, (first[known], last[known]), self._steps)
+        self._evidence = seen(true)
+        (point,) = self._evidence.observed
+        self._fit = fit_evidence(self._evidence)
+        whole = self._chosen(point.used)
+        residuals = near(self._evidence, self._fit, whole)
+        center, spread = self._fit.center, self._fit.spread
+        self._members = refits(residuals, self._fit.fit, center, spread, members=members, seed=1)
+        self.noise = noises(self._left_out(point))
+        self._steps = point.limits.max_num_batched_tokens
+        times, known = true.run.times, point.used
+        tokens = (true.run.load.inputs()[known], true.run.load.outputs()[known])
+        self._seen = shown(tokens, (times.first_s[known], times.last_s[known]), self._steps)
+
+    def _chosen(self, used: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Chosen:
+        return Chosen((used,), np.zeros(0, np.bool_), np.zeros(0, np.bool_))
+
+    def _times(self, run: RunTimes, logs: Floats) -> Times:
+        point = msgspec.structs.replace(self._evidence.observed[0], run=run)
+        return replayed(point, self._evidence, logs)
 
     def away(self, run: RunTimes) -> float:
         """How far a load is from what was calibrated."""
-        times = replay(run.load, self.best.limits, self.best.fit.coefficients)
+        times = self._times(run, self._fit.fit.logs)
         tokens = (run.load.inputs(), run.load.outputs())
         return distance(self._seen, typical(tokens, (times.first_s, times.last_s), self._steps))
 
     def told(self, run: RunTimes, logs: Floats | None = None) -> dict[str, Floats]:
         """Predictions for each request of a load, by the best coefficients or others."""
-        logs = self.best.fit.logs if logs is None else logs
-        limits = self.best.limits
-        if len(logs) > len(NAMES):
-            limits = with_pool(limits, run.load, float(np.exp(logs[-1])))
-        return columns(run, replay(run.load, limits, coefficients_of(logs)))
+        return columns(run, self._times(run, self._fit.fit.logs if logs is None else logs))
 
     def told_by_members(self, run: RunTimes) -> dict[str, Floats]:
         """The same by each member: a row each."""
         each = [self.told(run, logs) for logs in self._members]
         return {metric: np.stack([one[metric] for one in each]) for metric in METRICS}
 
-    def _left_out(
-        self, run: RunTimes, used: np.ndarray[tuple[int], np.dtype[np.bool_]]
-    ) -> dict[str, LeftOut]:
+    def _left_out(self, point: Observed) -> dict[str, LeftOut]:
         """Predictions of each block of the calibrated requests by a fit to the others."""
         block = np.arange(CALIBRATED) * BLOCKS // CALIBRATED
         found = {metric: np.full(CALIBRATED, np.nan) for metric in METRICS}
         for number in range(BLOCKS):
             out = np.flatnonzero(block == number)
-            kept = used.copy()
+            kept = point.used.copy()
             kept[out] = False
-            center, spread = self._believed
-            residuals = residuals_of(run, self.best.limits, kept)
-            logs = fit(residuals, center, spread, start=self.best.fit.logs, polish=0).logs
-            for metric, values in self.told(run, logs).items():
+            logs = refit(self._evidence, self._fit, self._chosen(kept))
+            for metric, values in self.told(point.run, logs).items():
                 found[metric][out] = values[out]
-        spreads = {
-            metric: np.log(each).std(axis=0, ddof=1) for metric, each in self.told_by_members(run).items()
-        }
-        real = columns(run, run.times)
+        members = self.told_by_members(point.run)
+        spreads = {metric: np.log(each).std(axis=0, ddof=1) for metric, each in members.items()}
+        real = columns(point.run, point.run.times)
         return {
             metric: LeftOut(found[metric], real[metric][:CALIBRATED], spreads[metric][:CALIBRATED], block)
             for metric in METRICS
@@ -194,67 +178,18 @@ def made(case: tuple[str, int]) -> list[Held]:
     return found
 
 
-def measured() -> list[Held]:
-    """The real runs."""
-    found: list[Held] = []
-    for file in sorted(RUNS.glob("*/requests.jsonl")):
-        true = read_run(file.parent)
-        found += held_by(Ensemble(true), file.parent.name, "same", true.run, slice(CALIBRATED, None))
-    return found
+def measured(folder: Path) -> list[Held]:
+    """A real run."""
+    true = read_run(folder)
+    return list(held_by(Ensemble(true), folder.name, "same", true.run, slice(CALIBRATED, None)))
 
 
-def swept(config: sweep.Config) -> list[Held]:
-    """The points of a configuration beside the five that calibrate it."""
-    points, engine = sweep.spanning(config), config.engine
-    best, experts = sweep.calibrated(config, points)
-    limits = [engine.limits(point) for point in points]
-    problem = TableProblem(points, limits, best.habits, experts)
-    problem.correct(best.logs, problem.simulated(best.logs))
-    center = np.append(best.prior.logs(), np.log(best.habits.rounds))
-    spread = np.append(best.prior.spread, ROUNDS_SPREAD)
-    members = refits(problem.averaged, best, center, spread, members=MEMBERS, seed=1)
-
-    def each(point: Point) -> tuple[Predicted, list[Predicted]]:
-        own = engine.limits(point)
-        by = [predict(point, own, coefficients_of(m), problem.habits_at(m), experts) for m in members]
-        return predict(point, own, best.coefficients, best.habits, experts), by
-
-    blind = []
-    for out in points:
-        kept = [point for point in points if point is not out]
-        found = fit_table(kept, [engine.limits(point) for point in kept], prior=engine.prior, experts=experts)
-        blind.append(predict(out, engine.limits(out), found.coefficients, found.habits, experts))
-    rows = []
-    others = [(point, *each(point)) for point in config.points if point not in points]
-    for name in ("ttft_s", "tpot_s"):
-        spreads = [float(np.log([getattr(m, name) for m in each(point)[1]]).std(ddof=1)) for point in points]
-        noise = noise_of(
-            LeftOut(
-                np.array([getattr(one, name) for one in blind]),
-                np.array([getattr(point, name) for point in points], dtype=np.float64),
-                np.array(spreads),
-                np.arange(len(points)),
-            )
-        )
-        hits = [
-            inside(getattr(point, name), getattr(told, name), [getattr(m, name) for m in by], noise)
-            for point, told, by in others
-            if getattr(point, name) is not None
-        ]
-        if hits:
-            rows.append(Held("sweeps", config.name, f"mean_{name[:-2]}", float(np.mean(hits)), len(hits)))
-    return rows
-
-
-def all_held(families: Iterable[str], seeds: Iterable[int], sweeps: bool) -> Iterator[Held]:
+def all_held(families: Iterable[str], seeds: Iterable[int]) -> Iterator[Held]:
     """Everything, as it is done."""
-    yield from measured()
+    folders = [file.parent for file in sorted(RUNS.glob("*/requests.jsonl"))]
     cases = [(name, seed) for seed in seeds for name in families]
-    configs = sweep.usable(sweep.read_sweep()) if sweeps and sweep.FILE.exists() else []
     with ProcessPoolExecutor(2) as workers:
-        for rows in workers.map(made, cases):
-            yield from rows
-        for rows in workers.map(swept, configs):
+        for rows in chain(workers.map(measured, folders), workers.map(made, cases)):
             yield from rows
 
 
@@ -266,7 +201,7 @@ def covered(rows: Iterable[Held]) -> float:
 
 def row() -> Row:
     """The line of the table of checks: on the half of the made runs that nothing was chosen with."""
-    found = list(all_held(FAMILIES, (UNSEEN,), sweeps=True))
+    found = list(all_held(FAMILIES, (UNSEEN,)))
     usual = [each for each in found if each.load != "other lengths"]
     families = list(dict.fromkeys(each.family for each in usual))
     shares = {name: covered([each for each in usual if each.family == name]) for name in families}
@@ -283,11 +218,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How often prediction intervals hold what was measured.")
     parser.add_argument("--seeds", nargs="*", type=int, default=[UNSEEN])
     parser.add_argument("--families", nargs="*", default=list(FAMILIES))
-    parser.add_argument("--sweeps", action="store_true")
     told = parser.parse_args()
     print(f"{'':40}" + "".join(f"{metric:>10}" for metric in _PREDICTED), flush=True)
     found: list[Held] = []
-    for key, rows in groupby(all_held(told.families, told.seeds, told.sweeps), lambda each: each[:2]):
+    for key, rows in groupby(all_held(told.families, told.seeds), lambda each: each[:2]):
         found += (these := list(rows))
         _print(*key, these)
     for load in ("same", "other rate", "other lengths"):

@@ -3,7 +3,8 @@
     cd bench && python -m sim.real_engine [llamacpp] [vllm]
 
 A tiny random model, the engine on core 0 and the client on the others. Calibrated is from one run of six load points
-(closed loops, short and middling prompts); predicted are a closed loop and an open one of other lengths.
+(closed loops, short and middling prompts); predicted are a closed loop and an open one of other lengths, with prompts
+of as many tokens as the engine counted: its tokenizer and template make more of a text than was asked for.
 """
 
 from __future__ import annotations
@@ -28,13 +29,17 @@ ROOT = Path(__file__).resolve().parents[2]
 SEATS = 8
 SHARED = ("--dataset", "random", "--seed", "3", "--quiet", "--json")
 CALIBRATED = (
-    *("--max-concurrency", "1", "4", "8", "--num-prompts", "60", "160", "240"),
+    *("--max-concurrency", "1", "4", "8", "--num-prompts", "40", "80", "120"),
     *("--input-len", "96", "384", "--output-len", "24", "64", "--pair", "matrix"),
 )
 PREDICTED = {
-    "closed, 6 in flight, 224/48": ("--max-concurrency", "6", "--input-len", "224", "--output-len", "48"),
-    "open, 224/48": ("--input-len", "224", "--output-len", "48"),
+    "closed, 6 in flight, 224/48": ("--max-concurrency", "6"),
+    "open, 224/48": (),
 }
+INPUT, OUTPUT, REQUESTS = "224", "48", "120"
+_TIMEOUT_S = 900
+_RESULT = (0, 5)
+"""Exit codes of a run that measured something, VALID or INVALID."""
 _WITHIN = 0.10
 _SHARE_OF_CAPACITY = 0.6
 
@@ -48,10 +53,11 @@ class Engine(NamedTuple):
 
 
 class Predicted(NamedTuple):
-    """Means of a load, in seconds: measured and predicted."""
+    """Means of a load, in seconds: measured and predicted; ``failed`` are the conditions that its runs did not meet."""
 
     engine: str
     load: str
+    failed: tuple[str, ...]
     measured: dict[str, float]
     predicted: dict[str, float]
 
@@ -89,11 +95,17 @@ def predict(engine: Engine) -> list[Predicted]:
         loads["open, 224/48"] += ("--request-rate", f"{rate:.2f}")
         found = []
         for name, load in loads.items():
-            asked = (*SHARED, *load, "--num-prompts", "200", "--out", made)
-            real = _means(_run("run", *asked, *place))
-            told = _means(_run("simulate", "--profile", profile, *asked[: len(asked) - 2], "--out", made))
-            found.append(Predicted(engine.name, name, real, told))
+            asked = (*SHARED, *load, "--output-len", OUTPUT, "--num-prompts", REQUESTS)
+            real = _run("run", *asked, "--input-len", INPUT, *place)
+            counted = str(round(float(np.nanmean(read_run(real).tables[-1].number("input_tokens_server")))))
+            told = _run("simulate", "--profile", profile, *asked, "--input-len", counted, "--out", made)
+            failed = dict.fromkeys((*_failed(folder), *_failed(real)))
+            found.append(Predicted(engine.name, name, tuple(failed), _means(real), _means(told)))
         return found
+
+
+def _failed(folder: Path) -> list[str]:
+    return list((read_run(folder).meta.verdict or {}).get("failed", []))
 
 
 def _capacity(folder: Path) -> float:
@@ -102,7 +114,7 @@ def _capacity(folder: Path) -> float:
     ok = table.text("status") == "ok"
     tokens = table.number("output_tokens_server")[ok].sum()
     span = np.nanmax(table.number("last_token_ns")[ok]) - np.nanmin(table.number("sent_ns")[ok])
-    return float(tokens / (span / 1e9) / 48)
+    return float(tokens / (span / 1e9) / int(OUTPUT))
 
 
 def _means(folder: Path) -> dict[str, float]:
@@ -120,32 +132,55 @@ def _means(folder: Path) -> dict[str, float]:
 
 
 def _run(verb: str, *flags: str) -> Path:
-    lines = [line for line in _said(verb, *flags).splitlines() if line.startswith("{")]
-    if not lines:
-        raise SystemExit(f"inferometer {verb} gave no result")
-    return Path(json.loads(lines[-1])["run"])
+    return Path(json.loads(_said(verb, *flags).splitlines()[-1])["run"])
 
 
 def _said(*words: str) -> str:
-    done = subprocess.run(own_module("inferometer", *words), stdout=subprocess.PIPE, text=True, timeout=900)  # noqa: PLW1510
+    """What a command that measured or computed something printed.
+
+    Raises:
+        OSError: it did not.
+    """
+    done = subprocess.run(
+        own_module("inferometer", *words), stdout=subprocess.PIPE, text=True, timeout=_TIMEOUT_S, check=False
+    )
+    if done.returncode not in _RESULT:
+        raise OSError(f"inferometer {' '.join(words[:2])} ended with {done.returncode}")
     return done.stdout
+
+
+def _predicted(engine: Engine) -> list[Predicted] | OSError:
+    """``predict``, or why not: an engine that does not start here says nothing of the others."""
+    try:
+        return predict(engine)
+    except OSError as error:
+        return error
 
 
 def row(names: tuple[str, ...] = ()) -> Row:
     """For the table of checks; engines that cannot be started here are named."""
     here = engines()
-    found = [one for name in names or tuple(here) if name in here for one in predict(here[name])]
+    notes = [] if "vllm" in here else ["vLLM is not in build/peers"]
+    found: list[Predicted] = []
+    for name in names or tuple(here):
+        predicted = _predicted(here[name])
+        if isinstance(predicted, OSError):
+            notes.append(f"{name}: {predicted}")
+        else:
+            found += predicted
     figures = "; ".join(
         f"{one.engine} {one.load}: E2E {one.off('E2E'):+.1%} (TTFT {one.off('TTFT'):+.1%}, TPOT {one.off('TPOT'):+.1%})"
         for one in found
     )
-    missing = [] if "vllm" in here else ["vLLM is not in build/peers"]
+    failed = dict.fromkeys(condition for one in found for condition in one.failed)
+    if failed:
+        notes.append(f"the runs were INVALID: {', '.join(failed)}")
     return Row(
         "a real engine on this machine, calibrated from one run",
         "mean E2E of another load within 10 %",
         figures,
         all(abs(one.off("E2E")) <= _WITHIN for one in found) if found else None,
-        "; ".join(missing),
+        "; ".join(notes),
     )
 
 
@@ -158,7 +193,8 @@ def main(argv: list[str]) -> int:
                 f"{metric} {value * 1e3:.1f} -> {one.predicted[metric] * 1e3:.1f} ms ({one.off(metric):+.1%})"
                 for metric, value in one.measured.items()
             )
-            print(f"{one.engine:<9} {one.load:<28} {', '.join(parts)}", flush=True)
+            invalid = f"  INVALID: {', '.join(one.failed)}" if one.failed else ""
+            print(f"{one.engine:<9} {one.load:<28} {', '.join(parts)}{invalid}", flush=True)
     return 0
 
 

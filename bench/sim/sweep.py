@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import re
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -24,6 +25,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from inferometer.errors import DataError
 from inferometer.simulator.calibration.table import Point, TableFit, fit_table, predict
 from inferometer.simulator.latency.experts import TouchedExperts
 from sim.engines import Engine, Serving
@@ -33,6 +35,8 @@ FILE = Path(__file__).resolve().parents[3] / "shared" / "data" / "sweeps" / "mea
 POINTS = 5
 CHOICES = 5
 GOAL = "TPOT MAPE <= 6 %, median <= 4 %; TTFT median <= 20 %"
+_NEEDED = ("model_path", "system", "isl", "osl", "silicon_ttft_ms", "silicon_tpot_ms")
+_LAYOUT = ("moe_tp_size", "moe_ep_size", "moe_quant_mode")
 _ROOM = 0.9
 _UNLIKELY = 3.0  # a logarithm: twenty to one
 
@@ -91,12 +95,21 @@ class Errors(msgspec.Struct, frozen=True):
 
 
 def read_sweep(path: Path = FILE) -> list[Config]:
-    """The configurations of a table; a place that it has twice counts once."""
+    """The configurations of a table; a place that it has twice counts once.
+
+    Prompts and answers on devices of their own (``mode``) are another kind of service, and are left out.
+
+    Raises:
+        DataError: a column is missing, without which nothing can be predicted.
+    """
     found: dict[Serving, dict[tuple[int, int, int], Point]] = {}
     with path.open(newline="") as lines:
-        for row in csv.DictReader(lines):
+        reader = csv.DictReader(lines)
+        if lacking := [name for name in _NEEDED if name not in (reader.fieldnames or ())]:
+            raise DataError(f"{path} is no table of load points: it has no column {', '.join(lacking)}")
+        for row in reader:
             point = _point(row)
-            if point is not None:
+            if point is not None and (row.get("mode") or "agg") == "agg":
                 place = (point.concurrency, point.input_tokens, point.output_tokens)
                 found.setdefault(_serving(row), {}).setdefault(place, point)
     servings = list(found)
@@ -107,32 +120,48 @@ def read_sweep(path: Path = FILE) -> list[Config]:
 
 
 def _point(row: dict[str, str]) -> Point | None:
+    """A load point to one rank; None where a row lacks a number, or has one that cannot be."""
     given = re.search(r"silicon_concurrency=(\d+)", row.get("silicon_data_source") or "")
-    concurrency = given[1] if given else row["batch_size"]
-    if not concurrency or not row["silicon_ttft_ms"] or not row["silicon_tpot_ms"]:
+    clients = float(given[1]) if given else _number(row, "concurrency", "batch_size")
+    ttft_ms, tpot_ms = _number(row, "silicon_ttft_ms"), _number(row, "silicon_tpot_ms")
+    inputs, outputs = _number(row, "isl"), _number(row, "osl")
+    if not all(value >= 1 for value in (clients, inputs, outputs / 2)):
+        return None
+    if not all(value > 0 for value in (ttft_ms, tpot_ms)):
         return None
     return Point(
-        concurrency=int(float(concurrency)),
-        input_tokens=int(row["isl"]),
-        output_tokens=int(row["osl"]),
-        ttft_s=float(row["silicon_ttft_ms"]) / 1e3,
-        tpot_s=float(row["silicon_tpot_ms"]) / 1e3,
+        concurrency=max(1, round(clients / _whole(row, "attention_dp_size"))),
+        input_tokens=round(inputs),
+        output_tokens=round(outputs),
+        ttft_s=ttft_ms / 1e3,
+        tpot_s=tpot_ms / 1e3,
     )
+
+
+def _number(row: dict[str, str], *names: str) -> float:
+    """The first of these columns that has a value; NaN where none has."""
+    return next((float(row[name]) for name in names if row.get(name)), math.nan)
+
+
+def _whole(row: dict[str, str], name: str) -> int:
+    return int(float(row.get(name) or 1))
 
 
 def _serving(row: dict[str, str]) -> Serving:
     return Serving(
-        backend=row["backend"],
+        backend=row.get("backend") or "",
         model=row["model_path"],
         system=row["system"],
-        tensor_parallel=int(row["tp_size"] or 1),
-        pipeline_parallel=int(row["pp_size"] or 1),
-        weights=row["gemm_quant_mode"] or row["precision"],
+        tensor_parallel=_whole(row, "tp_size"),
+        pipeline_parallel=_whole(row, "pp_size"),
+        weights=row.get("gemm_quant_mode") or row.get("precision") or "",
+        ranks=_whole(row, "attention_dp_size"),
+        layout=tuple(row.get(name) or "" for name in _LAYOUT),
     )
 
 
 def spanning(config: Config, count: int = POINTS, number: int = 0) -> list[Point]:
-    """Points far from each other in concurrency and lengths, none of which fills the KV pool.
+    """Points far from each other in concurrency and lengths, none of which fills the KV pool if there are enough.
 
     Args:
         config: whose points.
@@ -140,7 +169,13 @@ def spanning(config: Config, count: int = POINTS, number: int = 0) -> list[Point
         number: 0 begins at the smallest load, another number at some other point.
     """
     room = _ROOM * config.engine.pool_tokens
-    points = [p for p in config.points if p.concurrency * (p.input_tokens + p.output_tokens) < room]
+
+    def held(point: Point) -> int:
+        return point.concurrency * (point.input_tokens + point.output_tokens)
+
+    points = [point for point in config.points if held(point) < room]
+    if len(points) < count:
+        points = sorted(config.points, key=held)[:count]
     places = np.log([[p.concurrency, p.input_tokens, p.output_tokens] for p in points])
     places = (places - places.min(axis=0)) / np.maximum(np.ptp(places, axis=0), 1e-9)
     first = np.random.default_rng(number).integers(len(points)) if number else np.argmin(places.sum(axis=1))

@@ -32,7 +32,6 @@ CHECKS = (
     "mindie",
     "speed",
     "server_speed",
-    "server_speed",
     "same_trace",
     "real_engine",
     "clients",

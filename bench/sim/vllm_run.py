@@ -24,8 +24,10 @@ import msgspec
 import numpy as np
 
 from inferometer.errors import DataError
-from inferometer.simulator.calibration.replay import Floats, Load, Times, open_load, replay
-from inferometer.simulator.calibration.requests import RequestFit, RunTimes, fit_requests, with_pool
+from inferometer.simulator.calibration.evidence import Observed
+from inferometer.simulator.calibration.evidence_fit import Evidence, JointFit, fit_evidence, replayed
+from inferometer.simulator.calibration.replay import Floats, Load, Times, open_load
+from inferometer.simulator.calibration.requests import RunTimes, with_pool
 from inferometer.simulator.instance.limits import EngineLimits
 from sim.row import Row
 from sim.truth import FAMILIES, TrueRun, true_run
@@ -37,6 +39,7 @@ _SEQUENCES = 256
 _LONGEST = 131_072
 _KV_BLOCKS: Final = ("num_gpu_blocks", "num_gpu_blocks_override", "kv_cache_num_blocks")
 _KV_TOKENS: Final = ("kv_cache_tokens", "gpu_kv_cache_size", "kv_cache_size_tokens")
+_ONE_CLOCK_S: Final = 3600.0
 _USED_PERCENT: Final = 2.0
 _TICKS: Final = 3
 
@@ -82,8 +85,13 @@ def read_run(folder: Path) -> TrueRun:
     )
     if not np.isfinite([arrival, inputs, outputs]).all():
         raise DataError(f"{folder.name}: a request without arrival, input or output tokens")
-    ahead = queued - arrival if np.isfinite(queued).any() else np.zeros(1)
+    # Of the first requests alone: what the others were queued at is held out.
+    ahead = (queued - arrival)[:CALIBRATED] if np.isfinite(queued[:CALIBRATED]).any() else np.zeros(1)
     shift = float(np.nanmin(ahead))
+    if not 0 <= np.nanmin(first - arrival - shift) < _ONE_CLOCK_S:
+        raise DataError(
+            f"{folder.name}: times of tokens and arrivals are of different clocks, and none was queued"
+        )
     times = Times(arrival - arrival[0], first - shift - arrival[0], last - shift - arrival[0])
     load = open_load(inputs.astype(int).tolist(), outputs.astype(int).tolist(), times.arrival_s.tolist())
     meta = json.loads((folder / "meta.json").read_text())
@@ -156,16 +164,20 @@ def errors(run: RunTimes, found: Times, held_out: slice) -> Errors:
     )
 
 
-def calibrated(true: TrueRun, count: int = CALIBRATED) -> RequestFit:
-    """A fit to the first requests of a run; how large the KV pool is it knows only if the engine told."""
-    used = np.arange(len(true.run.load.jobs)) < count
-    return fit_requests(true.run, true.limits, used=used, kv_known=true.kv_known)
+def seen(true: TrueRun) -> Evidence:
+    """The first requests of a run; how large the KV pool is it says only if the engine told."""
+    times = true.run.times
+    used = np.isfinite(times.first_s) & np.isfinite(times.last_s)
+    used[CALIBRATED:] = False
+    point = Observed(name=true.family, configuration=true.family, run=true.run, used=used, limits=true.limits)
+    return Evidence(observed=(point,), limits=true.limits, pool_known=true.kv_known)
 
 
-def judged(true: TrueRun) -> tuple[Errors, RequestFit]:
+def judged(true: TrueRun) -> tuple[Errors, JointFit]:
     """The errors on the held-out requests of a run, and the fit."""
-    fit = calibrated(true)
-    found = replay(true.run.load, fit.limits, fit.fit.coefficients)
+    evidence = seen(true)
+    fit = fit_evidence(evidence)
+    found = replayed(evidence.observed[0], evidence, fit.fit.logs)
     return errors(true.run, found, slice(CALIBRATED, None)), fit
 
 
@@ -196,8 +208,9 @@ def main() -> None:
     for true in [*map(read_run, folders), *made]:
         begun = time.process_time()
         off, fit = judged(true)
-        pool = "told" if true.kv_known else "fitted" if fit.kv_fitted else "ample"
-        print(f"{true.family}: {off} (fit {time.process_time() - begun:.1f} s, kv {pool})", flush=True)
+        print(
+            f"{true.family}: {off} (fit {time.process_time() - begun:.1f} s, kv {fit.pool.how})", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -18,20 +18,28 @@ import duckdb
 import pytest
 
 from inferometer import cli
+from inferometer.api.calibrating_engine import Measured
+from inferometer.api.calibration_sources import RunFacts
+from inferometer.api.measured_engine import MeasuredEngine, Told, measured_engine
 from inferometer.errors import UsageError
 from inferometer.simulator import SimSettings, start_simulated_server
+from inferometer.simulator.latency.model import Coefficients
+from inferometer.simulator.latency.profile import Profile, Provenance, write_profile
 from inferometer.spec.speed import SpeedSpec
 
 ROOT = Path(__file__).parents[2]
-ENGLISH = [ROOT / "README.md", *sorted((ROOT / "docs/en").glob("*.md"))]
+SIMULATOR = ROOT / "docs/simulator.md"
+ENGLISH = [ROOT / "README.md", *sorted((ROOT / "docs/en").glob("*.md")), SIMULATOR]
 CHINESE = [ROOT / "README.zh.md", *sorted((ROOT / "docs/zh").glob("*.md"))]
 # The cookbook has tests of its own (test_cookbook.py).
 PAGES = [ENGLISH[0], *sorted([*ENGLISH[1:], ROOT / "docs/cookbook.md"], key=lambda path: path.name)]
+PROFILE, TRACE = "engine.json", "trace.jsonl"  # that the commands about the simulator name
 OTHERS = [ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs/decisions").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 A_STORED_RUN = "20261121-005153-sim-llama-8b-490d"  # the one that the documents speak of
 NAMES_A_FILE = ("--dataset-path", "--api-key-file", "--ca-file", "--client-cert", "--client-key")
+COSTS = Coefficients(weights_s=7e-3, token_s=4e-5, step_s=1.5e-3)
 NOT_OURS = re.compile("INFEROMETER_|OPENAI_API_KEY")
 
 
@@ -76,6 +84,10 @@ STARTS = [command for command in commands_of_verbs("launch") if command.split()[
 WARMUPS = [command for command in commands_of_verbs("launch") if command.split()[1] == "warmup"]
 SPEED = commands_of_verbs("speed")
 LOOK = commands_of_verbs("report", "runs", "metrics", "config", "--version")
+SIMULATE = commands_of_verbs("simulate")
+CALIBRATE = [command for command in SIMULATE if command.split()[1] == "calibrate"]
+DEVICES = [command for command in SIMULATE if command.split()[1] == "devices"]
+PREDICT = [command for command in SIMULATE if command not in (*CALIBRATE, *DEVICES)]
 
 
 @pytest.fixture(autouse=True)
@@ -114,14 +126,21 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (place / file).touch()
     (template,) = (code for language, code in blocks(ROOT / "docs/en/servers.md") if language == "yaml")
     (place / "ask.yaml").write_text(template, "utf-8")
+    write_profile(
+        Profile(coefficients=COSTS, engine="vllm", provenance=Provenance(method="steps")), place / PROFILE
+    )
+    (place / TRACE).write_text(
+        '{"timestamp": 0, "input_length": 6, "output_length": 2, "hash_ids": [1]}\n', "utf-8"
+    )
     return place
 
 
 def test_the_documents_show_commands_of_every_kind() -> None:
     shown = {command.split()[0] for path in ENGLISH for command in commands(path)}
-    kinds = "demo run search perf speed launch data serve-sim report runs metrics config"
+    kinds = "demo run search perf speed launch data serve-sim simulate report runs metrics config"
     assert set(kinds.split()) <= shown
     tested = [*PLANNED, *SERVE, *DATA, *CHECK, *LOOK, *STARTS, *WARMUPS, *SPEED, *commands_of_verbs("demo")]
+    tested += [*CALIBRATE, *DEVICES, *PREDICT]
     assert len(tested) == len({command for path in ENGLISH for command in commands(path)})
 
 
@@ -207,10 +226,55 @@ def test_a_speed_command_is_understood(
     assert spec.model
 
 
+@pytest.mark.parametrize("command", PREDICT)
+def test_what_would_be_simulated_is_shown(
+    command: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(workplace)
+    code = cli.main([*shlex.split(command), "--dry-run"])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    assert said.out.endswith("nothing was simulated: --dry-run\n")
+
+
+@pytest.mark.parametrize("command", CALIBRATE)
+def test_a_calibration_is_understood(
+    command: str,
+    workplace: Path,
+    tmp_path: Path,
+    notebook_lines: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Fitting takes a while and has its own tests; here the run is found and the engine's flags are read."""
+    assert notebook_lines
+    monkeypatch.chdir(tmp_path)
+    asked: list[MeasuredEngine] = []
+
+    def calibrate(measured: Measured, told: Told, *_: object) -> None:
+        asked.append(measured_engine(RunFacts(), None, told)[0])
+        raise UsageError("nothing is fitted here", "none")
+
+    monkeypatch.setattr("inferometer.api.calibrating_engine.calibrate_engine", calibrate)
+    assert cli.main([*shlex.split(command), "--out", str(workplace / "runs")]) == 2
+    assert "nothing is fitted here" in capsys.readouterr().err
+    (engine,) = asked
+    assert not [note for note in engine.notes if note.startswith("not simulated")]
+
+
+@pytest.mark.parametrize("command", DEVICES)
+def test_device_sheets_are_listed(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(shlex.split(command)) == 0
+    assert "Sources" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", SERVE)
-def test_a_simulated_server_starts(command: str) -> None:
+def test_a_simulated_server_starts(command: str, workplace: Path, tmp_path: Path) -> None:
+    shutil.copy(workplace / PROFILE, tmp_path)
     words = [sys.executable, "-m", "inferometer", *shlex.split(command), "--port", "0"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         try:
             assert process.stdout.readline().startswith("simulated server  http://127.0.0.1:")
         finally:

@@ -70,7 +70,7 @@ def test_launch_serves_until_ctrl_c(tmp_path: Path) -> None:
         done = command.finish()
     assert done.code == 0, done.err
     assert json.loads(done.out.splitlines()[-1])["exit_code"] == 0
-    assert said["facts"]["max_model_len"] == 32768
+    assert said["facts"]["max_model_len"] == 262144
     assert len(said["warmup_s"]) == 1
     assert said["next"] == f"inferometer run --url {said['url']}"
     assert done.err.startswith("$ ")

@@ -194,3 +194,31 @@ def test_answers_of_unknown_length_are_refused(profile, tmp_path):
     )
     with pytest.raises(UsageError, match="does not say how long its answer is"):
         simulate(spec)
+
+
+def test_a_service_that_refuses_all_is_told_of_and_has_no_intervals(profile, tmp_path):
+    where = ("--profile", str(profile), "--out", str(tmp_path / "runs"))
+    load = ("--max-concurrency", "1", "--num-prompts", "20", "--warmup", "0", "--input-len", "1100")
+    done = here("simulate", *where, *load, "--quiet")
+    assert done.code == 5
+    told = " ".join(done.out.split())  # as it is wrapped
+    assert "see the failures" in told
+    assert "client machine" not in told
+    assert "prediction intervals" not in told
+
+
+def test_what_the_client_gave_up_counts_in_no_predicted_number(profile, tmp_path):
+    spec = RunSpec(
+        simulation=Simulation(profile=str(profile)),
+        load=Load(request_rate=(40.0,), duration_s=2.0, grace_s=0.2),
+        workload=Workload(input_len=(41,), output_len=(40,)),
+        output=Output(out=str(tmp_path)),
+    )
+    result = simulate(spec)
+    (point,) = result.summary.points
+    assert point.counts.cut_off > 0
+    assert result.summary.prediction is not None
+    numbers = {(n.metric, n.statistic): n for n in result.summary.prediction.of_point(1).numbers}
+    assert numbers["e2el_ms", "mean"].value == pytest.approx(point.stats["e2el_ms"].mean, rel=1e-9)
+    rate = numbers["request_throughput_per_s", "value"].value
+    assert rate == pytest.approx(point.values["request_throughput_per_s"], rel=1e-9)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from statistics import median
 
@@ -56,7 +56,7 @@ def metric(server: SimulatedServer, name: str) -> float:
     return float(line.rsplit(" ", 1)[1])
 
 
-def wait_until(holds: Callable[[], bool], limit_s: float = 3.0) -> None:
+def wait_until(holds: Callable[[], bool], limit_s: float = 30.0) -> None:
     end = time.monotonic() + limit_s
     while not holds():
         assert time.monotonic() < end
@@ -120,36 +120,45 @@ def test_errors_are_what_the_client_library_expects(client: openai.OpenAI) -> No
         client.completions.create(model=MODEL, prompt=["a", []])
 
 
-def test_ten_streams_at_once_share_the_steps(client: openai.OpenAI) -> None:
+def test_ten_streams_at_once_share_the_steps(server: SimulatedServer, client: openai.OpenAI) -> None:
     def one(_: int) -> int:
         stream = client.chat.completions.create(
             model=MODEL, messages=HELLO, max_tokens=60, stream=True, extra_body=FIXED
         )
         return sum(bool(chunk.choices[0].delta.content) for chunk in stream)
 
-    start = time.monotonic()
+    before = metric(server, "vllm:iteration_tokens_total_count")
     with ThreadPoolExecutor(10) as pool:
         assert list(pool.map(one, range(10))) == [60] * 10
-    assert time.monotonic() - start < 10 * 60 * 0.005  # less than one after the other
+    assert metric(server, "vllm:iteration_tokens_total_count") - before < 10 * 60  # as one after the other
+
+
+def stream_times(server: SimulatedServer, body: dict[str, object]) -> tuple[float, list[float]]:
+    """When a stream was asked for, and when each of its events was there, in seconds."""
+    with closing(http.client.HTTPConnection(server.url.removeprefix("http://"))) as connection:
+        start = time.monotonic()
+        connection.request("POST", "/v1/completions", json.dumps({**body, "model": MODEL, "stream": True}))
+        lines = connection.getresponse()
+        return start, [time.monotonic() for line in lines if line.startswith(b"data: {")]
 
 
 def test_times_are_those_of_the_model(server: SimulatedServer) -> None:
     settings = SimSettings()
-    body = {"prompt": [7] * 2000, "max_tokens": 60, "ignore_eos": True, "stream": True}
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"))
-    with closing(connection):
-        start = time.monotonic()
-        connection.request("POST", "/v1/completions", json.dumps({**body, "model": MODEL}))
-        lines = connection.getresponse()
-        times = [time.monotonic() for line in lines if line.startswith(b"data: {")]
-    ttft_s = times[0] - start
-    tpot_s = (times[-1] - times[0]) / 59
-    gap_s = median(after - before for before, after in pairwise(times))
     step_s = settings.base_s + settings.per_token_s + settings.per_seq_s + 2030 * settings.per_kv_token_s
     prefill_s = settings.base_s + 2000 * settings.per_token_s + settings.per_seq_s
-    assert prefill_s * 0.9 < ttft_s < prefill_s + 0.1
-    assert step_s * 0.95 < tpot_s < step_s * 1.3
-    assert step_s * 0.7 < gap_s < step_s * 1.3
+
+    def on_time() -> bool:
+        start, times = stream_times(server, {"prompt": [next(number)] * 2000, "max_tokens": 60, **FIXED})
+        ttft_s, tpot_s = times[0] - start, (times[-1] - times[0]) / 59
+        assert ttft_s > prefill_s * 0.9
+        return (
+            ttft_s < prefill_s + 0.1
+            and step_s * 0.95 < tpot_s < step_s * 1.3
+            and step_s * 0.7 < median(after - before for before, after in pairwise(times)) < step_s * 1.3
+        )
+
+    number = count(7)  # another prompt each time, as a cached one is quick
+    wait_until(on_time)  # a machine that is busy elsewhere may be late, but not each time
 
 
 def test_a_client_that_leaves_frees_its_blocks(server: SimulatedServer, client: openai.OpenAI) -> None:
@@ -179,7 +188,7 @@ class TestFaults:
 
     def test_hang(self, client: openai.OpenAI) -> None:
         with pytest.raises(openai.APITimeoutError):
-            self.ask(client.with_options(timeout=0.3), faulty("hang"))
+            self.ask(client.with_options(timeout=0.1), faulty("hang"))
 
     def test_cut(self, server: SimulatedServer, client: openai.OpenAI) -> None:
         with pytest.raises(openai.APIConnectionError):
@@ -191,8 +200,8 @@ class TestFaults:
 
     def test_slow_first_byte(self, client: openai.OpenAI) -> None:
         start = time.monotonic()
-        assert self.ask(client, faulty("slow_first_byte", delay_s=0.4))
-        assert time.monotonic() - start > 0.4
+        assert self.ask(client, faulty("slow_first_byte", delay_s=0.1))
+        assert time.monotonic() - start > 0.1
 
     def test_error_event(self, client: openai.OpenAI) -> None:
         with pytest.raises(openai.APIError, match="on purpose"):

@@ -31,9 +31,8 @@ def get(url: str | urllib.request.Request) -> bytes:
 
 
 def test_it_starts_quickly_answers_and_stops() -> None:
-    start = time.monotonic()
     with start_simulated_server(SimSettings(model="mine")) as server:
-        assert time.monotonic() - start < 3  # 0.25 s on an idle machine
+        assert sum(psutil.Process(server.pid).cpu_times()[:2]) < 3  # CPU seconds, of which it takes about 0.3
         assert server.url.startswith("http://127.0.0.1:")
         assert json.loads(get(f"{server.url}/v1/models"))["data"][0]["id"] == "mine"
         assert psutil.pid_exists(server.pid)

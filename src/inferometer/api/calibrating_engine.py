@@ -16,6 +16,7 @@ from inferometer.api.calibration_sources import (
     read_runs,
     run_facts,
     run_warnings,
+    with_facts,
 )
 from inferometer.api.measured_engine import Hardware, MeasuredEngine, Told, measured_engine
 from inferometer.errors import UsageError
@@ -31,6 +32,7 @@ from inferometer.simulator.calibration.evidence_fit import (
     everything,
     fit_evidence,
     near,
+    with_noise_left,
 )
 from inferometer.simulator.calibration.evidence_noise import coverage_of, noise_from
 from inferometer.simulator.calibration.fit import NAMES, Floats, Prior, coefficients_of
@@ -40,9 +42,10 @@ from inferometer.simulator.calibration.residuals import (
     compare_steps,
     fit_errors,
     held_out,
+    poor_fit,
 )
 from inferometer.simulator.calibration.seen import identifiability, warnings
-from inferometer.simulator.calibration.steps import Record, read_batches
+from inferometer.simulator.calibration.steps import read_batches
 from inferometer.simulator.calibration.table import Point
 from inferometer.simulator.instance.limits import EngineLimits
 from inferometer.simulator.latency.profile import Profile, Provenance
@@ -127,6 +130,9 @@ def calibrate_engine(
     evidence = read.evidence
     tell("fitting", 0, 1)
     whole = fit_evidence(evidence, read.prior(), derive_seed(effort.seed, "fit"))
+    if evidence.steps_alone:
+        evidence = with_noise_left(evidence, whole)
+        whole = fit_evidence(evidence, read.prior(), derive_seed(effort.seed, "fit"))
     left = cross_validate(evidence, whole, lambda done, of: tell("held-out fits", done, of))
     members = []
     for number, member in enumerate(_members(evidence, whole, effort)):
@@ -139,8 +145,9 @@ def calibrate_engine(
     profile = Profile(
         coefficients=whole.fit.coefficients,
         limits=limits,
-        kv_blocks_known=evidence.pool_known,
+        kv_blocks_known=bool(read.engine.kv_source),
         ensemble=tuple(coefficients_of(member) for member in members),
+        ensemble_pools=pools_of(whole, members),
         noise=noise_from(requests, values),
         experts=evidence.experts,
         seen=_trust(evidence),
@@ -169,7 +176,7 @@ def calibrate_engine(
         seen=tuple(seen),
         pool=whole.pool,
         kv_source=kv_source,
-        warnings=(*read.warnings, *kv_warnings, *warnings(seen)),
+        warnings=(*read.warnings, *kv_warnings, *poor_fit(profile.provenance.held_out), *warnings(seen)),
     )
 
 
@@ -187,6 +194,13 @@ class _Reading:
         engines = [self._engine(record) for record in self.records] or [
             measured_engine(RunFacts(), None, told)
         ]
+        batches = [read_batches(path, engines[0][0].limits.block_tokens) for path in measured.step_logs]
+        self.steps = [record for each in batches for record in each.records]
+        pool = min((each.kv_blocks for each in batches if each.kv_blocks), default=None)
+        if pool is not None:
+            engines = [
+                (_with_pool(engine, pool, measured.step_logs), hardware) for engine, hardware in engines
+            ]
         self.engine, self.hardware = self._first(engines)
         share = max(1, effort.requests // max(1, len(self.records)))
         points = [
@@ -195,10 +209,6 @@ class _Reading:
             for each in observed(record, plain(engine.limits), share)
         ]
         self._tell_of(points)
-        block = self.engine.limits.block_tokens
-        self.steps: list[Record] = [
-            record for path in measured.step_logs for record in read_batches(path, block)
-        ]
         self.points: list[Point] = [point for path in measured.tables for point in read_points(path)]
         self.evidence = Evidence(
             observed=tuple(_holding(each) for each in points),
@@ -262,6 +272,17 @@ class _Reading:
         return roofline_prior(self.hardware.model, self.hardware.device, self.engine.placement)
 
 
+def _with_pool(engine: MeasuredEngine, blocks: int, logs: Sequence[Path]) -> MeasuredEngine:
+    """The engine with the pool that its step records tell, unless more direct words are known."""
+    if engine.kv_source:
+        return engine
+    block = engine.limits.block_tokens
+    limits = with_facts(engine.limits, RunFacts(), blocks * block)
+    return engine._replace(
+        limits=limits, kv_source=f"total_blocks of {', '.join(path.name for path in logs)}"
+    )
+
+
 def plain(limits: EngineLimits) -> EngineLimits:
     """Limits without what a replay of bare lengths cannot use: it knows no prompts, so none is found in a cache."""
     return msgspec.structs.replace(limits, prefix_cache=False)
@@ -296,6 +317,13 @@ def _members(evidence: Evidence, whole: JointFit, effort: Effort) -> Iterator[Fl
     for number in range(effort.members):
         seed = derive_seed(effort.seed, f"member {number}")
         yield refits(residuals, whole.fit, whole.center, whole.spread, members=1, seed=seed)[0]
+
+
+def pools_of(whole: JointFit, members: Sequence[Floats]) -> tuple[float, ...]:
+    """The KV pool of each refit over that of the fit; empty where it was not fitted."""
+    if whole.pool.how != "fitted":
+        return ()
+    return tuple(float(np.exp(member[len(NAMES)] - whole.fit.logs[len(NAMES)])) for member in members)
 
 
 def _pool(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -168,7 +169,8 @@ def read_points(path: Path) -> list[Point]:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"table {path} cannot be read: {error}", "give a CSV file with a header") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"table {path} cannot be read: {reason}", "give a CSV file with a header") from error
     if not rows:
         raise UsageError(f"table {path} has no rows", "give one row a load point")
     names = {_plain(name): name for name in rows[0] if name}
@@ -214,9 +216,12 @@ def _point(
     def number(column: str) -> float | None:
         text = (row[column] or "").strip()
         try:
-            return float(text) if text else None
+            value = float(text) if text else None
         except ValueError:
-            raise DataError(f"{where}: {column}={text!r} is no number", "leave it empty if unknown") from None
+            value = math.nan
+        if value is None or math.isfinite(value):
+            return value
+        raise DataError(f"{where}: {column}={text!r} is no number", "leave it empty if unknown")
 
     counts = {field: number(column) for field, column in columns.items()}
     missing = [field for field, value in counts.items() if value is None]

@@ -136,7 +136,7 @@ def measured_engine(
     hardware = hardware_of(told, meaning)
     planned = None
     if hardware is not None and rules.memory is not None:
-        rule = rules.memory(placement).with_share(meaning.memory_share)
+        rule = rules.memory(hardware.device, placement, limits).with_share(meaning.memory_share)
         planned = kv_blocks_left(rule, hardware.model, hardware.device, placement, limits)
     notes += meaning.notes
     return MeasuredEngine(named, limits, placement, source, planned, tuple(notes)), hardware

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from inferometer.simulator.cluster.service import Service, Transfer
 from inferometer.simulator.instance.simulate import Overheads
 from inferometer.simulator.latency.model import Coefficients
 from inferometer.simulator.latency.profile import Profile
+from inferometer.spec.launch_rules import shown_command
 from inferometer.spec.model import RunSpec
 from inferometer.spec.points import derive_seed
 from inferometer.spec.simulation import Simulation
@@ -101,7 +103,8 @@ def variants(spec: RunSpec) -> list[Variant]:
     rest: list[tuple[int | None, tuple[int, int] | None]] = (
         [(None, ratio) for ratio in ratios] if ratios else [(count, None) for count in counts]
     )
-    flags: list[str | None] = list(part.engine_args) or [None]
+    flags: list[str | None] = list(dict.fromkeys(map(_shown, part.engine_args))) or [None]
+    rest = list(dict.fromkeys(rest))
     return [
         Variant(text, count, ratio, _label(text if len(flags) > 1 else None, (count, ratio), len(rest) > 1))
         for text in flags
@@ -122,7 +125,7 @@ def service_of(spec: RunSpec, variant: Variant | None = None) -> Simulated:
     engine = engine_under(spec, variant.engine_args)
     profile = engine.profile
     plain = _service(spec, engine, variant)
-    members = [_with(plain, profile, coefficients) for coefficients in profile.ensemble]
+    members = [_with(plain, profile, member) for member in range(len(profile.ensemble))]
     return Simulated(
         service=plain,
         members=tuple(members) if spec.simulation.intervals else (),
@@ -154,10 +157,11 @@ def _service(spec: RunSpec, engine: SimulatedEngine, variant: Variant) -> Servic
     )
 
 
-def _with(service: Service, profile: Profile, coefficients: Coefficients) -> Service:
+def _with(service: Service, profile: Profile, member: int) -> Service:
     """The service of a member of the ensemble."""
+    coefficients = profile.ensemble[member]
     return Service(
-        limits=service.limits,
+        limits=profile.limits_of(member),
         model=profile.step_model(coefficients),
         overheads=_overheads(coefficients),
         instances=service.instances,
@@ -199,7 +203,7 @@ def _model_name(spec: RunSpec) -> str:
 def _what(engine: SimulatedEngine, service: Service) -> str:
     limits = service.limits
     many = (
-        f"{service.prefill} instances that prefill and {service.instances} that decode"
+        f"{service.prefill} instance{'s' if service.prefill > 1 else ''} to prefill and {service.instances} to decode"
         if service.prefill
         else f"{service.instances} instance{'s' if service.instances > 1 else ''}"
     )
@@ -209,8 +213,22 @@ def _what(engine: SimulatedEngine, service: Service) -> str:
     )
 
 
+def _shown(flags: str) -> str:
+    """Flags without secrets, which no time depends on: they become labels, and names of folders."""
+    try:
+        shlex.split(flags)
+    except ValueError:
+        return flags  # which their engine refuses, in its words
+    return shown_command(flags)
+
+
 def _ratios(text: str) -> list[tuple[int, int]]:
-    if (auto := _AUTO.fullmatch(text)) and int(auto[1]) > 1:
+    if (auto := _AUTO.fullmatch(text)) and int(auto[1]) > _AUTO_MOST:
+        raise UsageError(
+            f"--prefill-decode {text.strip()}: its splits are more than {_AUTO_MOST - 1} services to simulate",
+            f"name the ratios to compare, or split at most {_AUTO_MOST} instances",
+        )
+    if auto and int(auto[1]) > 1:
         return [(prefill, int(auto[1]) - prefill) for prefill in range(1, int(auto[1]))]
     found = _RATIO.fullmatch(text)
     if found is None or not int(found[1]) or not int(found[2]):

@@ -28,8 +28,8 @@ from inferometer.spec.simulation import Simulation
 
 _LENGTH = 32768  # of a model whose files do not say it
 _UNCALIBRATED = (
-    "not calibrated: reckoned from the sizes of the model and the device sheet; on published sweeps at up to 8 streams "
-    "such times per output token were off by 6 to 26 % in the mean of each of 16 configurations"
+    "not calibrated: reckoned from the sizes of the model and the device sheet; for 16 published configurations at up "
+    "to 8 streams the time per output token so reckoned was off by 6 to 26 % on average"
 )
 
 
@@ -97,12 +97,21 @@ def _measured(part: Simulation, flags: str | None, profile: Profile, seed: int) 
     cache = kv_cache(profile, meaning, hardware)
     limits = _limits(profile.limits, meaning, cache)
     notes = [*_not_measured(profile), *meaning.notes, *cache.notes, *limits.notes]
+    if formats := [text for text in (meaning.dtype, meaning.kv_cache_dtype, meaning.quantization) if text]:
+        notes.append(
+            f"number formats are those that were measured, whatever the flags say: {', '.join(formats)}"
+        )
+    if part.device is not None and hardware.was is None:
+        notes.append(
+            f"the profile names no device that has a sheet: {part.device} is taken to be the one it is of"
+        )
     if place != profile.placement or hardware.moved:
         profile = _carried(profile, hardware, seed)
         notes.append(
             f"carried over to {profile.device}, {_spread_over(place)}, by the roofline: it was not measured there"
         )
-    profile = msgspec.structs.replace(profile, limits=limits.limits)
+    pools = profile.ensemble_pools if limits.limits.kv_blocks == profile.limits.kv_blocks else ()
+    profile = msgspec.structs.replace(profile, limits=limits.limits, ensemble_pools=pools)
     return _instance(profile, meaning, name, tuple(notes))
 
 
@@ -111,14 +120,16 @@ def _reckoned(part: Simulation, flags: str | None, sheets: _Sheets, seed: int) -
     rules = _rules(part, part.engine, None)
     where, config = sheets
     plain = rules.defaults(where, Placement())
+    longest = config.max_positions or _LENGTH
     if rules.length_of_model:
-        longest = config.max_positions or _LENGTH
         plain = msgspec.structs.replace(
             plain, max_model_len=longest, kv_blocks=-(-longest // plain.block_tokens)
         )
     meaning = rules.meaning(flags or "", _situation(part, plain, measured=False))
     place = _placement(meaning, Placement())
-    facts = _shared_experts(facts_of(config, _asked(meaning)), meaning.data_parallel or 1)
+    facts = _shared_experts(
+        facts_of(config, _asked(meaning)), 1 if meaning.replicas else meaning.data_parallel or 1
+    )
     base = msgspec.structs.replace(_without_length(plain), **_plain_changes(meaning))
     hardware = Hardware(where, facts, placement=place, rule=rules.memory)
     cache = kv_cache(None, meaning, hardware, base)
@@ -126,6 +137,8 @@ def _reckoned(part: Simulation, flags: str | None, sheets: _Sheets, seed: int) -
     profile = uncalibrated(facts, where, placement=place, limits=limits.limits, utilization=None, seed=seed)
     profile = msgspec.structs.replace(profile, engine=rules.name)
     assumed = f"defaults of {rules.name} {rules.version}"
+    if rules.length_of_model and config.max_positions is None and "max_model_len" not in meaning.limits:
+        assumed += f"; longest sequence {longest:,} tokens, as the model's sizes do not say it"
     notes = (_UNCALIBRATED, assumed, *meaning.notes, *cache.notes, *limits.notes)
     return _instance(profile, meaning, rules.name, notes)
 
@@ -222,8 +235,15 @@ def _hardware(
 ) -> tuple[Device | None, ModelFacts | None]:
     """Device and model of a profile, or those that the spec adds."""
     facts = profile.model
-    if facts is None and part.model_config_file is not None:
-        facts = facts_of(_model(part.model_config_file), _asked(meaning))
+    if part.model_config_file is not None:
+        named = facts_of(_model(part.model_config_file), _asked(meaning))
+        if facts is not None and (facts.layers, facts.hidden) != (named.layers, named.hidden):
+            raise UsageError(
+                f"--model-config {part.model_config_file} has {named.layers} layers of width {named.hidden}, and the "
+                f"profile was measured with {facts.layers} of {facts.hidden}: it says nothing about another model",
+                "leave out --model-config, or simulate that model with --device alone",
+            )
+        facts = facts or named
     return (_sheet(profile.device) if part.device is None else _device(part.device)), facts
 
 
@@ -291,12 +311,12 @@ def _instance(
     profile: Profile, meaning: Meaning, name: str | None, notes: tuple[str, ...]
 ) -> SimulatedEngine:
     ranks = meaning.data_parallel or 1
-    mixture = profile.experts is not None
-    if ranks > 1 and mixture:
+    lockstep = ranks > 1 and profile.experts is not None and not meaning.replicas
+    if lockstep:
         notes = (*notes, "what data-parallel ranks send each other for their experts is not simulated")
     words = [name or "an engine"]
     if profile.device:
         words.append(f"on {profile.device}")
     if profile.placement != Placement():
         words.append(f"({_spread_over(profile.placement)})")
-    return SimulatedEngine(profile, ranks, ranks > 1 and mixture, " ".join(words), notes)
+    return SimulatedEngine(profile, ranks, lockstep, " ".join(words), notes)

@@ -24,14 +24,14 @@ class Hardware(NamedTuple):
         device: each of its devices.
         model: what it serves.
         placement: over how many devices.
-        rule: how its engine divides the memory, by placement; None = the cache has the size that flags say.
+        rule: how its engine divides the memory; None = the cache has the size that flags say.
         was: the device that was measured.
     """
 
     device: Device | None
     model: ModelFacts | None
     placement: Placement
-    rule: Callable[[Placement], MemoryRule] | None
+    rule: Callable[[Device, Placement, EngineLimits], MemoryRule] | None
     was: Device | None = None
 
     @property
@@ -86,7 +86,7 @@ def _planned(meaning: Meaning, hardware: Hardware, limits: EngineLimits) -> Cach
         raise UsageError(
             "nothing says how large the KV cache is", "say it in the engine's words, as --ctx-size 16384"
         )
-    rule = hardware.rule(hardware.placement).with_share(meaning.memory_share)
+    rule = hardware.rule(hardware.device, hardware.placement, limits).with_share(meaning.memory_share)
     return Cache(kv_blocks_left(rule, hardware.model, hardware.device, hardware.placement, limits))
 
 
@@ -105,10 +105,10 @@ def _as_measured(profile: Profile, meaning: Meaning, hardware: Hardware, block_t
         note = "the KV cache is taken to stay as it was measured: device and model are not known"
         return Cache(max(1, tokens // block_tokens), (note,))
     model, device = hardware.model, hardware.device
-    old_rule = hardware.rule(profile.placement)
-    new_rule = hardware.rule(hardware.placement).with_share(meaning.memory_share)
-    limits = _sized(base, spent)
-    before = kv_bytes_left(old_rule, model, hardware.was or device, profile.placement, _sized(base, {}))
+    limits, before_limits, here = _sized(base, spent), _sized(base, {}), hardware.was or device
+    old_rule = hardware.rule(here, profile.placement, before_limits)
+    new_rule = hardware.rule(device, hardware.placement, limits).with_share(meaning.memory_share)
+    before = kv_bytes_left(old_rule, model, here, profile.placement, before_limits)
     after = kv_bytes_left(new_rule, model, device, hardware.placement, limits)
     each = model.kv_bytes_per_device
     old_each = each(profile.placement.tensor_parallel, profile.placement.pipeline_parallel)

@@ -11,7 +11,7 @@ import msgspec
 from inferometer.api.measuring import RunResult, judged
 from inferometer.api.preparing import ready_data
 from inferometer.api.searching import Conductor, SearchResult, Tell, check, found, planned
-from inferometer.api.simulated import Simulated, Variant, service_of
+from inferometer.api.simulated import Simulated, Variant, service_of, variants
 from inferometer.client.probe import ServerInfo
 from inferometer.errors import InterruptedEarlyError, UsageError
 from inferometer.loadgen.conduct import Conduct
@@ -147,7 +147,7 @@ def _prediction(spec: RunSpec, simulated: Simulated, variant: Variant | None, no
     no_interval = None
     if not simulated.members:
         no_interval = NO_ENSEMBLE if part.intervals else NOT_WANTED
-    flags = part.engine_args if variant is None or variant.engine_args is None else (variant.engine_args,)
+    flags = [one.engine_args for one in variants(spec)[:1]] if variant is None else [variant.engine_args]
     return Prediction(
         what=simulated.what,
         label="" if variant is None else variant.label,
@@ -160,7 +160,11 @@ def _prediction(spec: RunSpec, simulated: Simulated, variant: Variant | None, no
             "lockstep": service.lockstep,
             "transfer": None if service.transfer is None else msgspec.to_builtins(service.transfer),
         },
-        engine={"name": part.engine or profile.engine, "flags": list(flags), "config": part.engine_config},
+        engine={
+            "name": part.engine or profile.engine,
+            "flags": [text for text in flags if text is not None],
+            "config": part.engine_config,
+        },
         notes=notes,
         no_interval=no_interval,
     )

@@ -19,7 +19,7 @@ from inferometer.loadgen.progress import NullObserver, Observer
 from inferometer.loadgen.stop import StopSignal
 from inferometer.metrics.slo import parse_slos
 from inferometer.record.prediction import Prediction, read_prediction
-from inferometer.report.what_if import Comparison, Fewest, Simulation, compared, meets, surely_meets
+from inferometer.report.what_if import Comparison, Fewest, Simulation, compared, failing, meets, surely_meets
 from inferometer.spec import RunSpec
 
 Tell = Callable[[str], None]
@@ -119,7 +119,10 @@ def fewest(variant: Variant, most: int, run: Runs, stopped: Callable[[], bool] =
     sure = None
     if enough is not None and at(enough).certain:
         sure = _smallest(enough, most, lambda count: surely_meets(at(count)), stopped)
-    return Fewest(label=variant.label, enough=enough, sure=sure, most=most)
+    unknown = ""
+    if enough is None and not stopped() and meets(last := at(most)) is None:
+        unknown = ", ".join(text for point in last.points for text in failing(point))
+    return Fewest(label=variant.label, enough=enough, sure=sure, most=most, unknown=unknown)
 
 
 def _smallest(first: int, most: int, good: Callable[[int], bool], stopped: Callable[[], bool]) -> int | None:
@@ -161,6 +164,7 @@ def _simulation(variant: Variant, result: RunResult) -> Simulation:
         points=result.summary.points,
         predicted=prediction.points,
         no_interval=prediction.no_interval,
+        notes=prediction.notes,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 from datetime import datetime, timezone
@@ -140,6 +141,22 @@ def _check_place(path: Path, overwrite: bool) -> None:
         raise UsageError(f"{path} exists", "give --overwrite to replace it, or another name")
     if not path.parent.is_dir():
         raise UsageError(f"{path} cannot be written: {path.parent} is no directory", "make it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"{path} cannot be written: no permission", "name a file elsewhere")
+
+
+def _files(names: list[str], flag: str) -> tuple[Path, ...]:
+    """Paths of files that are there.
+
+    Raises:
+        UsageError: one is not.
+    """
+    for name in names:
+        if not Path(name).is_file():
+            raise UsageError(
+                f"{flag} {name}: there is no such file", f"name RUNs before {flag}, and files after it"
+            )
+    return tuple(map(Path, names))
 
 
 def _write(path: Path, text: str) -> None:
@@ -155,8 +172,8 @@ def _calibrated(asked: argparse.Namespace) -> Calibrated:
 
     measured = Measured(
         runs=tuple(dict.fromkeys(find_run(name, asked.out) for name in asked.run)),
-        step_logs=tuple(Path(name) for name in asked.step_log),
-        tables=tuple(Path(name) for name in asked.table),
+        step_logs=_files(asked.step_log, "--step-log"),
+        tables=_files(asked.table, "--table"),
     )
     told = Told(
         engine=asked.engine,

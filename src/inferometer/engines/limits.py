@@ -34,6 +34,28 @@ SCHEDULING = Registry(
 _ALSO = {"trtllm": "tensorrt-llm", "tensorrt": "tensorrt-llm", "llama.cpp": "llamacpp", "vllm-ascend": "vllm"}
 
 
+_NO_TIME = frozenset(
+    (
+        "--api-key",
+        "--chat-template",
+        "--disable-log-requests",
+        "--disable-log-stats",
+        "--download-dir",
+        "--enable-auto-tool-choice",
+        "--enable-metrics",
+        "--load-format",
+        "--log-level",
+        "--reasoning-parser",
+        "--revision",
+        "--seed",
+        "--tokenizer",
+        "--tool-call-parser",
+        "--uvicorn-log-level",
+    )
+)
+"""Flags of several engines that no time depends on."""
+
+
 class Meaning(msgspec.Struct, frozen=True, kw_only=True):
     """What was said with flags; None = nothing.
 
@@ -43,7 +65,7 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
         kv_bytes: of the KV cache on each device.
         memory_share: as the engine understands it.
         tensor_parallel, pipeline_parallel, data_parallel: how many of each.
-        expert_parallel: whether experts are spread over the ranks.
+        replicas: whether data-parallel ranks are whole copies that share nothing, not even experts.
         dtype, kv_cache_dtype, quantization: as the engine names them.
         notes: what is not simulated, or simulated otherwise, a sentence each.
     """
@@ -55,7 +77,7 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
     tensor_parallel: int | None = None
     pipeline_parallel: int | None = None
     data_parallel: int | None = None
-    expert_parallel: bool | None = None
+    replicas: bool = False
     dtype: str | None = None
     kv_cache_dtype: str | None = None
     quantization: str | None = None
@@ -84,7 +106,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: of the engine.
         version: whose defaults are told here.
-        memory: how it divides a device's memory; None = its KV cache has the size that its flags say.
+        memory: how it divides a device's memory, where its steps are of such limits; None = its KV cache has the size
+            that its flags say.
         length_of_model: whether the longest sequence is the model's own unless told otherwise.
         defaults: its limits without any flag, on a device; None = a device that is not known.
         meaning: what flags say, where the limits without them are known.
@@ -92,7 +115,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     version: str
-    memory: Callable[[Placement], MemoryRule] | None
+    memory: Callable[[Device, Placement, EngineLimits], MemoryRule] | None
     defaults: Callable[[Device | None, Placement], EngineLimits]
     meaning: Callable[[str, Situation], Meaning]
     length_of_model: bool = True
@@ -124,9 +147,7 @@ def words_of(text: str, programs: Sequence[tuple[str, ...]] = ()) -> list[str]:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise UsageError(
-            f"--engine-args {text!r}: {error}", "close every quote, as a shell would need it"
-        ) from None
+        raise UsageError(f"--engine-args: {error}", "close every quote, as a shell would need it") from None
     found = started(words, programs) if programs else None
     return words if found is None else list(found.rest)
 
@@ -140,6 +161,7 @@ class FlagTable(msgspec.Struct, frozen=True, kw_only=True):
         programs: words that start it.
         underscores: whether ``--max_num_seqs`` is ``--max-num-seqs``.
         takes_model: whether the model may stand as a word of its own.
+        automatic: flags of numbers that may also say "choose yourself", as ``--max-model-len -1``.
     """
 
     engine: str
@@ -147,6 +169,7 @@ class FlagTable(msgspec.Struct, frozen=True, kw_only=True):
     programs: tuple[tuple[str, ...], ...] = ()
     underscores: bool = False
     takes_model: bool = False
+    automatic: frozenset[str] = frozenset()
 
     def read(self, text: str) -> Typed:
         """Values by field, with the flags that are not understood.
@@ -166,15 +189,17 @@ class FlagTable(msgspec.Struct, frozen=True, kw_only=True):
         self._refuse_values(text, typed)
         return typed
 
-    def unknown(self, typed: Typed) -> tuple[str, ...]:
-        """A sentence for each flag that has no part in the simulation."""
+    def unknown(self, typed: Typed, known: Sequence[str] = ()) -> tuple[str, ...]:
+        """A sentence about the flags that have no part in the simulation.
+
+        It leaves out those that no time depends on, and those that are ``known`` to be simulated otherwise.
+        """
         names = sorted({name for flag in self.flags for name in (*flag.names, *flag.off)})
-        sentences = []
-        for name in sorted(flag_names(typed.extra)):
+        found = []
+        for name in sorted(flag_names(typed.extra) - _NO_TIME.union(known)):
             near = difflib.get_close_matches(name, [one for one in names if one != name], n=1, cutoff=0.85)
-            also = f" (did you mean {near[0]}?)" if near and name not in names else ""
-            sentences.append(f"not simulated: {name}{also}")
-        return tuple(sentences)
+            found.append(f"{name} (did you mean {near[0]}?)" if near and name not in names else name)
+        return (f"not simulated: {', '.join(found)}",) if found else ()
 
     def _refuse_values(self, text: str, typed: Typed) -> None:
         """A number flag with a word for its value stands in ``extra``; the engine itself would refuse it."""
@@ -183,10 +208,18 @@ class FlagTable(msgspec.Struct, frozen=True, kw_only=True):
             name, _, value = word.partition("=")
             name = name.replace("_", "-") if self.underscores else name
             value = value or after
-            if kinds.get(name) in ("count", "human", "number") and not value.lstrip("-").isdigit():
+            if kinds.get(name) in ("count", "human", "number") and not (
+                name in self.automatic and value in ("-1", "auto")
+            ):
                 raise UsageError(
                     f"--engine-args {text!r}: {name} {value or 'without a value'} is no number of {self.engine}",
                     f"give {name} a number",
+                )
+        for field in ("tensor_parallel", "pipeline_parallel", "data_parallel", "max_num_seqs"):
+            if typed.fields.get(field) == 0:
+                name = next(flag.names[0] for flag in self.flags if flag.field == field)
+                raise UsageError(
+                    f"--engine-args {text!r}: {name} must be at least 1", f"give {name} 1 or more"
                 )
 
 
@@ -214,7 +247,6 @@ _PASSED = (
     "tensor_parallel",
     "pipeline_parallel",
     "data_parallel",
-    "expert_parallel",
     "dtype",
     "kv_cache_dtype",
     "quantization",

@@ -21,9 +21,8 @@ from inferometer.loadgen.stop import StopSignal
 from inferometer.loadgen.virtual_asks import Asking
 from inferometer.loadgen.virtual_figures import Figures, figures_of, load_of, predicted
 from inferometer.loadgen.virtual_goodput import goodput_of
-from inferometer.loadgen.virtual_rows import Rows
+from inferometer.loadgen.virtual_rows import Rows, given_up, unsent
 from inferometer.loadgen.virtual_service import Virtual
-from inferometer.loadgen.virtual_sharing import Sharing
 from inferometer.metrics.slo import parse_slos
 from inferometer.record.folder import JOURNAL
 from inferometer.record.journal import Frame, JournalWriter, PointEnd, PointStart
@@ -64,7 +63,6 @@ class VirtualPoints:
         self._observer = observer
         self._stop = stop
         self._prediction = virtual.prediction
-        self._sharing = Sharing()
         self._journal: JournalWriter
 
     def __enter__(self) -> VirtualPoints:
@@ -88,7 +86,6 @@ class VirtualPoints:
         """
         drawn = draw(self._plan.spec, self._plan.feed, (point, record, self._folder.name))
         asking = Asking(self._plan.spec, point, self._plan.tokenizer, self._virtual.service)
-        self._sharing = Sharing()
         wanted = self._virtual.members if record.kind == "measure" else ()
         asks, *again = tee(asking.asks(drawn.requests), 1 + len(wanted))
         record.epoch_ns = self._clock.now_ns()
@@ -106,40 +103,42 @@ class VirtualPoints:
                 for number, (member, asks) in enumerate(zip(wanted, again, strict=True), start=1)
                 if not self._stop.level
             )
-            self._predict(point, served, members)
+            self._predict(point, served, members, asking)
         return Outcome(done, told.last(len(served.answers), _failed(served)), True, ())
 
     def _served(
         self, service: Service, asks: Iterator[Ask], what: tuple[LoadPoint, Drawn], told: _Told
     ) -> Served:
         point, drawn = what
+        served = serve_point(
+            service,
+            asks,
+            make_schedule(point, recorded=drawn.recorded),
+            until_ns=_until_ns(point),
+            drain="cut" if point.drain == "cut" else "wait",
+            watch=told,
+        )
+        answers = given_up(served.answers, self._given_up_ns(point))
+        return msgspec.structs.replace(served, answers=answers)
 
-        def serve(service: Service, asks: Iterator[Ask]) -> Served:
-            return serve_point(
-                service,
-                asks,
-                make_schedule(point, recorded=drawn.recorded),
-                until_ns=_until_ns(point),
-                drain="cut" if point.drain == "cut" else "wait",
-                watch=told,
-            )
-
-        return self._sharing.served(serve, service, asks)
+    def _given_up_ns(self, point: LoadPoint) -> int | None:
+        """When the client no longer waits for what is in flight; None = it waits for all."""
+        until_ns = _until_ns(point)
+        if until_ns is None:
+            return None
+        return until_ns + (0 if point.drain == "cut" else round(self._plan.spec.load.grace_s * 1e9))
 
     def _written(self, point: LoadPoint, record: PointRecord, served: Served, asking: Asking) -> PointRecord:
         """Journal the answers; the load point as it has ended."""
-        until_ns, end_ns = _until_ns(point), served.end_ns
-        given_up_ns = None
-        if until_ns is not None:
-            grace_ns = 0 if point.drain == "cut" else round(self._plan.spec.load.grace_s * 1e9)
-            given_up_ns = until_ns + grace_ns
+        given_up_ns, end_ns = self._given_up_ns(point), served.end_ns
+        if given_up_ns is not None:
             end_ns = min(end_ns, given_up_ns)
         assert record.epoch_ns is not None
         rows = Rows(record.index, record.epoch_ns, self._plan.spec.sampling.stream, given_up_ns)
         for frame in rows.frames(served.answers, asking.asked):
             self._append(frame)
             record.dispatched += 1
-        record.stop_reason = self._reason(until_ns, served)
+        record.stop_reason = self._reason(_until_ns(point), served)
         record.end_ns = record.epoch_ns + end_ns
         self._append(PointEnd(record))
         self._journal.sync()
@@ -151,7 +150,7 @@ class VirtualPoints:
             return "interrupted"
         return "duration" if until_ns is not None and served.end_ns >= until_ns else "complete"
 
-    def _predict(self, point: LoadPoint, served: Served, members: Iterator[Served]) -> None:
+    def _predict(self, point: LoadPoint, served: Served, members: Iterator[Served], asking: Asking) -> None:
         spec, virtual = self._plan.spec, self._virtual
         percentiles, streamed = spec.measure.percentiles, spec.sampling.stream
         each_request, _ = parse_slos(spec.measure.slo if streamed else ())
@@ -159,7 +158,7 @@ class VirtualPoints:
         def figures(one: Served) -> Figures:
             return {
                 **figures_of(one.answers, percentiles, streamed),
-                **goodput_of(one.answers, each_request),
+                **goodput_of(one.answers, each_request, unsent(one.answers, asking.asked)),
             }
 
         best = figures(served)

@@ -93,7 +93,31 @@ def predicted(
         profile: says how noisy its predictions are beside the ensemble's spread.
         load: that is predicted; outside of the measured ones predictions are noisier. None = not known.
     """
-    return [_predicted(key, value, members, _noise(*key, profile, load)) for key, value in best.items()]
+    yielding = _yielding(best, members)
+    found = []
+    for (metric, statistic), value in best.items():
+        if metric.endswith("_ms"):
+            noise = _noise(metric, statistic, profile, load)
+        else:
+            noise = _noise_of_rate(profile, load, yielding.get(metric, 1.0))
+        found.append(_predicted((metric, statistic), value, members, noise))
+    return found
+
+
+def _yielding(best: Figures, members: Sequence[Figures]) -> dict[str, float]:
+    """By how many per cent each rate falls as the mean E2EL grows by one, by least squares over the ensemble.
+
+    1 in a closed loop, where answers make way for requests; 0 in an open one that the service keeps up with, whose rate
+    is that of the arrivals. 1 where members do not differ.
+    """
+    latency = ("e2el_ms", "mean")
+    told = [each for each in members if latency in each]
+    slower = np.log([each[latency] / best[latency] for each in told])
+    found = {}
+    for key in [key for key in best if not key[0].endswith("_ms") and np.any(slower)]:
+        less = np.log([best[key] / each.get(key, best[key]) for each in told])
+        found[key[0]] = float(np.clip(slower @ less / (slower @ slower), 0.0, 1.0))
+    return found
 
 
 def _predicted(
@@ -117,12 +141,15 @@ def _predicted(
 
 
 def _noise(metric: str, statistic: str, profile: Profile, load: Where | None) -> Noise | None:
-    """The noise of a number; a gap between tokens has that of TPOT, and a rate the share of the mean latency."""
-    if not metric.endswith("_ms"):
-        of_latency = profile.noise_of("mean_e2el", load)
-        return None if of_latency is None else Noise(share=of_latency.share, freedom=of_latency.freedom)
+    """The noise of a latency; a gap between tokens has that of TPOT."""
     name = {"itl_ms": "tpot"}.get(metric, metric.removesuffix("_ms"))
     return profile.noise_of(f"{'mean' if statistic == 'p50' else statistic}_{name}", load)
+
+
+def _noise_of_rate(profile: Profile, load: Where | None, yielding: float) -> Noise | None:
+    """That of the mean E2EL, as far as the rate follows from it."""
+    noise = profile.noise_of("mean_e2el", load)
+    return None if noise is None else Noise(share=yielding * noise.share, freedom=noise.freedom)
 
 
 def load_of(answers: Sequence[Answered], step_tokens: int) -> Where | None:

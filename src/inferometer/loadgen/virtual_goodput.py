@@ -13,12 +13,15 @@ from inferometer.simulator.cluster.service import Answered
 _NS_PER_MS, _NS_PER_S = 1e6, 1e9
 
 
-def goodput_of(answers: Sequence[Answered], limits: Sequence[RequestLimit]) -> dict[tuple[str, str], float]:
+def goodput_of(
+    answers: Sequence[Answered], limits: Sequence[RequestLimit], unsent: int = 0
+) -> dict[tuple[str, str], float]:
     """``goodput`` (requests per second) and ``attainment`` (share of all requests); empty without limits.
 
     Args:
         answers: of the load point, streamed.
         limits: that each request has to meet; one of a single token meets any limit on TPOT.
+        unsent: requests beside those, which were planned and never sent; none of them attains.
     """
     whole = [each for each in answers if each.refused is None and not each.cut and len(each.tokens_ns)]
     if not limits or not whole:
@@ -26,7 +29,7 @@ def goodput_of(answers: Sequence[Answered], limits: Sequence[RequestLimit]) -> d
     good = np.ones(len(whole), dtype=bool)
     for limit in limits:
         good &= _latencies_ms(whole, limit.metric) <= limit.limit_ms
-    found = {("attainment", "value"): float(good.sum()) / len(answers)}
+    found = {("attainment", "value"): float(good.sum()) / (len(answers) + unsent)}
     span_s = (max(each.tokens_ns[-1] for each in whole) - min(each.sent_ns for each in whole)) / _NS_PER_S
     if span_s > 0:
         found["goodput", "value"] = float(good.sum() / span_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,8 +14,33 @@ from inferometer.record.journal import RequestFrame
 from inferometer.record.types import ChunkColumns, ChunkKind, RequestRecord
 from inferometer.simulator.cluster.service import Answered
 
-Times = NDArray[np.int64]
 _REFUSED = 400  # the status with which engines refuse a prompt that is longer than their context
+
+
+def given_up(answers: Sequence[Answered], limit_ns: int | None) -> list[Answered]:
+    """What a client has of answers that it does not wait for any longer than ``limit_ns``; None = it does.
+
+    Those that were not whole by then end without their last tokens, as a run's client cuts them off.
+    """
+    if limit_ns is None:
+        return list(answers)
+    return [
+        answer
+        if answer.refused is not None or (len(answer.tokens_ns) and answer.tokens_ns[-1] <= limit_ns)
+        else msgspec.structs.replace(
+            answer, tokens_ns=answer.tokens_ns[answer.tokens_ns <= limit_ns], cut=True
+        )
+        for answer in answers
+    ]
+
+
+def unsent(answers: Sequence[Answered], asked: Sequence[Asked]) -> int:
+    """Later turns that were never sent, as a turn before them was refused."""
+    return sum(
+        len(asked[answer.request].answers) - answer.turn - 1
+        for answer in answers
+        if answer.refused is not None
+    )
 
 
 class Rows:
@@ -37,7 +63,7 @@ class Rows:
         """A frame for each answer, and one for each later turn that was never sent.
 
         Args:
-            answers: as they were given.
+            answers: as the client has them, see ``given_up``.
             asked: by number in the order of the schedule.
         """
         for answer in answers:
@@ -49,7 +75,6 @@ class Rows:
                 yield from self._unsent(frame.record, of, left)
 
     def _frame(self, answer: Answered, of: Asked) -> RequestFrame:
-        tokens_ns, cut = self._received(answer)
         most, _ = of.answers[answer.turn]
         common: dict[str, Any] = {
             "point": self._point,
@@ -76,11 +101,10 @@ class Rows:
                 end_ns=self._at(answer.sent_ns),
             )
             return RequestFrame(refused, ChunkColumns())
-        return self._answered(answer, tokens_ns, cut, common)
+        return self._answered(answer, common)
 
-    def _answered(
-        self, answer: Answered, tokens_ns: Times, cut: bool, common: dict[str, Any]
-    ) -> RequestFrame:
+    def _answered(self, answer: Answered, common: dict[str, Any]) -> RequestFrame:
+        tokens_ns, cut = answer.tokens_ns, answer.cut
         came = self._streamed or not cut  # a whole answer comes with its last token
         last_ns = self._at(int(tokens_ns[-1])) if len(tokens_ns) and came else None
         first_ns = self._at(int(tokens_ns[0])) if last_ns is not None and self._streamed else None
@@ -105,19 +129,12 @@ class Rows:
         )
         return RequestFrame(record, chunks)
 
-    def _received(self, answer: Answered) -> tuple[Times, bool]:
-        """When the client had each token, and whether the answer ended without its last ones."""
-        tokens_ns, limit_ns = answer.tokens_ns, self._given_up_ns
-        if limit_ns is None or (len(tokens_ns) and tokens_ns[-1] <= limit_ns):
-            return tokens_ns, answer.cut
-        return tokens_ns[tokens_ns <= limit_ns], answer.refused is None
-
     def _given_up_at(self, answer: Answered) -> int | None:
         if self._given_up_ns is not None:
             return self._at(self._given_up_ns)
         return self._at(int(answer.tokens_ns[-1])) if len(answer.tokens_ns) else None
 
-    def _chunks(self, tokens_ns: Times) -> ChunkColumns:
+    def _chunks(self, tokens_ns: NDArray[np.int64]) -> ChunkColumns:
         """One event for each step of the engine that gave tokens; several of a step come together."""
         at_ns, tokens = np.unique(tokens_ns, return_counts=True)
         count = len(at_ns)

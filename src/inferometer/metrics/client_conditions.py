@@ -338,5 +338,5 @@ def _concurrency_reached(e: Evidence, asked: int) -> Condition:
         next_step=f"too few {'sessions' if sessions else 'requests'} to hold {asked} in flight: "
         f"--num-prompts {5 * asked} or more"
         if held is None
-        else "use a less busy or faster client machine: it was slow to send again",
+        else shapes.sends_late(e),
     )

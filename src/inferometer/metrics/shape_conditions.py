@@ -35,6 +35,13 @@ _WHY_STOPPED = {
 }
 
 
+def sends_late(e: Evidence) -> str:
+    """What to do where fewer requests were in flight than there could be; in virtual time no client is ever late."""
+    if e.table.point.virtual:
+        return "see the failures: a request that is refused is hardly in flight"
+    return "use a less busy or faster client machine: it was slow to send again"
+
+
 def curve_of_load(e: Evidence) -> Curve | None:
     """The curve of the load point; None for a load that stays as it is."""
     load = e.table.point.load
@@ -179,7 +186,7 @@ def curve_held(e: Evidence, curve: Curve) -> Condition:
         ok=None if held is None else held[0] >= _CONCURRENCY_SHARE * held[1],
         next_step="too few requests to follow the curve: give more --num-prompts, or --duration"
         if held is None
-        else "use a less busy or faster client machine: it was slow to send again",
+        else sends_late(e),
     )
 
 

@@ -352,10 +352,25 @@ def _read_point(
         for name, kind in _TYPES.items()
     )
     requests = _fetch(connection, folder / REQUESTS, select, f"point = {point.index} ORDER BY index")
-    names = ("request", *CHUNK_TYPES)
-    select = ", ".join(_chunk_column(name, epoch_ns) for name in names)
-    chunks = _fetch(connection, folder / CHUNKS, select, f"point = {point.index} ORDER BY request, place")
-    return PointTable(point, requests, chunks)
+    return PointTable(point, requests, _chunks(connection, folder / CHUNKS, point.index, epoch_ns))
+
+
+def _chunks(
+    connection: duckdb.DuckDBPyConnection, path: Path, point: int, epoch_ns: int
+) -> dict[str, Column]:
+    """Those of a load point, by request, then as they came.
+
+    Column by column, and put in order only where they do not stand so already, as the tables of this version do: all
+    columns at once, sorted by the database, would take three times the memory that they take in the end.
+    """
+
+    def fetched(name: str) -> Column:
+        return _fetch(connection, path, _chunk_column(name, epoch_ns), f"point = {point}")[name]
+
+    request = fetched("request")
+    order = None if np.all(request[1:] >= request[:-1]) else np.argsort(request, kind="stable")
+    columns = {"request": request, **{name: fetched(name) for name in CHUNK_TYPES}}
+    return columns if order is None else {name: values[order] for name, values in columns.items()}
 
 
 def _request_column(name: str, kind: str, epoch_ns: int) -> str:

@@ -211,6 +211,8 @@ def _prediction_lines(summary: RunSummary, width: int) -> list[str]:
     if summary.prediction is None or not summary.points:
         return []
     rows, notes = interval_lines(summary.prediction, summary.points, titles(summary.points))
+    if not rows and not notes:
+        return []
     lines = [*(f"  {row}" for row in rows), *(line for note in notes for line in _wrapped(note, width))]
     return [_marked("90 % prediction intervals", summary), *lines]
 

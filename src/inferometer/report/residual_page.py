@@ -37,7 +37,7 @@ padding-bottom:.2rem}p{margin:.4rem 0}[lang=zh]{color:var(--soft);font-size:.93e
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(10rem,1fr));gap:.7rem;margin:1rem 0}
 .card{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.6rem .8rem}
 .card b{display:block;font-size:1.5rem;font-variant-numeric:tabular-nums}.card span{font-size:.85rem;color:var(--soft)}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(19rem,100%),1fr));gap:1rem}
+.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(19rem,100%),1fr));gap:1rem}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.5rem}
 figcaption{font-weight:600;padding:.1rem .3rem .3rem}svg{display:block;width:100%;height:auto}
 svg text{font-size:11px;fill:var(--soft)}svg .row{fill:var(--ink);font-size:12px}
@@ -63,7 +63,10 @@ def render_residual_page(found: Calibrated) -> str:
             f"<h1>{_both(f'Calibration of {escape(title)}', '模拟引擎标定')}</h1>",
             f"<p>{_made(found)}</p>",
             _cards(found),
-            *(f'<div class="warning">{escape(text)}</div>' for text in found.warnings),
+            *(
+                f'<div class="warning"><b>{_both("Warning", "警告")}</b> {escape(text)}</div>'
+                for text in found.warnings
+            ),
             _section(
                 "Calibrated from", "标定数据", "".join(f"<p>{escape(line)}</p>" for line in found.sources)
             ),

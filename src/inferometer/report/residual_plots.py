@@ -14,6 +14,7 @@ MOST_POINTS: Final = 500
 _WIDTH, _HEIGHT = 360, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 12, 40
 _TICK_STEPS: Final = (1.0, 2.0, 5.0)
+_FEWEST_TICKS: Final = 3
 
 
 class Series(NamedTuple):
@@ -48,12 +49,14 @@ class _Axis:
         return round(float(self.begin + np.clip(place, 0, 1) * (self.end - self.begin)), 1)
 
     def ticks(self) -> list[float]:
-        """Round values in the range: decades, with 2 and 5 where there are few; or some five even steps."""
+        """Round values in the range: decades, with 2 and 5 where there are few; or, where even, some five steps."""
         if self.log:
             decades = range(int(np.floor(np.log10(self.low))), int(np.ceil(np.log10(self.high))) + 1)
             fine = self.high / self.low < 300
             values = [step * 10.0**d for d in decades for step in (_TICK_STEPS if fine else (1.0,))]
-            return [value for value in values if self.low <= value <= self.high]
+            found = [value for value in values if self.low <= value <= self.high]
+            if len(found) >= _FEWEST_TICKS:
+                return found
         rough = (self.high - self.low) / 5
         size = 10.0 ** np.floor(np.log10(rough))
         step = size * next((each for each in (*_TICK_STEPS, 10.0) if each * size >= rough), 10.0)

@@ -57,7 +57,7 @@ def _notes(prediction: Prediction, shown: Sequence[tuple[str, PointPrediction]])
     notes = []
     if prediction.no_interval is not None:
         notes.append(f"no interval: {prediction.no_interval}")
-    elif shown:
+    elif any(found.numbers for _, found in shown):
         members = " or ".join(str(each) for each in sorted({found.members for _, found in shown}))
         drawn = prediction.profile.get("method") == "priors"
         what = (

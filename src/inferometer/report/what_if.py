@@ -45,6 +45,7 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
         points: its load points.
         predicted: intervals of the same.
         no_interval: why there are none, in words; None = there are.
+        notes: what was assumed, and what is not simulated.
     """
 
     label: str
@@ -55,6 +56,7 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     points: list[PointSummary]
     predicted: list[PointPrediction]
     no_interval: str | None = None
+    notes: list[str] = []
 
     @property
     def certain(self) -> bool:
@@ -101,6 +103,11 @@ class RowOf(msgspec.Struct, frozen=True, kw_only=True):
     failing: list[str] = []
     warnings: list[str] = []
 
+    @property
+    def limited(self) -> bool:
+        """Whether there are limits on the load point, even if it is not known whether they are met."""
+        return self.meets is not None or bool(self.failing)
+
 
 class LoadOf(msgspec.Struct, frozen=True, kw_only=True):
     """All services at one load point; ``best`` is the label of the best one, None where none meets the limits.
@@ -124,12 +131,14 @@ class Fewest(msgspec.Struct, frozen=True, kw_only=True):
         sure: the fewest that meet them at the worse end of the 90 % intervals, too; None if ``most`` do not, or
             without intervals.
         most: that were to be tried.
+        unknown: why it cannot be known whether ``most`` meet them; empty where it is known.
     """
 
     label: str
     enough: int | None
     sure: int | None
     most: int
+    unknown: str = ""
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,10 +162,10 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def any_meets(self) -> bool | None:
-        """Whether a service meets the limits at every load point; None without limits."""
+        """Whether a service is known to meet the limits at every load point; None without limits on load points."""
         if self.fewest:
             return any(one.enough is not None for one in self.fewest)
-        if not self.limits or not self.loads:
+        if not any(row.limited for load in self.loads for row in load.rows):
             return None
         return any(
             all(rows) for rows in zip(*([row.meets for row in load.rows] for load in self.loads), strict=True)
@@ -201,6 +210,17 @@ def meets(one: Simulation, place: int | None = None) -> bool | None:
     if not results or not points:
         return None
     return False if False in results else None if None in results else True
+
+
+def failing(point: PointSummary) -> list[str]:
+    """Limits that a load point does not meet, or is not known to, with what was predicted, or why it is not known."""
+    return [
+        f"{result.slo}: {short(result.measured)} {result.unit}"
+        if result.met is False
+        else f"{result.slo}: {result.reason}"
+        for result in point.slo
+        if result.met is not True
+    ]
 
 
 def surely_meets(one: Simulation, place: int | None = None) -> bool:
@@ -264,7 +284,7 @@ def _load_of(place: int, title: str, load: dict[str, Any], simulations: Sequence
     rows = [
         _row(one, place, simulations[0] if number else None, shown) for number, one in enumerate(simulations)
     ]
-    carried = _carries(load) and any(row.meets is not None for row in rows)
+    carried = _carries(load) and any(row.limited for row in rows)
     best = _best(rows, [one.instances for one in simulations], _ALL if carried else _TIE)
     return LoadOf(title=title, load=load, rows=rows, best=best, rule=CARRIED if carried else MOST)
 
@@ -297,13 +317,7 @@ def _row(one: Simulation, place: int, first: Simulation | None, shown: Sequence[
         cells=cells,
         meets=meets(one, place),
         surely=surely_meets(one, place) if one.certain and meets(one, place) is not None else None,
-        failing=[
-            f"{result.slo}: {short(result.measured)} {result.unit}"
-            if result.met is False
-            else f"{result.slo}: {result.reason}"
-            for result in point.slo
-            if result.met is not True
-        ],
+        failing=failing(point),
         warnings=[] if prediction is None else prediction.warnings,
     )
 
@@ -370,7 +384,7 @@ def _spread(found: Predicted, first: Predicted) -> tuple[float | None, float | N
 
 def _best(rows: Sequence[RowOf], instances: Sequence[int], tie: float) -> str | None:
     """Of those that meet all limits the one of most output; within ``tie`` of it the fewest instances, then TPOT."""
-    limited = any(row.meets is not None for row in rows)
+    limited = any(row.limited for row in rows)
     left = [(row, count) for row, count in zip(rows, instances, strict=True) if row.meets or not limited]
     output, tpot = OUTPUT.title, TPOT.title
     rates = [row.cells[output].value or 0.0 for row, _ in left if output in row.cells]
@@ -393,6 +407,9 @@ def _notes(simulations: Sequence[Simulation]) -> list[str]:
     notes = ["all services had the same requests at the same times"]
     missing = {one.no_interval for one in simulations if one.no_interval is not None}
     notes += [f"no intervals: {text}" for text in sorted(missing)]
+    for text in dict.fromkeys(text for one in simulations for text in one.notes):
+        whose = [one.label for one in simulations if text in one.notes]
+        notes.append(text if len(whose) == len(simulations) else f"{', '.join(whose)}: {text}")
     if not any(column.statistic == "p99" for column in columns(simulations)):
         notes.append("p99 is not shown for fewer than 1,000 requests: --num-prompts 1000")
     if any(one.certain for one in simulations):

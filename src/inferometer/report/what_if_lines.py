@@ -15,7 +15,8 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     """The comparison as text: the answer, and a table for each load point."""
     lines = ["What if (simulated)"]
     for load in comparison.loads:
-        verdict = [] if comparison.fewest else _verdict(load, comparison.limits)
+        one_stands_alone = len(load.rows) == 1 and load.best is not None  # as after an interrupt
+        verdict = [] if comparison.fewest or one_stands_alone else _verdict(load, comparison.limits)
         lines += ["", load.title, *_table(load), *verdict]
         lines += [f"  {row.label}: {text}" for row in load.rows for text in row.warnings]
     if comparison.fewest:
@@ -43,16 +44,21 @@ def _table(load: LoadOf) -> list[str]:
 
 
 def _verdict(load: LoadOf, limits: Sequence[str]) -> list[str]:
-    within = " within your limits" if limits else ""
+    within = " within your limits" if any(row.limited for row in load.rows) else ""
     if load.best is None:
+        known = any(row.meets is not None for row in load.rows)
         texts = [f"    {row.label}: {', '.join(row.failing)}" for row in load.rows if row.failing]
-        return [f"  none of these meets {', '.join(limits)}" if limits else "  nothing was answered", *texts]
+        none = "none of these meets" if known else "it is not known whether any of these meets"
+        return [f"  {none} {', '.join(limits)}" if limits else "  nothing was answered", *texts]
     return [f"  best{within}: {load.best} ({load.rule})"]
 
 
 def _fewest_line(one: Fewest, comparison: Comparison) -> str:
     what = f"{one.label}: " if one.label else ""
     limits = ", ".join(comparison.limits)
+    if one.enough is None and one.unknown:
+        these = "1 instance meets" if one.most == 1 else f"{one.most} instances meet"
+        return f"{what}it is not known whether {these} the limits: {one.unknown}"
     if one.enough is None:
         these = "1 instance does" if one.most == 1 else f"{one.most} instances do"
         return (
@@ -67,7 +73,7 @@ def _fewest_line(one: Fewest, comparison: Comparison) -> str:
             if one.sure == one.enough
             else f"; {one.sure} do at the worse end of the 90 % intervals too"
         )
-    return f"{what}{one.enough} instance{'s meet' if one.enough > 1 else ' meets'} {limits}{below}{sure}"
+    return f"{what}{one.enough} instance{'s meet' if one.enough > 1 else ' meets'} {limits}{sure}{below}"
 
 
 def _value(cell: Cell, title: str) -> str:

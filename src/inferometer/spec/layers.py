@@ -157,6 +157,8 @@ def public_dict(spec: RunSpec) -> dict[str, Any]:
             value = proxy_without_user(value.get_secret_value())
         elif option.dotted == "launch.command" and value is not None:
             value = shown_command(value)
+        elif option.dotted == "simulation.engine_args":
+            value = [shown_command(text) for text in value]
         elif option.dotted == "launch.env":
             value = [shown_variable(text) for text in value]
         elif option.secret:

@@ -16,6 +16,7 @@ from inferometer.simulator.instance.limits import EngineLimits
 from inferometer.simulator.latency.facts import facts_of
 from inferometer.simulator.latency.model import Coefficients
 from inferometer.simulator.latency.profile import Profile, Provenance, write_profile
+from inferometer.spec.layers import public_dict
 from inferometer.spec.model import RunSpec
 
 _COST = Coefficients(
@@ -56,6 +57,18 @@ def profile_at(folder: Path, **changed: Any) -> str:
     file = folder / "engine.json"
     write_profile(Profile(**given | changed), file)
     return str(file)
+
+
+def test_refits_have_the_pools_that_were_fitted_with_them(tmp_path: Path) -> None:
+    profile = profile_at(tmp_path, ensemble_pools=(0.5, 1.25))
+    pools = [member.limits.kv_blocks for member in built(profile=profile).members]
+    least = -(-_LIMITS.max_model_len // _LIMITS.block_tokens)
+    assert pools == [max(least, round(_LIMITS.kv_blocks * share)) for share in (0.5, 1.25)]
+    assert pools[0] < _LIMITS.kv_blocks < pools[1]
+    told = built(profile=profile, engine_args=["--num-gpu-blocks-override 9000"])
+    assert [member.limits.kv_blocks for member in told.members] == [9000, 9000]
+    with pytest.raises(UsageError, match="2 shares above 0"):
+        profile_at(tmp_path, ensemble_pools=(1.0,))
 
 
 def known_place(model: Path) -> dict[str, Any]:
@@ -198,6 +211,62 @@ def test_instances_and_ratios_make_variants(tmp_path: Path, model: Path) -> None
     assert (service.transfer.bytes_per_token, service.transfer.bytes_per_s) == (131072, 1e10)
 
 
+def test_the_same_service_is_not_compared_with_itself() -> None:
+    twice = spec_of(engine_args=["--max-num-seqs 4", "--max-num-seqs 4"], instances="2,2")
+    assert variants(twice) == [Variant("--max-num-seqs 4", 2)]
+
+
+def test_a_key_among_the_flags_is_in_no_label_and_in_no_file() -> None:
+    spec = spec_of(engine_args=["--api-key sk-12345 --max-num-seqs 4", "--max-num-seqs 8"])
+    assert [one.label for one in variants(spec)] == ["--api-key *** --max-num-seqs 4", "--max-num-seqs 8"]
+    assert "sk-12345" not in str(public_dict(spec))
+    assert refused(
+        device="h100", model_config_file="qwen3-8b", engine_args=["'--api-key sk-12345"]
+    ).message == ("--engine-args: No closing quotation")
+
+
+def test_a_device_beside_a_profile_of_none_is_taken_for_the_one_that_was_measured(tmp_path: Path) -> None:
+    profile = profile_at(tmp_path)
+    found, plain = built(profile=profile, device="h200"), built(profile=profile)
+    assert found.profile.coefficients == plain.profile.coefficients
+    assert found.notes == (
+        "the profile names no device that has a sheet: h200 is taken to be the one it is of",
+        *plain.notes,
+    )
+
+
+def test_a_profile_says_nothing_about_another_model_or_other_number_formats(
+    tmp_path: Path, model: Path
+) -> None:
+    profile = profile_at(tmp_path, **known_place(model))
+    said = refused(profile=profile, model_config_file="qwen2.5-7b").message
+    assert "has 28 layers of width 3584, and the profile was measured with 32 of 4096" in said
+    same = built(profile=profile, model_config_file=str(model), engine_args=["--kv-cache-dtype fp8"])
+    assert same.profile.coefficients == built(profile=profile).profile.coefficients
+    assert "number formats are those that were measured, whatever the flags say: fp8" in same.notes
+
+
+def test_ranks_share_experts_in_lockstep_unless_they_are_whole_copies() -> None:
+    mixture = {"device": "h100", "model_config_file": "qwen3-30b-a3b", "engine": "sglang"}
+    copies = built(**mixture, engine_args=["--tp 2 --dp 2"])
+    shared = built(**mixture, engine_args=["--tp 4 --dp 2 --enable-dp-attention"])
+    assert [(one.service.instances, one.service.lockstep) for one in (copies, shared)] == [
+        (2, False),
+        (2, True),
+    ]
+    whole, part = copies.profile.model, shared.profile.model
+    assert whole is not None
+    assert part is not None
+    assert whole.routed_bytes == 2 * part.routed_bytes > 0
+
+
+def test_a_length_that_nobody_knows_is_assumed_aloud() -> None:
+    notes = built(device="h100", model_config_file="qwen3-8b").notes
+    assert any("longest sequence 32,768 tokens" in note for note in notes)
+    said = built(device="h100", model_config_file="qwen3-8b", engine_args=["--max-model-len 4096"]).notes
+    assert not any("longest sequence" in note for note in said)
+
+
 def test_auto_asks_for_the_fewest(tmp_path: Path) -> None:
     spec = spec_of(profile=profile_at(tmp_path), instances="auto:8")
     assert (most_instances(spec), is_question(spec)) == (8, True)
@@ -215,6 +284,7 @@ def test_auto_asks_for_the_fewest(tmp_path: Path) -> None:
         ({"profile": "PROFILE", "engine_config": "x.json"}, "is MindIE's config.json"),
         ({"profile": "PROFILE", "engine_args": ["--max-num-seqs 4096"]}, "is less than max_num_seqs=4096"),
         ({"profile": "PROFILE", "prefill_decode": ["1:0"]}, "is no ratio"),
+        ({"profile": "PROFILE", "prefill_decode": ["auto:65"]}, "more than 63 services"),
         (
             {"profile": "PROFILE", "prefill_decode": ["1:1"], "instances": 2},
             "--instances beside --prefill-decode",

@@ -31,7 +31,12 @@ def test_without_flags_every_engine_has_limits_of_its_own_and_says_nothing(engin
     rules = rules_of(engine)
     plain = rules.defaults(device("h100"), Placement())
     said = rules.meaning("", Situation(limits=plain))
-    assert said.notes == ()
+    splits = (
+        engine == "tensorrt-llm"
+    )  # there only prompts above a whole step would be split, and that on demand
+    assert [text.partition(";")[0] for text in said.notes] == [
+        "prompts are split to fill max_num_tokens=8192"
+    ] * splits
     assert msgspec.structs.replace(plain, **said.limits) == plain
 
 
@@ -90,10 +95,7 @@ def test_a_command_line_may_be_pasted_whole() -> None:
 
 def test_what_is_not_simulated_is_named_with_the_flag_that_may_have_been_meant() -> None:
     notes = meaning("vllm", "--enforce-eager --max-num-seq 3 --served-model-name x --port 1").notes
-    assert notes == (
-        "not simulated: --enforce-eager",
-        "not simulated: --max-num-seq (did you mean --max-num-seqs?)",
-    )
+    assert notes == ("not simulated: --enforce-eager, --max-num-seq (did you mean --max-num-seqs?)",)
 
 
 @pytest.mark.parametrize(
@@ -125,12 +127,7 @@ def test_flags_of_sglang() -> None:
     flags = "--max-running-requests 100 --chunked-prefill-size 4096 --max-total-tokens 50000 --disable-radix-cache"
     said = meaning("sglang", flags + " --schedule-policy lpm --mem-fraction-static 0.7 --tp 2 --ep-size 2")
     assert said.limits == {"max_num_seqs": 100, "max_num_batched_tokens": 4096, "prefix_cache": False}
-    assert (said.kv_tokens, said.memory_share, said.tensor_parallel, said.expert_parallel) == (
-        50000,
-        0.7,
-        2,
-        True,
-    )
+    assert (said.kv_tokens, said.memory_share, said.tensor_parallel, said.replicas) == (50000, 0.7, 2, True)
     assert said.notes == ("--schedule-policy lpm is simulated as fcfs",)
     assert limits("sglang", "--chunked-prefill-size -1")["max_num_batched_tokens"] == 16384
     assert limits("sglang", "--enable-mixed-chunk")["scheduler"] == "chunked"
@@ -200,3 +197,82 @@ def test_of_a_measured_mindie_only_what_is_said_changes() -> None:
     }
     found = limits("mindie", "", limits=measured, measured=True, config=config)
     assert found == {"max_num_seqs": 77, "prefix_cache": True}
+
+
+def test_a_smaller_step_of_vllm_cuts_its_default_of_sequences_as_vllm_does() -> None:
+    assert limits("vllm", "--max-num-batched-tokens 128")["max_num_seqs"] == 128
+    assert "max_num_seqs" not in limits("vllm", "--max-num-batched-tokens 128", measured=True)
+    assert (
+        limits("vllm", "--max-num-batched-tokens 128 --max-num-seqs 256")["max_num_seqs"] == 256
+    )  # refused later
+
+
+@pytest.mark.parametrize("longest", ["-1", "auto"])
+def test_a_length_that_vllm_is_to_choose_is_what_is_simulated_anyway(longest: str) -> None:
+    assert meaning("vllm", f"--max-model-len {longest}") == meaning("vllm", "")
+
+
+def test_flags_that_no_time_depends_on_are_not_worth_a_note() -> None:
+    assert (
+        meaning("vllm", "--api-key x --seed 0 --tool-call-parser hermes --disable-log-requests").notes == ()
+    )
+
+
+@pytest.mark.parametrize(
+    "flags", ["-tp 0", "-dp=0", "--max-num-seqs 0", "--max-num-seqs -5", "--block-size x"]
+)
+def test_a_number_that_no_engine_takes_is_refused_and_not_passed_over(flags: str) -> None:
+    with pytest.raises(UsageError, match=r"must be at least 1|is no number of vllm"):
+        meaning("vllm", flags)
+
+
+def test_sglang_spreads_ranks_of_attention_over_the_devices_of_its_tensor_parallelism() -> None:
+    found = meaning("sglang", "--tp 8 --dp 4 --enable-dp-attention")
+    assert (found.tensor_parallel, found.data_parallel) == (2, 4)
+    assert meaning("sglang", "--tp 8 --dp 4").tensor_parallel == 8  # 4 whole replicas on 32 devices
+    with pytest.raises(UsageError, match="--tp-size 8 is no multiple of --dp-size 3"):
+        meaning("sglang", "--tp 8 --dp 3 --enable-dp-attention")
+
+
+def test_sglang_keeps_memory_free_for_its_chunk_and_its_graphs() -> None:
+    """Reckoned by hand after _handle_gpu_memory_settings of 0.5.6."""
+    rules = rules_of("sglang")
+    memory = rules.memory
+    assert memory is not None
+    card = msgspec.structs.replace(device("h100"), memory_gib=80.0)
+    plain = rules.defaults(card, Placement())
+    assert memory(card, Placement(), plain).whole == round(1 - (512 + 12288 + 512 + 128) / 81920, 3) == 0.836
+    wide = msgspec.structs.replace(plain, max_num_batched_tokens=16384)
+    assert memory(card, Placement(tensor_parallel=8), wide).whole == round(
+        1 - (512 + 24576 + 1024 + 1024) / 81920, 3
+    )
+
+
+def test_switches_of_tensorrt_llm_stand_alone_or_with_a_value() -> None:
+    assert limits("tensorrt-llm", "--enable_chunked_prefill --max_batch_size 8") == {
+        "max_num_seqs": 8,
+        "split_prompts": True,
+    }
+    assert meaning("tensorrt-llm", "--enable_chunked_prefill").notes == ()
+    of_file = meaning("tensorrt-llm", "--enable_chunked_prefill --extra_llm_api_options llm.yaml").notes
+    assert [text.partition(":")[0] for text in of_file] == ["the file of --extra-llm-api-options is not read"]
+    whole = limits(
+        "tensorrt-llm", "max_seq_len=4096"
+    )  # off unless asked for, and a step holds the longest prompt
+    assert (whole["split_prompts"], whole["max_model_len"]) == (False, 4096)
+    assert meaning("tensorrt-llm", """enable_chunked_prefill=true x='{"a b": 1}'""").notes == (
+        "not simulated: --x",
+    )
+
+
+def test_slots_of_llamacpp_share_the_context_unless_their_number_is_given() -> None:
+    assert limits("llamacpp", "-c 16384")["max_model_len"] == 16384
+    assert limits("llamacpp", "-c 16384 -np 4")["max_model_len"] == 4096
+
+
+def test_limits_of_tgi_go_together() -> None:
+    assert limits("tgi", "--max-batch-size 256 --max-concurrent-requests 64")["max_num_seqs"] == 64
+    with pytest.raises(
+        UsageError, match="--max-batch-prefill-tokens 1000 must not be below --max-input-tokens 4000"
+    ):
+        meaning("tgi", "--max-input-tokens 4000 --max-batch-prefill-tokens 1000")

@@ -6,8 +6,10 @@ import pytest
 from inferometer.errors import UsageError
 from inferometer.loadgen.virtual_asks import Asking, check_lengths, length_notes
 from inferometer.loadgen.virtual_figures import figures_of, load_of, predicted
+from inferometer.loadgen.virtual_goodput import goodput_of
 from inferometer.loadgen.virtual_names import BlockNames
-from inferometer.loadgen.virtual_rows import Rows
+from inferometer.loadgen.virtual_rows import Rows, given_up, unsent
+from inferometer.metrics.slo import RequestLimit
 from inferometer.record.types import ChunkKind
 from inferometer.simulator.cluster.service import Answered, Service
 from inferometer.simulator.instance.limits import EngineLimits
@@ -147,7 +149,7 @@ def answered(**changes):
 def rows_of(answer, *, streamed=True, given_up_ns=None):
     made = asking()
     list(made.asks(iter([Request(text="a b c", output_tokens_target=4)])))
-    (frame,) = Rows(1, 1000, streamed, given_up_ns).frames([answer], made.asked)
+    (frame,) = Rows(1, 1000, streamed, given_up_ns).frames(given_up([answer], given_up_ns), made.asked)
     return frame
 
 
@@ -171,6 +173,27 @@ def test_what_comes_after_the_client_gave_up_is_not_there():
     assert (frame.record.status, frame.record.end_ns) == ("cancelled", 40_001_000)
     assert frame.record.output_tokens_server is None
     assert len(frame.chunks.kind) == 2
+
+
+def test_an_answer_that_the_client_gave_up_counts_in_no_number():
+    answers = given_up([answered(), answered(request=1, refused="x")], 40_000_000)
+    assert figures_of(answers, (50.0,), streamed=True) == {}
+    whole = given_up([answered()], 50_000_000)
+    assert figures_of(whole, (50.0,), streamed=True) == figures_of([answered()], (50.0,), streamed=True)
+
+
+def test_turns_that_were_never_sent_do_not_attain():
+    session = Request(
+        text="a", output_tokens_target=4, later=[Turn(content="b", output_tokens_target=4) for _ in range(2)]
+    )
+    spec = RunSpec(simulation=Simulation(profile="p.json"), workload=FILE, sessions=Sessions(multi_turn=True))
+    made = asking(spec)
+    list(made.asks(iter([session, session])))
+    refused = answered(request=1, turn=1, refused="too long", tokens_ns=np.zeros(0, dtype=np.int64))
+    answers = [answered(), answered(turn=1), answered(turn=2), answered(request=1), refused]
+    assert unsent(answers, made.asked) == 1
+    limits = [RequestLimit("ttft:20", "ttft", 20.0)]
+    assert goodput_of(answers, limits, 1)["attainment", "value"] == pytest.approx(4 / 6)
 
 
 def test_a_refused_request_failed_with_the_service_s_words():
@@ -203,6 +226,22 @@ def test_intervals_have_the_ensemble_s_spread_and_the_profile_s_noise():
     assert (found.low, found.high) == pytest.approx((100 - 1.645 * 2, 100 + 1.645 * 2), rel=1e-3)
     (wider,) = predicted({key: 100.0}, [{key: 90.0}, {key: 110.0}], profile)
     assert wider.low < found.low < found.high < wider.high
+
+
+@pytest.mark.parametrize(("gives_way", "share"), [(1.0, 0.05), (0.5, 0.025), (0.0, 0.0)])
+def test_a_rate_is_as_sure_as_the_latency_it_follows_from(gives_way, share):
+    profile = Profile(
+        coefficients=COEFFICIENTS,
+        noise={"e2el": Noise(share=0.05)},
+        provenance=Provenance(method="requests"),
+    )
+    latency, rate = ("e2el_ms", "mean"), ("request_throughput_per_s", "value")
+    best = {latency: 100.0, rate: 8.0}
+    members = [{latency: 100.0 * x, rate: 8.0 * x**-gives_way} for x in (0.999, 1.001)]
+    found = next(each for each in predicted(best, members, profile) if each.metric == rate[0])
+    assert np.log(found.high / found.value) == pytest.approx(
+        1.645 * share, rel=0.01, abs=1e-3 * gives_way + 1e-9
+    )
 
 
 def test_the_load_is_that_of_the_busiest_instance():

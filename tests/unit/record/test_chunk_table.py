@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
 
 from inferometer.clock import utc_now
@@ -161,3 +162,19 @@ def test_what_a_killed_close_left_goes_with_the_journal(
     assert sorted(path.name for path in folder.iterdir()) == [
         "chunks.parquet", "requests.parquet", "run.json", "telemetry.parquet"
     ]  # fmt: skip
+
+
+def test_chunks_that_another_hand_wrote_in_another_order_are_read_in_order(tmp_path: Path) -> None:
+    folder = unclosed(tmp_path)
+    close_journal(folder, read_meta(folder))
+    own = [
+        {name: values.tolist() for name, values in table.chunks.items()} for table in read_run(folder).tables
+    ]
+    path = folder / "chunks.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE moved AS SELECT * FROM '{path}' ORDER BY request DESC, recv_ns")
+        connection.execute(f"COPY moved TO '{path}' (FORMAT parquet)")
+    for table, before in zip(read_run(folder).tables, own, strict=True):
+        assert len(before["request"]) > 0
+        for name, values in table.chunks.items():
+            np.testing.assert_array_equal(values, before[name])

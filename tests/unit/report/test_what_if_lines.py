@@ -192,3 +192,53 @@ def test_too_few_allowed_is_an_answer_and_not_an_endless_search() -> None:
     assert "A: 3 instances do not meet p99_ttft<=200ms: allow more (--instances auto:12)" in "\n".join(
         comparison_lines(one)
     )
+
+
+def unjudged(label: str) -> Simulation:
+    """A service of too few requests for its limit."""
+    plain = service(label, [1000.0])
+    result = SloResult(
+        slo="p99_ttft<=200ms",
+        met=None,
+        measured=None,
+        limit=_LIMIT_MS,
+        unit="ms",
+        reason="needs 1,000 requests",
+    )
+    return msgspec.structs.replace(plain, points=[msgspec.structs.replace(_CLOSED, slo=[result])])
+
+
+def test_a_limit_that_cannot_be_judged_is_not_called_met_or_missed() -> None:
+    found = comparison(unjudged("A"), unjudged("B"))
+    text = "\n".join(comparison_lines(found))
+    assert (found.loads[0].best, found.any_meets) == (None, False)
+    assert "it is not known whether any of these meets p99_ttft<=200ms" in text
+    assert "B: p99_ttft<=200ms: needs 1,000 requests" in text
+    assert "best" not in text
+
+
+def test_a_number_of_instances_that_cannot_be_judged_is_not_called_too_small() -> None:
+    found = fewest(Variant(), 2, lambda variant: unjudged(variant.label))
+    assert (found.enough, found.unknown) == (None, "p99_ttft<=200ms: needs 1,000 requests")
+    text = "\n".join(comparison_lines(compared([], limits=["p99_ttft<=200ms"], fewest=[found])))
+    assert (
+        "it is not known whether 2 instances meet the limits: p99_ttft<=200ms: needs 1,000 requests" in text
+    )
+
+
+def test_limits_for_each_request_alone_are_none_that_a_service_misses() -> None:
+    found = comparison(
+        service("A", [1000.0], limited=False), service("B", [1100.0], limited=False), limits=["ttft<=200ms"]
+    )
+    assert (found.any_meets, found.loads[0].best) == (None, "B")
+    assert "within your limits" not in "\n".join(comparison_lines(found))
+
+
+def test_what_all_services_rest_on_is_said_once_and_the_rest_with_its_name() -> None:
+    first, second = (
+        msgspec.structs.replace(service(label, [1000.0]), notes=["not calibrated", *more])
+        for label, more in (("A", []), ("B", ["not simulated: --enforce-eager"]))
+    )
+    notes = comparison(first, second).notes
+    assert notes.count("not calibrated") == 1
+    assert "B: not simulated: --enforce-eager" in notes

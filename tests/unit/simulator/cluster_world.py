@@ -12,7 +12,7 @@ from inferometer.simulator.cluster.service import Ask, Service
 from inferometer.simulator.instance.instance import Instance, Step
 from inferometer.simulator.instance.limits import EngineLimits, Job
 from inferometer.simulator.instance.sequence import Sequence
-from inferometer.simulator.instance.shape import StepModel
+from inferometer.simulator.instance.shape import StepModel, StepShape
 from inferometer.spec import derive_seed
 
 
@@ -26,6 +26,7 @@ class Sent:
     sent_ns: int
     prompt_tokens: int
     output_tokens: int
+    names: tuple[int, ...] | None = None
     times_ns: list[int] = field(default_factory=list)
     instance: int = 0
     prefilled: bool = False
@@ -63,6 +64,22 @@ class Side:
             self.router.ended(sent.instance)
         return done
 
+    def begin_together(self, now_ns: int, idle_ns: int) -> None:
+        """All begin a step if any has something to do and none is under way; it ends when the longest does."""
+        due_ns = [due for one in self.instances if (due := one.next_ns()) is not None]
+        if any(self.steps) or not due_ns or min(due_ns) > now_ns:
+            return
+        steps = [one.step(now_ns) for one in self.instances]
+        if not any(steps):
+            return
+        end_ns = max(now_ns + idle_ns if step is None else step.end_ns for step in steps)
+        for place, (one, step) in enumerate(zip(self.instances, steps, strict=True)):
+            if step is None:
+                one.hold(end_ns)
+                continue
+            self.steps[place] = one.prolong(step, end_ns)
+            self.busy_ns[place] += end_ns - now_ns
+
     def begin(self, now_ns: int) -> None:
         """Whoever is free and has something to do begins a step."""
         for place, one in enumerate(self.instances):
@@ -81,12 +98,14 @@ class Side:
 
 
 class Reference:
-    """What ``serve_point`` does, without names, limits of time and lockstep; times are whole ns."""
+    """What ``serve_point`` does, without limits of time; times are whole ns."""
 
     def __init__(self, service: Service, asks: list[Ask], schedule: Schedule) -> None:
         self.service, self.schedule = service, schedule
         self.asks = iter(asks)
         limits, model = service.limits, service.model
+        one_token = StepShape(1, 1, 0, 0.0, 0, 1)
+        self.idle_ns = round(model.step_s(one_token) * 1e9)  # of a rank with nothing to do, in lockstep
         self.decode = self._side("instance", limits, model, service.instances)
         self.prefill: Side | None = None
         if service.prefill:
@@ -99,7 +118,10 @@ class Reference:
 
     def _side(self, name: str, limits: EngineLimits, model: StepModel, count: int) -> Side:
         seeds = [derive_seed(self.service.seed, f"{name}-{place}") for place in range(count)]
-        router = make_router(self.service.router, count, limits.kv_blocks)
+        known = self.service.router
+        if self.service.prefill and name == "instance" and known == "prefix-affinity":
+            known = "least-loaded"
+        router = make_router(known, count, limits.kv_blocks)
         return Side(limits, model, count, router, seeds)
 
     def run(self) -> list[Sent]:
@@ -142,21 +164,27 @@ class Reference:
             for entry in sorted(due, key=lambda entry: entry[:3]):
                 self.future.remove(entry)
                 handle(entry[0], entry[3])
-        for side in self.sides():
-            side.begin(now_ns)
+        if self.prefill is not None:
+            self.prefill.begin(now_ns)
+        if self.service.lockstep:
+            self.decode.begin_together(now_ns, self.idle_ns)
+        else:
+            self.decode.begin(now_ns)
 
     def _take(self, at_ns: int) -> None:
         ask = next(self.asks)
         self.left -= 1
         number = self.schedule.take().request
-        self.sent.append(Sent(ask, number, 0, at_ns, ask.prompt_tokens, ask.output_tokens))
-        self._out(self.sent[-1])
+        sent = Sent(ask, number, 0, at_ns, ask.prompt_tokens, ask.output_tokens, ask.names)
+        self._send(at_ns, sent)
 
     def _send(self, at_ns: int, sent: Sent) -> None:
         self.sent.append(sent)
-        self._out(sent)
-
-    def _out(self, sent: Sent) -> None:
+        if sent.ask.later:
+            size = self.service.limits.block_tokens
+            shared = (sent.ask.names or ())[: sent.ask.prompt_tokens // size]
+            own = range(len(shared), (sent.prompt_tokens + sent.output_tokens) // size)
+            sent.names = (*shared, *(-1 - sent.number * 1000 - place for place in own))
         lag_ns = round(self.service.overheads.arrival_s * 1e9)
         self.future.append((sent.sent_ns + lag_ns, "4 arrived", sent.key, sent))
 
@@ -182,10 +210,13 @@ class Reference:
     def _arrived(self, at_ns: int, sent: Sent) -> None:
         prompt, output = sent.prompt_tokens, sent.output_tokens
         if sent.prefilled:
-            job = Job(prompt_tokens=prompt + 1, output_tokens=output - 1, ready_tokens=prompt)
+            job = Job(
+                prompt_tokens=prompt + 1, output_tokens=output - 1, ready_tokens=prompt, names=sent.names
+            )
             self.decode.add(sent, job, at_ns)
             return
         side = self.prefill or self.decode
-        sent.instance = side.router.choose(sent.ask.names or ())
+        size = side.instances[0].limits.block_tokens
+        sent.instance = side.router.choose((sent.names or ())[: prompt // size])
         alone = 1 if self.prefill is not None else output
-        side.add(sent, Job(prompt_tokens=prompt, output_tokens=alone, names=sent.ask.names), at_ns)
+        side.add(sent, Job(prompt_tokens=prompt, output_tokens=alone, names=sent.names), at_ns)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from calibrated_run import LIMITS, TRUTH, Asked, launched, load_of, write_run
 
-from inferometer.api.calibrating_engine import Effort, Measured, _Reading, calibrate_engine
+from inferometer.api.calibrating_engine import Effort, Measured, _Reading, calibrate_engine, pools_of
 from inferometer.api.calibration_sources import (
     RunFacts,
     read_points,
@@ -24,7 +24,10 @@ from inferometer.cli.simulate_calibrate import main
 from inferometer.errors import DataError, UsageError
 from inferometer.record.folder import read_meta, write_meta
 from inferometer.record.store import read_run
+from inferometer.report.residual_plots import Series, scatter
 from inferometer.simulator.calibration.calibrated import Calibrated
+from inferometer.simulator.calibration.evidence_fit import JointFit, Pool
+from inferometer.simulator.calibration.fit import NAMES, Fit, Prior
 from inferometer.simulator.calibration.replay import replay
 from inferometer.simulator.latency.profile import read_profile
 
@@ -107,7 +110,11 @@ def test_the_command_writes_a_profile_and_a_page(
         (["{run}", "-o", "{tmp}/p.json", "--engine-args", "--max-num-seqs many"], "many"),
         (["{run}", "-o", "{tmp}/p.json", "--device", "h100"], "belong together"),
         (["{run}", "-o", "{tmp}/p.json", "--members", "2"], "too few"),
-        (["{run}", "-o", "{tmp}/p.json", "--step-log", "{tmp}/none.csv"], "cannot be read"),
+        (["-o", "{tmp}/p.json", "--step-log", "{run}"], "--step-log .*: there is no such file"),
+        (
+            ["{run}", "-o", "{tmp}/p.json", "--table", "{tmp}/none.csv"],
+            "--table .*none.csv: there is no such file",
+        ),
         (["absent", "-o", "{tmp}/p.json", "--out", "{tmp}"], "no run 'absent'"),
     ],
 )
@@ -213,6 +220,8 @@ def test_a_table_gives_a_profile_too(tmp_path: Path) -> None:
         ("concurrency,input,output,ttft\n1,2,3,4\n", UsageError, "does not say its unit"),
         ("input,output,ttft_s\n1,2,3\n", UsageError, "no column concurrency"),
         ("concurrency,input,output,ttft_s\n1,x,3,4\n", DataError, "line 2: input='x' is no number"),
+        ("concurrency,input,output,ttft_s\n1,nan,3,4\n", DataError, "line 2: input='nan' is no number"),
+        ("concurrency,input,output,ttft_s\n1,2,3,inf\n", DataError, "line 2: ttft_s='inf' is no number"),
         ("concurrency,input,output,ttft_s\n1,2,3,4\n1,,3,4\n", DataError, "line 3 has no input_tokens"),
         ("concurrency,input,output,ttft_s\n1,2,3,-4\n", DataError, "must be above 0"),
     ],
@@ -222,6 +231,22 @@ def test_a_table_that_cannot_be_used(text: str, error: type[Exception], said: st
     table.write_text(text)
     with pytest.raises(error, match=said):
         read_points(table)
+
+
+def test_a_fitted_pool_is_as_unsure_as_its_refits() -> None:
+    prior = Prior(TRUTH, (1.0,) * len(NAMES))
+    logs = np.append(prior.logs(), np.log(40_000.0))
+    fit = Fit(logs, np.zeros((1, len(logs))), np.zeros(1), 0.0)
+    whole = JointFit(fit=fit, prior=prior, center=logs, spread=logs, pool=Pool(how="fitted"))
+    assert pools_of(whole, [logs, logs + np.log(1.2)]) == pytest.approx((1.0, 1.2))
+    assert pools_of(msgspec.structs.replace(whole, pool=Pool(how="told")), [logs]) == ()
+
+
+def test_a_narrow_range_has_ticks_too() -> None:
+    values = np.array([15.0, 19.0, 24.0])
+    plot = scatter([Series("fit", values, values)], "TPOT", "ms")
+    for tick in ("15", "20", "25"):
+        assert plot.count(f">{tick}</text>") == 2, "one for each axis"
 
 
 def test_a_profile_is_one_small_file(found: Calibrated) -> None:

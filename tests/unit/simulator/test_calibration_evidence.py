@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from calibrated_run import LIMITS, TRUTH, Asked, load_of, write_run
@@ -24,7 +25,14 @@ from inferometer.simulator.calibration.evidence_noise import coverage_of, noise_
 from inferometer.simulator.calibration.fit import Prior
 from inferometer.simulator.calibration.replay import replay
 from inferometer.simulator.calibration.requests import RunTimes
-from inferometer.simulator.calibration.residuals import Compared, compare, compare_steps, errors_of, held_out
+from inferometer.simulator.calibration.residuals import (
+    Compared,
+    compare,
+    compare_steps,
+    errors_of,
+    held_out,
+    poor_fit,
+)
 from inferometer.simulator.calibration.steps import Record
 from inferometer.simulator.instance.limits import EngineLimits
 from inferometer.simulator.instance.shape import StepShape
@@ -87,7 +95,14 @@ def test_prompts_from_a_cache_are_told(tmp_path: Path) -> None:
         write_run(tmp_path, [Asked(rate=5.0, requests=8)], row={"cached_tokens": 50})
     ).measured
     (seen,) = observed_of(table, "a", LIMITS, 100)
-    assert "came from a prefix cache" in seen.warnings[0]
+    assert "came from a prefix cache, and are replayed as found there" in seen.warnings[0]
+    assert [job.ready_tokens for job in seen.run.load.jobs] == [50] * 8
+    assert replay(seen.run.load, LIMITS, TRUTH).ttft_s()[0] == pytest.approx(
+        seen.run.times.ttft_s()[0] - 50 * TRUTH.token_s, abs=5e-4
+    )
+    (seen,) = observed_of(table, "a", msgspec.structs.replace(LIMITS, scheduler="prefill-first"), 100)
+    assert "but are replayed as computed" in seen.warnings[0]
+    assert not any(job.ready_tokens for job in seen.run.load.jobs)
 
 
 def test_where_a_load_lies() -> None:
@@ -194,6 +209,12 @@ def test_noise_is_that_of_the_errors_and_intervals_with_it_cover() -> None:
     assert spread == pytest.approx(0.05, rel=0.2)
     assert noise["mean_ttft"].freedom <= 4, "four blocks are four means"
     assert 0.85 < coverage_of([made_up(0.05)])["e2el"] < 0.95
+
+
+def test_a_model_that_does_not_describe_what_was_measured_is_told() -> None:
+    assert poor_fit({"blocks_ttft_median": 0.1, "blocks_ttft_mape": 0.9}) == []
+    (said,) = poor_fit({"blocks_ttft_median": 0.3, "configurations_tpot_median": 0.41})
+    assert "held-out configurations: half of the TPOT errors are above 41%" in said
 
 
 def test_errors_of_means_keep_their_sign() -> None:

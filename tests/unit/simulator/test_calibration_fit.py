@@ -8,10 +8,12 @@ import pytest
 
 from inferometer.errors import UsageError
 from inferometer.simulator.calibration.capacity import capacity_seen
+from inferometer.simulator.calibration.evidence import Observed
+from inferometer.simulator.calibration.evidence_fit import Evidence, JointFit, fit_evidence
 from inferometer.simulator.calibration.evolution import minimise
 from inferometer.simulator.calibration.fit import NAMES, coefficients_of, fit
 from inferometer.simulator.calibration.replay import Times, open_load, replay
-from inferometer.simulator.calibration.requests import RunTimes, fit_requests
+from inferometer.simulator.calibration.requests import RunTimes
 from inferometer.simulator.calibration.seen import identifiability, warnings
 from inferometer.simulator.calibration.table import Habits, Point, fit_table, point_noise, predict
 from inferometer.simulator.instance.limits import EngineLimits, SchedulerName
@@ -42,10 +44,17 @@ def measured(limits: EngineLimits = LIMITS, requests: int = 60) -> RunTimes:
     return RunTimes(load, replay(load, limits, TRUTH))
 
 
+def fitted(
+    run: RunTimes, limits: EngineLimits = LIMITS, first: int | None = None, pool: bool = True
+) -> JointFit:
+    used = np.arange(len(run.load.jobs)) < (first or len(run.load.jobs))
+    point = Observed(name="run", configuration="run", run=run, used=used, limits=limits)
+    return fit_evidence(Evidence(observed=(point,), limits=limits, pool_known=pool))
+
+
 def test_first_half_of_a_run_predicts_the_second() -> None:
     run = measured()
-    used = np.arange(60) < 30
-    found = fit_requests(run, LIMITS, used=used)
+    found = fitted(run, first=30)
     told = replay(run.load, LIMITS, found.fit.coefficients)
     off = told.e2e_s()[30:] / run.times.e2e_s()[30:] - 1
     assert np.abs(off).mean() < 0.03
@@ -54,36 +63,36 @@ def test_first_half_of_a_run_predicts_the_second() -> None:
 
 def test_times_not_used_are_not_looked_at() -> None:
     run = measured(requests=16)
-    used = np.arange(16) < 8
     blind = run.times.last_s.copy()
     blind[8:] = np.nan
     hidden = RunTimes(run.load, Times(run.times.arrival_s, run.times.first_s, blind))
-    one = fit_requests(run, LIMITS, used=used)
-    other = fit_requests(hidden, LIMITS, used=used)
+    one, other = fitted(run, first=8), fitted(hidden, first=8)
     assert np.array_equal(one.fit.logs, other.fit.logs)
-
-
-def test_a_run_without_times_is_refused() -> None:
-    run = measured(requests=3)
-    unknown = np.full(3, np.nan)
-    with pytest.raises(UsageError, match="first and last token"):
-        fit_requests(RunTimes(run.load, Times(run.times.arrival_s, unknown, unknown)), LIMITS)
 
 
 def test_the_pool_is_found_where_requests_wait_for_it() -> None:
     small = msgspec.structs.replace(LIMITS, kv_blocks=700, max_model_len=8192)
-    run = measured(small)
+    run = measured(small, requests=24)
     seen = capacity_seen(run.load, run.times, small.max_num_seqs)
     assert seen.limits
-    found = fit_requests(run, LIMITS, kv_known=False)
-    assert found.kv_fitted
-    assert found.limits.kv_blocks == pytest.approx(700, rel=0.1)
+    found = fitted(run, pool=False)
+    assert found.pool.how == "fitted"
+    assert np.exp(found.fit.logs[-1]) == pytest.approx(700 * small.block_tokens, rel=0.1)
+
+
+def test_the_pool_is_found_where_waits_for_it_are_short() -> None:
+    small = msgspec.structs.replace(LIMITS, kv_blocks=700, max_model_len=8192)
+    whole = measured(small, requests=24)
+    early = fitted(whole, first=16, pool=False)
+    assert not capacity_seen(whole.load, whole.times, small.max_num_seqs, np.arange(24) < 16).limits
+    assert early.pool.how == "fitted"
+    assert np.exp(early.fit.logs[-1]) == pytest.approx(700 * small.block_tokens, rel=0.1)
 
 
 def test_a_pool_that_nobody_waits_for_is_not_fitted() -> None:
     run = measured(requests=20)
     assert not capacity_seen(run.load, run.times, LIMITS.max_num_seqs).limits
-    assert not fit_requests(run, LIMITS, kv_known=False).kv_fitted
+    assert fitted(run, pool=False).pool.how == "never full"
 
 
 def points_of(
@@ -128,7 +137,7 @@ def test_a_point_that_no_step_explains_does_not_bend_the_others() -> None:
 
 def test_what_one_client_cannot_show_is_named() -> None:
     run = measured(msgspec.structs.replace(LIMITS, max_num_seqs=1), requests=12)
-    found = fit_requests(run, msgspec.structs.replace(LIMITS, max_num_seqs=1))
+    found = fitted(run, msgspec.structs.replace(LIMITS, max_num_seqs=1))
     rows = identifiability(found.fit, found.prior)
     assert {row.name for row in rows} == set(NAMES) - {"comm_token_s"}
     unseen = {row.name for row in rows if not row.seen}

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from inferometer.errors import UsageError
+from inferometer.simulator.calibration.blocks import cross_validate
+from inferometer.simulator.calibration.evidence_fit import Evidence, fit_evidence, with_noise_left
+from inferometer.simulator.calibration.evidence_noise import noise_from
+from inferometer.simulator.calibration.residuals import compare_steps, held_out
 from inferometer.simulator.calibration.steps import (
     Record,
-    fit_steps,
-    held_out_errors,
     read_batches,
     step_seconds,
 )
@@ -55,16 +57,16 @@ def test_columns_equal_the_model_step_by_step() -> None:
 
 
 def test_left_out_blocks_are_predicted_to_the_noise() -> None:
-    off = held_out_errors(records())
-    assert off.steps == 40
-    assert off.mean_absolute < 0.03
-    assert abs(off.bias) < 0.02
-
-
-def test_slopes_are_found() -> None:
-    found = fit_steps(records(noise=0.005)).coefficients
-    assert found.kv_token_s == pytest.approx(TRUTH.kv_token_s, rel=0.1)
-    assert found.token_s == pytest.approx(TRUTH.token_s, rel=0.15)
+    evidence = Evidence(steps=tuple(records()))
+    whole = fit_evidence(evidence)
+    evidence = with_noise_left(evidence, whole)
+    assert evidence.step_noise == pytest.approx(0.02, rel=0.2)
+    left = cross_validate(evidence, whole, lambda done, of: None)
+    compared = compare_steps(evidence, whole, left)
+    assert held_out([], compared)["steps_step_mape"] < 0.03
+    noise = noise_from([], compared)
+    assert set(noise) == {"ttft", "tpot", "e2el"}, "of requests they say nothing nearer"
+    assert noise["tpot"].share == pytest.approx(0.02, rel=0.35)
 
 
 def test_batch_table_is_read(tmp_path: Path) -> None:
@@ -73,7 +75,8 @@ def test_batch_table_is_read(tmp_path: Path) -> None:
         HEADER
         + "BatchSchedule,0.4,1,3,100,3,40\nmodelExec,25.5,1,3,100,3,40\nmodelExec,0,1,3,1,3,4\nmodelExec,9,0,4,0,4,40\n"
     )
-    prompt, decode = read_batches(table, block_tokens=16)
+    (prompt, decode), kv_blocks = read_batches(table, block_tokens=16)
+    assert kv_blocks is None, "there is no such column"
     assert prompt == Record(StepShape(103, 4, 480, 5000.0, 100, 3), 0.0255)
     assert decode == Record(StepShape(4, 4, 640, 0.0, 0, 4), 0.009)
 
@@ -97,8 +100,3 @@ def test_a_table_that_cannot_be_used_is_refused(tmp_path: Path, text: str, said:
 def test_a_table_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         read_batches(tmp_path / "none.csv", block_tokens=16)
-
-
-def test_too_few_records_are_refused() -> None:
-    with pytest.raises(UsageError, match="blocks of time"):
-        held_out_errors(records(5))

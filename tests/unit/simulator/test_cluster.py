@@ -96,6 +96,7 @@ def test_the_end_of_the_time_is_waited_for_or_cuts(drain: str) -> None:
         assert (second.cut, tokens_ms(second)) == (True, [20, 30])
         assert (third.cut, tokens_ms(third), third.scheduled_ns) == (True, [], 30 * _MS)
         assert served.end_ns == 34 * _MS
+        assert served.busy_ns == (34 * _MS,)  # the step under way is over at 40
 
 
 def test_asks_that_end_before_the_schedule_end_the_point() -> None:

@@ -44,7 +44,8 @@ lone_asks = st.lists(
 )  # fmt: skip
 asks_and_sessions = st.lists(
     st.builds(
-        _ask, st.integers(1, 16), st.integers(1, 8), st.none(), st.one_of(st.just([]), st.lists(_later, max_size=2))
+        _ask, st.integers(1, 16), st.integers(1, 8), st.sampled_from([None, 0]),
+        st.one_of(st.just([]), st.lists(_later, max_size=2)),
     ),
     min_size=1, max_size=14,
 )  # fmt: skip
@@ -98,8 +99,10 @@ def _compare(service: Service, asks: list[Ask], schedule: Schedule, other: Sched
 def test_no_request_comes_too_late_for_its_step_under_any_limits(
     data: st.DataObject, asks: list[Ask], limits: EngineLimits, instances: int, lags: Overheads
 ) -> None:
-    router = data.draw(st.sampled_from(["round-robin", "least-loaded"]))
-    service = Service(limits=limits, model=_MODEL, overheads=lags, instances=instances, router=router, seed=3)
+    router, lockstep = data.draw(st.sampled_from(["round-robin", "least-loaded"])), data.draw(st.booleans())
+    service = Service(
+        limits=limits, model=_MODEL, overheads=lags, instances=instances, router=router, lockstep=lockstep, seed=3
+    )  # fmt: skip
     _compare(service, asks, *data.draw(schedules(len(asks))))
 
 
@@ -109,11 +112,12 @@ def test_sessions_on_instances_that_jump_under_pressure(
     data: st.DataObject, asks: list[Ask], instances: int, lags: Overheads
 ) -> None:
     scheduler = data.draw(st.sampled_from(["chunked", "prefill-first"]))
-    order = data.draw(st.sampled_from(["fcfs", "shortest"]))
+    order, cache = data.draw(st.sampled_from(["fcfs", "shortest"])), data.draw(st.booleans())
     limits = small(
-        scheduler=scheduler, order=order, max_num_seqs=8, block_tokens=2, kv_blocks=40, max_model_len=80
-    )
-    router = data.draw(st.sampled_from(["round-robin", "least-loaded"]))
+        scheduler=scheduler, order=order, max_num_seqs=8, block_tokens=2, kv_blocks=40, max_model_len=80,
+        prefix_cache=cache,
+    )  # fmt: skip
+    router = "prefix-affinity" if cache else data.draw(st.sampled_from(["round-robin", "least-loaded"]))
     service = Service(limits=limits, model=_MODEL, overheads=lags, instances=instances, router=router)
     _compare(service, asks, *data.draw(schedules(len(asks))))
 
@@ -123,10 +127,10 @@ def test_sessions_on_instances_that_jump_under_pressure(
 def test_prefill_elsewhere_with_links_that_queue(
     data: st.DataObject, asks: list[Ask], instances: int, prefill: int
 ) -> None:
-    scheduler = data.draw(st.sampled_from(["chunked", "prefill-first"]))
+    scheduler, cache = data.draw(st.sampled_from(["chunked", "prefill-first"])), data.draw(st.booleans())
     limits = small(
         scheduler=scheduler, max_num_seqs=data.draw(st.sampled_from([2, 8])), block_tokens=2, kv_blocks=40,
-        max_model_len=80,
+        max_model_len=80, prefix_cache=cache,
     )  # fmt: skip
     service = Service(
         limits=limits,
@@ -134,7 +138,9 @@ def test_prefill_elsewhere_with_links_that_queue(
         instances=instances,
         router="least-loaded",
         prefill=prefill,
-        prefill_limits=small(max_num_batched_tokens=32, kv_blocks=40, max_model_len=80),
+        prefill_limits=small(
+            max_num_batched_tokens=32, block_tokens=2, kv_blocks=40, max_model_len=80, prefix_cache=cache
+        ),
         transfer=Transfer(
             bytes_per_token=1.0, bytes_per_s=512.0 / data.draw(st.integers(1, 9)), latency_s=_TICK_S
         ),

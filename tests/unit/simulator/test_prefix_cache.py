@@ -56,7 +56,7 @@ def test_conversations_count_as_their_messages_do(texts, overhead):
 
 
 def engine(**settings: int) -> Instance:
-    made = SimSettings(block_size=4, **settings)
+    made = SimSettings(block_size=4, max_model_len=4096, **settings)
     return Instance(made.limits(), made.step_model())
 
 

@@ -149,8 +149,31 @@ def test_prompt_probabilities_stand_where_vllm_puts_them(world: Callable[..., Wo
 
 
 def test_ids_of_tokens_are_those_of_the_tokenizer(world: Callable[..., World]) -> None:
-    (choice,) = ask(world(), PLAIN, return_token_ids=True)["choices"]
-    assert choice["token_ids"] == BuiltinTokenizer().encode(choice["text"])
+    here, encode = world(), BuiltinTokenizer().encode
+    (choice,) = ask(here, PLAIN, return_token_ids=True)["choices"]
+    assert choice["token_ids"] == encode(choice["text"])
+    assert choice["prompt_token_ids"] == encode("hello there")
+    (choice,) = ask(here, PLAIN, prompt=[5, 6], return_token_ids=True, prompt_logprobs=0)["choices"]
+    assert (choice["prompt_token_ids"], [*choice["prompt_logprobs"][1]]) == ([5, 6], ["6"])
+    assert ask(here, CHAT, return_token_ids=True)["prompt_token_ids"] == encode("hello there")
+
+
+@pytest.mark.parametrize("path", [CHAT, PLAIN])
+def test_ids_of_a_prompt_come_once_in_a_stream(world: Callable[..., World], path: str) -> None:
+    first, *others, _ = ask(world(), path, return_token_ids=True, stream=True)
+    told = first if path == CHAT else first["choices"][0]
+    assert told["prompt_token_ids"] == BuiltinTokenizer().encode("hello there")
+    assert not any("prompt_token_ids" in str(event) for event in others)
+
+
+def test_a_chat_echoes_the_message_that_it_goes_on_with_and_no_other(world: Callable[..., World]) -> None:
+    here = world()
+    (plain,) = ask(here, CHAT)["choices"]
+    (asked,) = ask(here, CHAT, echo=True)["choices"]
+    assert asked == plain
+    begun = [*HELLO, {"role": "assistant", "content": "Well,"}]
+    (choice,) = ask(here, CHAT, echo=True, messages=begun)["choices"]
+    assert choice["message"]["content"].startswith("Well, ")
 
 
 def test_embeddings_are_unit_vectors_of_the_prompt(world: Callable[..., World]) -> None:

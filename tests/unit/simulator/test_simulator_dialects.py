@@ -160,8 +160,8 @@ def test_pages_of_all_engines(world: Callable[..., World]) -> None:
     assert told(peer, "/v1/models/lora%2Fa")["parent"] == MODEL
     assert told(peer, "/v2/models/lora%2Fa")["name"] == "lora/a"
     assert told(peer, "/get_model_info")["model_path"] == MODEL
-    assert told(peer, "/get_server_info")["context_length"] == 32768
-    assert told(peer, "/info")["max_total_tokens"] == 32768
+    assert told(peer, "/get_server_info")["context_length"] == 262144
+    assert told(peer, "/info")["max_total_tokens"] == 262144
     assert told(peer, "/reset_prefix_cache", {}) == {"success": True}
     assert [peer.get(path)[0] for path in ("/ping", "/health_generate", "/v2/health/ready")] == [200] * 3
     assert peer.get("/v1/models/none")[0] == 404
@@ -171,3 +171,58 @@ def test_pages_of_all_engines(world: Callable[..., World]) -> None:
     here.step()
     assert told(peer, "/reset_prefix_cache", {}) == {"success": False}
     assert peer.get("/flush_cache")[0] == 400
+
+
+def asked(here: World, path: str, body: Any, **headers: str) -> Any:
+    """A whole answer, or the data of the events of a stream."""
+    peer = here.peer()
+    peer.post(path, body, **headers)
+    here.finish()
+    status, heads, raw = peer.reply()
+    assert status == 200, raw
+    if heads["content-type"] == "application/json":
+        return json.loads(raw)
+    lines = [line.removeprefix("data:") for line in raw.decode().split("\n") if line.startswith("data:")]
+    return [json.loads(line) for line in lines if line.strip() != "[DONE]"]
+
+
+@pytest.mark.parametrize("details", [True, False])
+def test_a_stream_of_tgi_has_details_where_they_are_asked_for(
+    world: Callable[..., World], details: bool
+) -> None:
+    parameters = {"max_new_tokens": 3, "details": details}
+    last = asked(world(), "/generate_stream", {"inputs": TEXT, "parameters": parameters})[-1]
+    assert last["generated_text"]
+    assert (last["details"] is not None) is details
+
+
+def test_dashscope_answers_with_a_text_unless_a_message_is_asked_for(world: Callable[..., World]) -> None:
+    path, here = "/api/v1/services/aigc/text-generation/generation", world()
+    body = {"input": {"prompt": TEXT}, "parameters": {"max_tokens": 3}}
+    plain = asked(here, path, body)["output"]
+    body["parameters"]["result_format"] = "message"
+    (choice,) = asked(here, path, body)["output"]["choices"]
+    assert plain == {"text": choice["message"]["content"], "finish_reason": "length"}
+
+
+def test_usage_of_anthropic_is_whole_where_the_message_ends(world: Callable[..., World]) -> None:
+    body = {"model": MODEL, "messages": PROMPTS["messages"].messages, "max_tokens": 3, "stream": True}
+    (end,) = (event for event in asked(world(), "/v1/messages", body) if event["type"] == "message_delta")
+    assert (end["usage"]["input_tokens"], end["usage"]["output_tokens"]) == (5, 3)
+
+
+@pytest.mark.parametrize(("limit", "status"), [(3, "incomplete"), (2000, "completed")])
+def test_an_answer_of_responses_and_its_message_say_whether_it_was_cut(
+    world: Callable[..., World], limit: int, status: str
+) -> None:
+    answer = asked(world(), "/v1/responses", {"input": TEXT, "max_output_tokens": limit})
+    assert (answer["status"], answer["output"][0]["status"]) == (status, status)
+    assert answer["max_output_tokens"] == limit
+    # Fields without which the models of the openai package and of vLLM refuse the answer.
+    assert {"background", "service_tier", "truncation"} <= {*answer}
+    assert answer["usage"]["input_tokens_details"] == {"cached_tokens": 0, "cache_write_tokens": 0}
+
+
+def test_the_server_takes_prompts_of_other_tools_with_its_defaults(world: Callable[..., World]) -> None:
+    body = {"prompt": [7] * 131_072, "max_tokens": 2}  # EvalScope's longest
+    assert asked(world(), "/v1/completions", body)["usage"]["prompt_tokens"] == 131_072

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from sim_world import chunks, events
 
 from inferometer.errors import UsageError
-from inferometer.simulator import Fault
+from inferometer.simulator import Fault, SimSettings
+from inferometer.simulator.server.listening import serve
 from inferometer.simulator.server.serve import settings_from_flags
 
 CHAT = "/v1/chat/completions"
@@ -164,7 +166,20 @@ def test_flags_become_settings() -> None:
     assert settings.fault == Fault(kind="cut", share=0.5)
 
 
-@pytest.mark.parametrize("options", [{"max_num_seqs": "many"}, {"fault": "{"}, {"fault": '{"kind": "x"}'}])
-def test_flags_that_are_no_values_are_refused(options: dict) -> None:
-    with pytest.raises(UsageError, match="flags of the simulated server"):
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"max_num_seqs": "many"}, "--max-num-seqs many"),
+        ({"acceptance": "0.5,x"}, "--acceptance 0.5,x"),
+        ({"fault": "{"}, "--fault {"),
+        ({"fault": '{"kind": "x"}'}, '--fault {"kind": "x"}'),
+    ],
+)
+def test_flags_that_are_no_values_are_refused(options: dict, named: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(named) + " of the simulated server: "):
         settings_from_flags(options)
+
+
+def test_a_port_that_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match="port 99999 must lie between 0 and 65535"):
+        serve(SimSettings(), "127.0.0.1", 99999, on_ready=pytest.fail)

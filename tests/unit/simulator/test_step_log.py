@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from instance_world import small
 
+from inferometer.api.calibrating_engine import Effort, Measured, calibrate_engine
+from inferometer.api.measured_engine import Told
 from inferometer.errors import UsageError
 from inferometer.record.steps import COLUMNS, Part, StepRow, StepWriter, read_steps
-from inferometer.simulator.calibration.steps import fit_steps, read_batches
+from inferometer.simulator.calibration.steps import read_batches
 from inferometer.simulator.instance.instance import Instance, Step
 from inferometer.simulator.instance.limits import EngineLimits, Job
 from inferometer.simulator.latency.model import Coefficients, LinearModel
@@ -65,7 +67,7 @@ def logged(path: Path, limits: EngineLimits, taken: Iterator[Step]) -> list[Step
 def test_every_step_is_read_as_it_was_computed(tmp_path: Path, limits: EngineLimits) -> None:
     taken = logged(tmp_path / "steps.csv", limits, steps(limits, 60, 40))
     assert any(step.preempted for step in taken)
-    records = read_batches(tmp_path / "steps.csv", limits.block_tokens)
+    records = read_batches(tmp_path / "steps.csv", limits.block_tokens).records
     assert [record.shape for record in records] == [step.shape for step in taken]
     assert [record.step_s for record in records] == pytest.approx([step.step_s for step in taken], abs=1e-9)
     rows = list(read_steps(tmp_path / "steps.csv"))
@@ -77,7 +79,10 @@ def test_every_step_is_read_as_it_was_computed(tmp_path: Path, limits: EngineLim
 def test_coefficients_come_back(tmp_path: Path) -> None:
     limits = EngineLimits(max_num_seqs=64, max_num_batched_tokens=2048)
     logged(tmp_path / "steps.csv", limits, steps(limits, 150, 8000))
-    found = fit_steps(read_batches(tmp_path / "steps.csv", limits.block_tokens)).coefficients
+    profile = calibrate_engine(
+        Measured(step_logs=(tmp_path / "steps.csv",)), Told(engine="vllm"), Effort(members=8)
+    ).profile
+    assert (profile.limits.kv_blocks, profile.kv_blocks_known) == (limits.kv_blocks, True)
     for name in (
         "token_s",
         "sequence_s",
@@ -87,7 +92,9 @@ def test_coefficients_come_back(tmp_path: Path) -> None:
         "weights_s",
         "step_s",
     ):
-        assert getattr(found, name) == pytest.approx(getattr(TRUTH, name), rel=0.01), name
+        assert getattr(profile.coefficients, name) == pytest.approx(getattr(TRUTH, name), rel=0.01), name
+    tokens = [member.token_s for member in profile.ensemble]
+    assert max(tokens) / min(tokens) < 1.2, "records without noise leave little open"
 
 
 def test_the_columns_are_those_of_the_profiler(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from virtual_servers import Batching, Fifo
 
 from inferometer.metrics.percentiles import Stat
 from inferometer.metrics.summary import PointSummary, summarize_point
 from inferometer.metrics.verdict import Condition, Verdict
-from inferometer.simulator.virtual import Batching, Fifo
 from inferometer.spec import LoadPoint, Sampling
 from inferometer.spec import Measure as Judged
 from inferometer.tuner.ledger import Measure

@@ -5,10 +5,10 @@ import random
 import numpy as np
 import pytest
 from search_world import CARRIED_PER_S, SERVICE_S, search, spec_for, true_rate, waiting_at_most
+from virtual_servers import Batching, Fifo
 
 from inferometer.metrics.latency import PointData
 from inferometer.simulator import SimSettings
-from inferometer.simulator.virtual import Batching, Fifo
 from inferometer.spec import LoadPoint, RunSpec
 from inferometer.tuner.points import Wanted, point_of
 

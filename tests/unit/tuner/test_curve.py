@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from services import broken, load_point, summary
+from virtual_servers import Batching
 
 from inferometer.metrics.bootstrap import Interval
 from inferometer.metrics.steady import Rate, Span, Steady
 from inferometer.metrics.summary import summarize_point
 from inferometer.metrics.targets import CurveProbe
-from inferometer.simulator.virtual import Batching
 from inferometer.spec import Measure
 from inferometer.tuner.curve import Curve, Noise, read_curve_probe
 from inferometer.tuner.ledger import Bounds

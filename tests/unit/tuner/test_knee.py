@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from services import along, batch_engine, closed, queue, real_curves, refusing, virtual
+from virtual_servers import Batching
 
-from inferometer.simulator.virtual import Batching
 from inferometer.tuner.knee import KneeOptions, find_knee
 from inferometer.tuner.ledger import Bounds
 

@@ -10,11 +10,11 @@ import msgspec
 import numpy as np
 import pytest
 from services import broken, load_point, stat, summary
+from virtual_servers import Batching
 
 from inferometer.metrics.counts import Counts
 from inferometer.metrics.summary import PointSummary, summarize_point
 from inferometer.simulator.server.settings import SimSettings
-from inferometer.simulator.virtual import Batching
 from inferometer.spec import Measure as Judged
 from inferometer.spec import Sampling
 from inferometer.tuner.batch_round import BatchCase, BatchLimit, read_round

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from services import along, batch_engine, closed, queue, real_curves, refusing, virtual
+from virtual_servers import Batching
 
 from inferometer.simulator.server.settings import SimSettings
-from inferometer.simulator.virtual import Batching
 from inferometer.tuner.ledger import Bounds, Measure, NoMoreProbes
 from inferometer.tuner.peak import PeakOptions, find_peak
 

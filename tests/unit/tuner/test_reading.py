@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from search_world import SERVICE_S, spec_for
+from virtual_servers import Fifo
 
 from inferometer.metrics.capacity import Probe
 from inferometer.record.tables import PointTable, Telemetry
-from inferometer.simulator.virtual import Fifo
 from inferometer.tuner.objective import objectives_of
 from inferometer.tuner.points import Wanted, point_of
 from inferometer.tuner.slo_search import probe_from

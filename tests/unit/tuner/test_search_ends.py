@@ -7,12 +7,12 @@ import msgspec
 import numpy as np
 import pytest
 from search_world import SERVICE_S, search, spec_for
+from virtual_servers import Batching, Fifo
 
 from inferometer.errors import UsageError
 from inferometer.metrics.summary import PointSummary, summarize_point
 from inferometer.metrics.targets import PeakResult
 from inferometer.record.tables import PointTable, Telemetry
-from inferometer.simulator.virtual import Batching, Fifo
 from inferometer.spec import Load, LoadPoint, Measure, Sessions, Workload, derive_seed
 from inferometer.spec.search_rules import check_search, settled
 from inferometer.tuner.capacity import Ask, next_step

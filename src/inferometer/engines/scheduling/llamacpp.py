@@ -1,6 +1,7 @@
 """llama.cpp's server: slots decode together and prompts join them, at most ``--batch-size`` tokens a step.
 
-The KV cache is the context, which all slots share (``--ctx-size``). Defaults: builds of 2025, common/arg.cpp.
+The KV cache is the context (``--ctx-size``). Slots share it, so that one may fill it, where their number is left to the
+server; with ``--parallel`` each has its part. Defaults: builds from the end of 2025 on, tools/server/server.cpp.
 """
 
 from __future__ import annotations
@@ -32,13 +33,12 @@ def _defaults(device: Device | None, placement: Placement) -> EngineLimits:
 
 
 def _meaning(text: str, situation: Situation) -> Meaning:
-    """A slot has its share of the context, so all answers fit that fit a slot."""
     typed = _TABLE.read(text)
     fields = typed.fields
-    slots = fields.get("max_num_seqs", situation.limits.max_num_seqs)
+    slots = situation.limits.max_num_seqs if situation.measured else 1
     limits: dict[str, Any] = {}
-    if fields.get("context"):
-        limits["max_model_len"] = fields["context"] // slots
+    if context := fields.get("context"):
+        limits["max_model_len"] = max(1, context // fields.get("max_num_seqs", slots))
     return plain_meaning(
         fields, _TABLE.unknown(typed), limits=limits, kv_tokens=fields.get("context") or None
     )
@@ -46,7 +46,7 @@ def _meaning(text: str, situation: Situation) -> Meaning:
 
 RULES = Rules(
     name="llamacpp",
-    version="builds of 2025",
+    version="builds from the end of 2025 on",
     memory=None,
     length_of_model=False,
     defaults=_defaults,

@@ -43,14 +43,13 @@ def _meaning(text: str, situation: Situation) -> Meaning:
     limits: dict[str, Any] = {}
     if "block_tokens" in fields:
         limits["block_tokens"] = fields["block_tokens"]
-    more: dict[str, Any] = {"expert_parallel": fields["ranks"] > 1} if "ranks" in fields else {}
-    return plain_meaning(fields, _TABLE.unknown(typed), limits=limits, **more)
+    return plain_meaning(fields, _TABLE.unknown(typed), limits=limits)
 
 
 RULES = Rules(
     name="lmdeploy",
     version="0.9",
-    memory=lambda placement: MemoryRule(free=_FREE, asked="free"),
+    memory=lambda device, placement, limits: MemoryRule(free=_FREE, asked="free"),
     defaults=_defaults,
     meaning=_meaning,
 )

@@ -104,7 +104,6 @@ def _meaning(text: str, situation: Situation) -> Meaning:
         memory_share=_share(shares[-1]) if shares else None,
         tensor_parallel=values.get("tp") or (None if world is None else world // (ranks or 1)),
         data_parallel=ranks,
-        expert_parallel=values["moe_ep"] > 1 if isinstance(values.get("moe_ep"), int) else None,
         notes=tuple(notes),
     )
 
@@ -170,7 +169,7 @@ def _share(word: str) -> float:
 RULES = Rules(
     name="mindie",
     version="2.x",
-    memory=lambda placement: MemoryRule(whole=_FRACTION),
+    memory=lambda device, placement, limits: MemoryRule(whole=_FRACTION),
     length_of_model=False,
     defaults=_defaults,
     meaning=_meaning,

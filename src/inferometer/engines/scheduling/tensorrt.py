@@ -6,9 +6,10 @@ answer will fit beside those of all that run; with MAX_UTILIZATION, as soon as i
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
-from inferometer.engines.flags import Flag
+from inferometer.engines.flags import Flag, flag_names
 from inferometer.engines.kv_memory import MemoryRule
 from inferometer.engines.limits import FlagTable, Meaning, Rules, Situation, plain_meaning, words_of
 from inferometer.errors import UsageError
@@ -18,6 +19,7 @@ from inferometer.simulator.latency.roofline import Placement
 
 _FREE = 0.9  # free_gpu_memory_fraction
 _POLICIES = ("GUARANTEED_NO_EVICT", "MAX_UTILIZATION", "STATIC_BATCH")
+_FILE = "--extra-llm-api-options"
 _PROGRAMS = (("trtllm-serve", "serve"), ("trtllm-serve",))
 _TABLE = FlagTable(
     engine="tensorrt-llm",
@@ -38,8 +40,8 @@ _TABLE = FlagTable(
         ),
         Flag(field="kv_tokens", names=("--max-tokens",), kind="count"),
         Flag(field="block_tokens", names=("--tokens-per-block",), kind="count"),
-        Flag(field="prefix_cache", names=("--enable-block-reuse",)),
-        Flag(field="chunked", names=("--enable-chunked-prefill", "--enable-chunked-context")),
+        Flag(field="prefix_cache", names=("--enable-block-reuse",), kind="switch"),
+        Flag(field="chunked", names=("--enable-chunked-prefill", "--enable-chunked-context"), kind="switch"),
         Flag(field="policy", names=("--capacity-scheduler-policy", "--batch-scheduler-policy")),
     ),
     programs=_PROGRAMS,
@@ -60,29 +62,30 @@ def _defaults(device: Device | None, placement: Placement) -> EngineLimits:
 
 def _meaning(text: str, situation: Situation) -> Meaning:
     """Flags, and parameters as ``capacity_scheduler_policy=MAX_UTILIZATION``, as YAML of the server has them."""
-    typed = _TABLE.read(" ".join(map(_as_flag, words_of(text))))
+    typed = _TABLE.read(shlex.join(map(_as_flag, words_of(text))))
     fields = dict(typed.fields)
-    notes = list(_TABLE.unknown(typed))
+    notes = list(_TABLE.unknown(typed, [_FILE]))
+    if _FILE in flag_names(typed.extra):
+        notes.append(
+            f"the file of {_FILE} is not read: give what it says as words, kv_cache_config.enable_block_reuse=false"
+        )
     limits: dict[str, Any] = {}
     if "block_tokens" in fields:
         limits["block_tokens"] = fields["block_tokens"]
-    if "prefix_cache" in fields:
-        fields["prefix_cache"] = _yes(fields["prefix_cache"])
     if "policy" in fields:
         limits |= _capacity(fields["policy"])
     longest = fields.get("max_model_len", situation.limits.max_model_len)
-    if "chunked" in fields and not _yes(fields["chunked"]):
+    if not fields.get("chunked", situation.measured):  # off unless asked for
         budget = fields.get("max_num_batched_tokens", situation.limits.max_num_batched_tokens)
         if budget >= longest:
             limits["split_prompts"] = False
         else:
             notes.append(
-                f"prompts above max_num_tokens={budget} are split here; TensorRT-LLM would refuse them"
+                f"prompts are split to fill max_num_tokens={budget}; TensorRT-LLM does so with enable_chunked_prefill"
             )
     elif "chunked" in fields:
         limits["split_prompts"] = True
-    more: dict[str, Any] = {"expert_parallel": fields["ranks"] > 1} if "ranks" in fields else {}
-    return plain_meaning(fields, tuple(notes), limits=limits, kv_tokens=fields.get("kv_tokens"), **more)
+    return plain_meaning(fields, tuple(notes), limits=limits, kv_tokens=fields.get("kv_tokens"))
 
 
 def _as_flag(word: str) -> str:
@@ -103,14 +106,10 @@ def _capacity(policy: str) -> dict[str, Any]:
     return {"reserve_answer": policy.upper() == "GUARANTEED_NO_EVICT"}
 
 
-def _yes(text: str) -> bool:
-    return str(text).lower() in ("true", "1", "yes", "on")
-
-
 RULES = Rules(
     name="tensorrt-llm",
     version="1.0",
-    memory=lambda placement: MemoryRule(free=_FREE, asked="free"),
+    memory=lambda device, placement, limits: MemoryRule(free=_FREE, asked="free"),
     defaults=_defaults,
     meaning=_meaning,
 )

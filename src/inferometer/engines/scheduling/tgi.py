@@ -54,7 +54,7 @@ def _meaning(text: str, situation: Situation) -> Meaning:
     notes = list(_TABLE.unknown(typed))
     limits: dict[str, Any] = {}
     if "concurrent" in fields:
-        limits["max_num_seqs"] = fields.get("max_num_seqs", fields["concurrent"])
+        limits["max_num_seqs"] = min(fields.get("max_num_seqs", fields["concurrent"]), fields["concurrent"])
         notes.append("--max-concurrent-requests: requests beyond it wait in the simulation; TGI refuses them")
     if "ratio" in fields:
         limits |= {"select_batch": True, "prefill_time_s": 1.0, "decode_time_s": fields["ratio"]}
@@ -67,7 +67,13 @@ def _meaning(text: str, situation: Situation) -> Meaning:
                 f"--max-input-tokens {fields['input_tokens']} must be below --max-total-tokens {longest}",
                 "lower the one or raise the other",
             )
-        limits.setdefault("max_num_batched_tokens", fields["input_tokens"] + 50)
+        if fields.get("max_num_batched_tokens", fields["input_tokens"]) < fields["input_tokens"]:
+            raise UsageError(
+                f"--max-batch-prefill-tokens {fields['max_num_batched_tokens']} must not be below --max-input-tokens "
+                f"{fields['input_tokens']}",
+                "lower the one or raise the other",
+            )
+        limits["max_num_batched_tokens"] = fields["input_tokens"] + 50
         notes.append("--max-input-tokens: a longer prompt is refused by TGI, and taken in the simulation")
     if "max_num_batched_tokens" in fields:
         limits["max_num_batched_tokens"] = fields["max_num_batched_tokens"]
@@ -77,7 +83,7 @@ def _meaning(text: str, situation: Situation) -> Meaning:
 RULES = Rules(
     name="tgi",
     version="3.x",
-    memory=lambda placement: MemoryRule(free=_WIGGLE),
+    memory=lambda device, placement, limits: MemoryRule(free=_WIGGLE),
     defaults=_defaults,
     meaning=_meaning,
 )

@@ -43,6 +43,7 @@ _TABLE = FlagTable(
     programs=VLLM.programs,
     underscores=True,
     takes_model=True,
+    automatic=frozenset({"--max-model-len"}),
 )
 _LIMITS = ("block_tokens", "kv_blocks", "order", "long_prefill_token_threshold", "reserve_full_prompt")
 
@@ -66,10 +67,14 @@ def _meaning(text: str, situation: Situation) -> Meaning:
             f"--scheduling-policy {limits['order']} is none of vLLM's", "it has fcfs and priority"
         )
     limits |= _splitting(fields, situation.limits)
+    budget = fields.get("max_num_batched_tokens")
+    if budget and not situation.measured and "max_num_seqs" not in fields:  # as vLLM cuts its default
+        limits["max_num_seqs"] = min(situation.limits.max_num_seqs, budget)
     if "speculative" in fields:
         limits |= drafts(_drafted(fields["speculative"]), situation, "--speculative-config")
     more: dict[str, Any] = {"kv_bytes": float(fields["kv_bytes"])} if "kv_bytes" in fields else {}
-    return plain_meaning(fields, _TABLE.unknown(typed), limits=limits, **more)
+    notes = _TABLE.unknown(typed, ["--max-model-len"])  # auto: as long as the cache holds, which is simulated
+    return plain_meaning(fields, notes, limits=limits, **more)
 
 
 def _splitting(fields: dict[str, Any], base: EngineLimits) -> dict[str, Any]:
@@ -100,7 +105,7 @@ def _drafted(text: str) -> int:
 RULES = Rules(
     name="vllm",
     version="0.32.0",
-    memory=lambda placement: MemoryRule(whole=_UTILIZATION),
+    memory=lambda device, placement, limits: MemoryRule(whole=_UTILIZATION),
     defaults=_defaults,
     meaning=_meaning,
 )

@@ -72,7 +72,7 @@ def observed_of(table: PointTable, name: str, limits: EngineLimits, most: int) -
     groups = np.unique(servers[served]) if served.any() else servers[:1]
     for server in groups:
         part = _rows(table, served & (servers == server))
-        run = run_times(part)
+        run = run_times(part, cached=limits.scheduler == "chunked")
         used = np.isfinite(run.times.first_s) & np.isfinite(run.times.last_s)
         run, used = _first(run, used, max(1, most // len(groups)))
         if len(groups) == 1:
@@ -84,7 +84,7 @@ def observed_of(table: PointTable, name: str, limits: EngineLimits, most: int) -
                 run=run,
                 used=used,
                 limits=limits,
-                warnings=tuple(f"{name}: {text}" for text in _peculiarities(part)),
+                warnings=tuple(f"{name}: {text}" for text in _peculiarities(part, limits)),
             )
         )
     return [each for each in found if each.requests] or _refuse(name)
@@ -141,7 +141,7 @@ def in_closed_loop(run: RunTimes, clients: int | None) -> RunTimes:
     return RunTimes(Load(jobs=tuple(jobs), concurrency=clients), run.times)
 
 
-def _peculiarities(table: PointTable) -> list[str]:
+def _peculiarities(table: PointTable, limits: EngineLimits) -> list[str]:
     """What happened in a load point that a replay does not know of."""
     count = len(table.text("status"))
     inputs = np.nansum(table.number("input_tokens_server"))
@@ -150,9 +150,14 @@ def _peculiarities(table: PointTable) -> list[str]:
     cut = np.isin(table.text("status"), _CUT_OFF).sum()
     lines = []
     if inputs > 0 and cached > _TELLING * inputs:
+        replayed = (
+            "and are replayed as found there, though each request holds them by itself"
+            if limits.scheduler == "chunked"
+            else "but are replayed as computed"
+        )
         lines.append(
-            f"{cached / inputs:.0%} of the prompt tokens came from a prefix cache, but are replayed as computed: "
-            "calibrate from prompts that share nothing, or empty the cache (--flush-cache)"
+            f"{cached / inputs:.0%} of the prompt tokens came from a prefix cache, {replayed}: "
+            "prompts that share nothing (or --flush-cache) calibrate better"
         )
     if drafted > 0:
         lines.append("tokens came from drafts: the calibrated decode is that with this load's acceptance")

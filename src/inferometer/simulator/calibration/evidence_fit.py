@@ -33,9 +33,11 @@ from inferometer.simulator.latency.experts import TouchedExperts
 from inferometer.simulator.latency.model import Coefficients
 
 _STEP_NOISE: Final = 0.05
+_LEAST_STEP_NOISE: Final = 0.001
 _INDEPENDENT_STEPS: Final = 400
-_ABOVE_PEAK: Final = 1.05
 _POOL_SPREAD: Final = 0.15
+_UNEXPLAINED: Final = 0.5  # loss per value; about that of errors as large as their noise
+_FAR_BETTER: Final = 0.8
 _POLISH: Final = 500
 _POLISHED_REQUESTS: Final = 600
 _LEAST_POLISH: Final = 60
@@ -52,6 +54,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         limits: of the table's engine.
         experts: of a mixture; None = dense.
         pool_known: whether ``kv_blocks`` of all limits are the engine's own.
+        step_noise: share by which the time of a step may be off.
     """
 
     observed: tuple[Observed, ...] = ()
@@ -60,6 +63,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     limits: EngineLimits = EngineLimits()
     experts: TouchedExperts | None = None
     pool_known: bool = False
+    step_noise: float = _STEP_NOISE
 
     def __post_init__(self) -> None:
         if not (self.observed or self.steps or self.points):
@@ -71,6 +75,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     def table_alone(self) -> bool:
         """Whether a table of load points is all there is."""
         return bool(self.points) and not (self.observed or self.steps)
+
+    @property
+    def steps_alone(self) -> bool:
+        """Whether step records are all there is."""
+        return bool(self.steps) and not (self.observed or self.points)
 
 
 class Chosen(NamedTuple):
@@ -162,14 +171,30 @@ def fit_evidence(evidence: Evidence, prior: Prior | None = None, seed: int = 0) 
     believed = prior or weakest(evidence)
     if table is not None:
         believed = posterior(table, table.prior)
-    center, spread, pool = believed.logs(), np.array(believed.spread), pool_of(evidence)
-    if pool.how == "fitted" and pool.peak_tokens:
-        center = np.append(center, np.log(pool.peak_tokens * _ABOVE_PEAK))
-        spread = np.append(spread, _POOL_SPREAD)
-    residuals = residuals_of(evidence, everything(evidence))
-    found = fit(residuals, center, spread, seed=seed, polish=_polish(evidence))
     habits = None if table is None else table.habits
-    return JointFit(fit=found, prior=believed, center=center, spread=spread, pool=pool, habits=habits)
+    return _with_or_without_pool(evidence, believed, habits, seed)
+
+
+def _with_or_without_pool(evidence: Evidence, prior: Prior, habits: Habits | None, seed: int) -> JointFit:
+    """A fit with the pool that was told or never fills, or with one that is fitted, if that explains the times better.
+
+    Requests also wait for long prompts before them, and short waits for the pool are not seen as such, so both are
+    tried: where requests are seen to wait, and where the times are further off than their noise.
+    """
+    center, spread, pool = prior.logs(), np.array(prior.spread), pool_of(evidence)
+    residuals, polish = residuals_of(evidence, everything(evidence)), _polish(evidence)
+    found = fit(residuals, center, spread, seed=seed, polish=polish)
+    if pool.how != "told" and pool.peak_tokens:
+        waits, unexplained = pool.how == "fitted", found.loss > _UNEXPLAINED * len(found.residuals)
+        if waits or unexplained:
+            middle = np.append(center, np.log(pool.peak_tokens))
+            wide = np.append(spread, _POOL_SPREAD)
+            held = fit(residuals, middle, wide, seed=seed, polish=polish)
+            if held.loss < found.loss * (1.0 if waits else _FAR_BETTER):
+                found, center, spread = held, middle, wide
+        how = "fitted" if found.logs.size > len(NAMES) else "never full"
+        pool = msgspec.structs.replace(pool, how=how)
+    return JointFit(fit=found, prior=prior, center=center, spread=spread, pool=pool, habits=habits)
 
 
 def posterior(found: Fit, prior: Prior) -> Prior:
@@ -257,7 +282,7 @@ def residuals_of(evidence: Evidence, chosen: Chosen) -> Callable[[Floats], Float
             parts.append(_of_requests(each, used, evidence))
     if chosen.steps.any():
         records = [record for record, use in zip(evidence.steps, chosen.steps, strict=True) if use]
-        parts.append(_of_steps(records, evidence.experts))
+        parts.append(_of_steps(records, evidence))
     return lambda logs: np.concatenate([part(logs) for part in parts]) if parts else np.empty(0)
 
 
@@ -272,16 +297,33 @@ def _of_requests(observed: Observed, used: Mask, evidence: Evidence) -> Callable
     return residuals
 
 
-def _of_steps(records: Sequence[Record], experts: TouchedExperts | None) -> Callable[[Floats], Floats]:
-    shapes = np.array([record.shape for record in records], dtype=np.float64)
-    seconds = np.array([record.step_s for record in records])
-    weight = min(1.0, (_INDEPENDENT_STEPS / len(records)) ** 0.5) / _STEP_NOISE
+def _of_steps(records: Sequence[Record], evidence: Evidence) -> Callable[[Floats], Floats]:
+    off = _steps_off(records, evidence.experts)
+    weight = min(1.0, (_INDEPENDENT_STEPS / len(records)) ** 0.5) / evidence.step_noise
 
     def residuals(logs: Floats) -> Floats:
-        off: Floats = np.log(seconds_of(shapes, coefficients_of(logs), experts) / seconds) * weight
-        return off
+        found: Floats = off(logs) * weight
+        return found
 
     return residuals
+
+
+def _steps_off(records: Sequence[Record], experts: TouchedExperts | None) -> Callable[[Floats], Floats]:
+    """Log ratios of computed to recorded seconds."""
+    shapes = np.array([record.shape for record in records], dtype=np.float64)
+    seconds = np.array([record.step_s for record in records])
+
+    def off(logs: Floats) -> Floats:
+        found: Floats = np.log(seconds_of(shapes, coefficients_of(logs), experts) / seconds)
+        return found
+
+    return off
+
+
+def with_noise_left(evidence: Evidence, whole: JointFit) -> Evidence:
+    """The evidence with steps as noisy as a first fit left them: what a simulated engine wrote has no noise at all."""
+    left = float(np.sqrt(np.mean(_steps_off(evidence.steps, evidence.experts)(whole.fit.logs) ** 2)))
+    return msgspec.structs.replace(evidence, step_noise=min(_STEP_NOISE, max(_LEAST_STEP_NOISE, left)))
 
 
 def seconds_of(shapes: Floats, cost: Coefficients, experts: TouchedExperts | None) -> Floats:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from inferometer.simulator.calibration.blocks import blocks_of
 from inferometer.simulator.calibration.ensemble import interval
 from inferometer.simulator.calibration.fit import Floats
 from inferometer.simulator.calibration.noise import LeftOut, noise_of
@@ -20,6 +21,7 @@ from inferometer.simulator.latency.profile import Noise
 
 _FEWEST: Final = 3
 _FEWEST_FOR_P99: Final = 50
+_MOST_STEPS: Final = 2000
 _STATISTICS: Final[dict[str, tuple[Callable[[Floats], float], int]]] = {
     "mean": (lambda values: float(values.mean()), 1),
     "p50": (lambda values: float(np.median(values)), 4),
@@ -38,7 +40,8 @@ class _Piece(NamedTuple):
 def noise_from(requests: Sequence[Compared], values: Sequence[ComparedValues]) -> dict[str, Noise]:
     """Noise by metric: ``ttft``, ``tpot`` and ``e2el`` of one request; ``mean_ttft`` ... of a load point.
 
-    A metric that was left out in fewer than three pieces has none. A table gives the noise of means alone.
+    A metric that was left out in fewer than three pieces has none. A table gives the noise of means alone; step records
+    alone give that of single steps for all, since they say nothing nearer to a request.
     """
     found: dict[str, Noise] = {}
     for metric in METRICS:
@@ -59,7 +62,18 @@ def noise_from(requests: Sequence[Compared], values: Sequence[ComparedValues]) -
                 np.arange(int(known.sum())),
             )
             found.setdefault(f"mean_{each.metric}", noise_of(rows))
+    steps = [each for each in values if each.metric == "step"]
+    if steps and not found:
+        found = dict.fromkeys(METRICS, noise_of(_of_steps(steps[0])))
     return found
+
+
+def _of_steps(each: ComparedValues) -> LeftOut:
+    """Records that were left out, evenly thinned; their blocks are their quarters."""
+    known = np.flatnonzero(np.isfinite(each.left_out))
+    chosen = known[np.unique(np.linspace(0, len(known) - 1, min(_MOST_STEPS, len(known))).astype(int))]
+    blocks = blocks_of(np.ones(len(each.measured), np.bool_))
+    return LeftOut(each.left_out[chosen], each.measured[chosen], np.zeros(len(chosen)), blocks[chosen])
 
 
 def coverage_of(requests: Sequence[Compared]) -> dict[str, float]:

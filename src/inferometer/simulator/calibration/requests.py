@@ -1,8 +1,7 @@
-"""Coefficients from the times of the requests of one run: replay the run's load, compare request by request."""
+"""A measured run request by request: how far a replay is from it, and what is believed before a fit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -10,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferometer.errors import UsageError
-from inferometer.simulator.calibration.capacity import capacity_seen, pool_blocks
-from inferometer.simulator.calibration.fit import NAMES, Fit, Floats, Prior, coefficients_of, fit
-from inferometer.simulator.calibration.replay import Load, Times, replay
+from inferometer.simulator.calibration.capacity import pool_blocks
+from inferometer.simulator.calibration.fit import NAMES, Floats, Prior
+from inferometer.simulator.calibration.replay import Load, Times
 from inferometer.simulator.instance.limits import EngineLimits
 from inferometer.simulator.latency.model import Coefficients
 
-_ABOVE_PEAK: Final = 1.05
-KV_SPREAD: Final = 0.15
 _NOISE: Final = {"ttft": 0.03, "tpot": 0.02, "e2e": 0.02}
 _PHASE: Final = 0.4
 """Where in a step a request arrives is not known to a part of a step: standard deviation in steps."""
@@ -110,83 +107,9 @@ def log_ratios(run: RunTimes, found: Times, used: NDArray[np.bool_]) -> Floats:
     return logs
 
 
-class RequestFit(msgspec.Struct, frozen=True):
-    """A fit to the requests of a run.
-
-    Attributes:
-        fit: coefficients; where ``kv_fitted``, the logarithm of the pool's tokens after them.
-        prior: what was believed before.
-        limits: of the engine, with the KV pool given or found.
-        kv_fitted: whether the pool was found from the times.
-    """
-
-    fit: Fit
-    prior: Prior
-    limits: EngineLimits
-    kv_fitted: bool
-
-
-def fit_requests(
-    run: RunTimes,
-    limits: EngineLimits,
-    *,
-    used: NDArray[np.bool_] | None = None,
-    prior: Prior | None = None,
-    kv_known: bool = True,
-    seed: int = 0,
-) -> RequestFit:
-    """Coefficients from the times of a run's requests.
-
-    Args:
-        run: measured.
-        limits: of the engine that was measured.
-        used: by request, whether its times count; the rest is load only. None = all.
-        prior: of model and device; None = ``weak_prior``.
-        kv_known: whether ``limits.kv_blocks`` was read from the engine. If not, and the times show requests that
-            waited for the pool, its size is fitted too; if they show none, the pool is taken as large enough.
-        seed: of the fit's polish.
-
-    Raises:
-        UsageError: no request with a first and a last token, or lengths the pool cannot hold.
-    """
-    used = np.ones(len(run.load.jobs), dtype=np.bool_) if used is None else used
-    used = used & np.isfinite(run.times.first_s) & np.isfinite(run.times.last_s)
-    if not used.any():
-        raise UsageError(
-            "no request of the run has times of its first and last token", "calibrate from another"
-        )
-    believed = weak_prior(run, used) if prior is None else prior
-    center, spread = believed.logs(), np.array(believed.spread)
-    if kv_known:
-        found = fit(residuals_of(run, limits, used), center, spread, seed=seed)
-        return RequestFit(found, believed, limits, kv_fitted=False)
-    ample = with_pool(limits, run.load, float((run.load.inputs() + run.load.outputs()).sum()))
-    found = fit(residuals_of(run, ample, used), center, spread, seed=seed)
-    seen = capacity_seen(run.load, run.times, limits.max_num_seqs, used)
-    if seen.limits:
-        center = np.append(center, np.log(seen.peak_tokens * _ABOVE_PEAK))
-        held = fit(residuals_of(run, limits, used), center, np.append(spread, KV_SPREAD), seed=seed)
-        # Requests also wait for long prompts before them: the pool is to blame only if it explains the times better.
-        if held.loss < found.loss:
-            pool = with_pool(limits, run.load, float(np.exp(held.logs[-1])))
-            return RequestFit(held, believed, pool, kv_fitted=True)
-    return RequestFit(found, believed, ample, kv_fitted=False)
-
-
 def with_pool(limits: EngineLimits, load: Load, tokens: float) -> EngineLimits:
     """Limits with a pool of so many tokens, which holds every request of the load at least."""
     longest = max(job.prompt_tokens + job.output_tokens for job in load.jobs)
     blocks = pool_blocks(tokens, limits.block_tokens, longest)
     most = min(limits.max_model_len, blocks * limits.block_tokens)
     return msgspec.structs.replace(limits, kv_blocks=blocks, max_model_len=max(most, longest))
-
-
-def residuals_of(run: RunTimes, limits: EngineLimits, used: NDArray[np.bool_]) -> Callable[[Floats], Floats]:
-    """The residuals of a run for logarithms of coefficients, and of the pool's tokens where one more is given."""
-
-    def residuals(logs: Floats) -> Floats:
-        fitted = len(logs) > len(NAMES)
-        pool = with_pool(limits, run.load, float(np.exp(logs[-1]))) if fitted else limits
-        return log_ratios(run, replay(run.load, pool, coefficients_of(logs)), used)
-
-    return residuals

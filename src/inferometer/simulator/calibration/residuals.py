@@ -17,6 +17,7 @@ from inferometer.simulator.calibration.table import Habits, predict
 
 METRICS: Final = ("ttft", "tpot", "e2el")
 _FEWEST_FOR_P99: Final = 100
+_POOR: Final = 0.25
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,6 +208,20 @@ def held_out(requests: Sequence[Compared], values: Sequence[ComparedValues]) -> 
     found = _named("blocks", errors_of(requests, "blocked"))
     found |= _named("configurations", errors_of(requests, "elsewhere"))
     return found | _of_values(values, "left_out")
+
+
+def poor_fit(errors: Mapping[str, float]) -> list[str]:
+    """A sentence where the model does not describe what was measured: a median held-out error is above a quarter."""
+    far = {name: value for name, value in errors.items() if name.endswith("_median") and value > _POOR}
+    if not far:
+        return []
+    worst = max(far, key=far.__getitem__)
+    kind, metric = worst.removesuffix("_median").split("_")
+    return [
+        f"the model does not describe what was measured (held-out {kind}: half of the {metric.upper()} errors are "
+        f"above {far[worst]:.0%}): look for a disturbed run (its verdict), flags that --engine-args does not say, or "
+        "another --engine, and calibrate again"
+    ]
 
 
 def fit_errors(requests: Sequence[Compared], values: Sequence[ComparedValues]) -> dict[str, float]:

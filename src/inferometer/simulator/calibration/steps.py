@@ -1,10 +1,10 @@
-"""Coefficients from an engine's own step records: the batch table of ms_service_profiler, or any with its columns."""
+"""Step records of an engine, and the prior that they alone give: a batch table as ms_service_profiler writes it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from inferometer.errors import UsageError
 from inferometer.record.steps import STEP, StepRow, read_steps
-from inferometer.simulator.calibration.fit import NAMES, Fit, Floats, Prior, coefficients_of, fit
+from inferometer.simulator.calibration.fit import NAMES, Floats, Prior
 from inferometer.simulator.calibration.requests import SPREAD
 from inferometer.simulator.instance.shape import StepShape
 from inferometer.simulator.latency.model import Coefficients
 
-_NOISE: Final = 0.05
-_LEAST_NOISE: Final = 0.001
 _OF_REQUESTS: Final = frozenset({"arrival_s", "first_token_s", "comm_token_s"})
 
 
@@ -29,16 +27,14 @@ class Record(msgspec.Struct, frozen=True):
     step_s: float
 
 
-class StepErrors(msgspec.Struct, frozen=True):
-    """Relative errors of predictions of steps that the fit did not see."""
+class Batches(NamedTuple):
+    """What a batch table says: its steps, and the blocks of the KV pool: the fewest, if ranks differ; None = unsaid."""
 
-    steps: int
-    mean_absolute: float
-    median_absolute: float
-    bias: float
+    records: list[Record]
+    kv_blocks: int | None
 
 
-def read_batches(path: Path, block_tokens: int, name: str = STEP) -> list[Record]:
+def read_batches(path: Path, block_tokens: int, name: str = STEP) -> Batches:
     """Steps from a ``batch.csv``.
 
     What the simulated server writes says of every sequence how much of it was computed before. Where the table does not
@@ -53,10 +49,13 @@ def read_batches(path: Path, block_tokens: int, name: str = STEP) -> list[Record
     Raises:
         UsageError: a missing column, a value that is no number, or no row of that name.
     """
-    found = [Record(_shape(row, block_tokens), row.step_s) for row in read_steps(path, name)]
-    if not found:
+    records, pools = [], set()
+    for row in read_steps(path, name):
+        records.append(Record(_shape(row, block_tokens), row.step_s))
+        pools.add(row.total_blocks or None)
+    if not records:
         raise UsageError(f"step records {path} have no step named {name} that took time and had tokens")
-    return found
+    return Batches(records, min(filter(None, pools), default=None))
 
 
 def _shape(row: StepRow, block_tokens: int) -> StepShape:
@@ -125,51 +124,3 @@ def step_seconds(shapes: NDArray[np.float64], cost: Coefficients) -> Floats:
         + cost.attention_s * work
     )
     return found
-
-
-def fit_steps(records: Sequence[Record], prior: Prior | None = None) -> Fit:
-    """Coefficients of steps from step records, by relative errors.
-
-    A second fit takes the noise that the first one left (its root mean square, at most 5 %), so that the prior weighs
-    no more than it has to: what a simulated engine wrote has no noise at all.
-
-    Args:
-        records: of an engine.
-        prior: of model and device; None = ``weak_step_prior``.
-
-    Raises:
-        UsageError: no record.
-    """
-    if not records:
-        raise UsageError("a calibration needs at least one step record")
-    believed = weak_step_prior(records) if prior is None else prior
-    shapes = np.array([record.shape for record in records], dtype=np.float64)
-    seconds = np.array([record.step_s for record in records])
-
-    def within(noise: float, start: Floats | None = None) -> Fit:
-        def residuals(logs: Floats) -> Floats:
-            off: Floats = np.log(step_seconds(shapes, coefficients_of(logs)) / seconds) / noise
-            return off
-
-        return fit(residuals, believed.logs(), np.array(believed.spread), start=start)
-
-    first = within(_NOISE)
-    left = _NOISE * float(np.sqrt(np.mean(first.residuals**2)))
-    return within(min(_NOISE, max(_LEAST_NOISE, left)), first.logs)
-
-
-def held_out_errors(records: Sequence[Record], blocks: int = 10, every: int = 5) -> StepErrors:
-    """Errors on blocks of time that a fit did not see: of ``blocks`` blocks every ``every``-th is left out.
-
-    Raises:
-        UsageError: fewer records than blocks.
-    """
-    if len(records) < blocks:
-        raise UsageError(f"{len(records)} step records cannot be cut into {blocks} blocks of time")
-    place = np.arange(len(records)) * blocks // len(records)
-    out = place % every == every - 1
-    found = fit_steps([record for record, left in zip(records, out, strict=True) if not left])
-    told = [record for record, left in zip(records, out, strict=True) if left]
-    shapes = np.array([record.shape for record in told], dtype=np.float64)
-    off = step_seconds(shapes, found.coefficients) / [record.step_s for record in told] - 1
-    return StepErrors(len(told), float(np.abs(off).mean()), float(np.median(np.abs(off))), float(off.mean()))

@@ -140,7 +140,9 @@ def weak_table_prior(points: Sequence[Point]) -> Prior:
     decoded = [point for point in points if point.tpot_s is not None]
     begun = [point for point in points if point.ttft_s is not None]
     if not decoded or not begun:
-        raise UsageError("a table must have at least one TTFT and one TPOT", "add the columns ttft and tpot")
+        raise UsageError(
+            "a table must have at least one TTFT and one TPOT", "add the columns ttft_ms and tpot_ms"
+        )
     tpot = min(point.tpot_s or 0.0 for point in decoded)
     token = min((point.ttft_s or 0.0) / point.input_tokens for point in begun) / 2
     busy = float(np.median([p.concurrency for p in points]))

@@ -67,10 +67,12 @@ class Fleet:
         """Of all instances."""
         return sum(member.steps for member in self._members)
 
-    @property
-    def busy_ns(self) -> tuple[int, ...]:
-        """By instance, time in which a step ran; of ranks in lockstep without their dummy steps."""
-        return tuple(round(member.busy_ns) for member in self._members)
+    def busy_ns(self, end_ns: int) -> tuple[int, ...]:
+        """By instance, time until then in which a step ran; of ranks in lockstep without their dummy steps.
+
+        A step that is under way then must be the latest of its instance.
+        """
+        return tuple(round(member.busy_ns - max(0.0, member.now_ns - end_ns)) for member in self._members)
 
     @property
     def kv_peak_blocks(self) -> tuple[int, ...]:

@@ -175,7 +175,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
         answers: by when they were planned.
         end_ns: end of the last answer, or of the load point.
         steps: of all instances.
-        busy_ns: by instance, time in which a step ran (not a dummy one of ``lockstep``); prefill instances first.
+        busy_ns: by instance, time up to ``end_ns`` in which a step ran (not a dummy one of ``lockstep``); prefill
+            instances first.
         kv_peak_blocks: by instance, most blocks that were held during a step.
     """
 

@@ -81,7 +81,7 @@ def serve_point(
         answers=answers,
         end_ns=end_ns,
         steps=sum(fleet.steps for fleet in fleets),
-        busy_ns=tuple(busy for fleet in fleets for busy in fleet.busy_ns),
+        busy_ns=tuple(busy for fleet in fleets for busy in fleet.busy_ns(end_ns)),
         kv_peak_blocks=tuple(peak for fleet in fleets for peak in fleet.kv_peak_blocks),
     )
 

@@ -5,6 +5,7 @@ Only steps in which something happens besides decoding (a prompt, an admission, 
 
 from __future__ import annotations
 
+import sys
 from heapq import heappop
 from math import inf
 
@@ -17,7 +18,7 @@ from inferometer.simulator.instance.stretch import Stretch
 
 
 class FastInstance(FastFloor):
-    """Jumps through decoding; chunked (also with a prefix cache) and prefill-first scheduling, without speculation.
+    """Jumps through decoding; chunked and prefill-first scheduling, also with a prefix cache, without speculation.
 
     Args:
         limits: of the scheduler.
@@ -31,7 +32,8 @@ class FastInstance(FastFloor):
     def __init__(self, limits: EngineLimits, model: StepModel, *, timeline: bool = False) -> None:
         if not can_jump(limits):
             raise UsageError(
-                f"scheduler={limits.scheduler}, prefix_cache={limits.prefix_cache}, draft_tokens={limits.draft_tokens}:"
+                f"scheduler={limits.scheduler}, prefix_cache={limits.prefix_cache}, order={limits.order}, "
+                f"draft_tokens={limits.draft_tokens}:"
                 " not to be simulated in jumps",
                 "use Instance, which steps",
             )
@@ -150,6 +152,7 @@ class FastInstance(FastFloor):
             self._mixed_step(finished)
 
     def _prefill_first_step(self, limit_ns: float, finished: list[FastSequence]) -> None:
+        self._filling.fill(self._count)  # what earlier steps filled is found
         batch = self._prefill_batch()
         if batch:
             self._prefill_step(batch, finished)
@@ -163,7 +166,7 @@ class FastInstance(FastFloor):
         self._resume(idle)
 
     def _admissible(self, free_blocks: int, budget: int) -> bool:
-        """Whether the head of the queue can be taken in a chunked step."""
+        """Whether the head of the queue can be taken in a step that has so many tokens left."""
         head = self._queue.head()
         if head is None or budget < 1 or len(self._running) >= self.limits.max_num_seqs:
             return False
@@ -195,28 +198,10 @@ class FastInstance(FastFloor):
             room -= chunk
         if decodes or chunks:
             self._least_free = min(self._least_free, self.free_blocks)
-            ns = self.model.step_s(self._shape(chunks)) * 1e9
+            ns = self.model.step_s(_shape(chunks, decodes, self._kv_tokens)) * 1e9
             self._pass_steps(Stretch(self.now_ns, ns, 0.0, self._kv_tokens, decodes), 1, finished)
             self._compute(chunks, finished)
         self._resume(idle)
-
-    def _shape(self, chunks: list[tuple[FastSequence, int]]) -> StepShape:
-        """Of a step of all that decode and these chunks; the last token of an answer that is repeated is a decode."""
-        decodes = self._needs.decodes
-        kv_tokens = self._kv_tokens
-        prefill = 0
-        work = 0.0
-        for sequence, chunk in chunks:
-            begun = sequence.generated or sequence.job.ready_tokens
-            if begun and sequence.computed + 1 == sequence.target:
-                decodes += 1
-                kv_tokens += sequence.computed
-            else:
-                prefill += chunk
-                work += chunk * (sequence.computed + chunk / 2)
-        return StepShape(
-            decodes + prefill, self._needs.decodes + len(chunks), kv_tokens, work, prefill, decodes
-        )
 
     def _take_chunk(self, sequence: FastSequence, chunks: list[tuple[FastSequence, int]]) -> None:
         """The next chunk of the last running sequence, if it keeps or gets the blocks for it."""
@@ -244,28 +229,24 @@ class FastInstance(FastFloor):
                 self._first(sequence, finished)
 
     def _prefill_batch(self) -> list[tuple[FastSequence, int]]:
-        """Whole prompts for a step of their own, admitted."""
+        """Whole prompts for a step of their own, admitted: what of them is not there yet."""
         limits = self.limits
         most = limits.max_num_seqs if limits.max_prefill_seqs is None else limits.max_prefill_seqs
         batch: list[tuple[FastSequence, int]] = []
-        tokens = 0
-        while (
-            (head := self._queue.head()) is not None
-            and len(batch) < most
-            and len(self._running) < limits.max_num_seqs
-        ):
-            blocks = self._blocks(self._held(head, head.target))
-            if blocks > self.free_blocks or (batch and tokens + head.target > limits.max_num_batched_tokens):
+        budget = limits.max_num_batched_tokens
+        while len(batch) < most and self._admissible(self.free_blocks, sys.maxsize):
+            head = self._queue.head()
+            assert head is not None
+            chunk = head.target - self._there(head)[1]
+            if batch and chunk > budget:
                 break
-            tokens += head.target
-            batch.append((head, self._admit(head, head.target)))
+            budget -= chunk
+            batch.append((head, self._admit(head, chunk)))
         return batch
 
     def _prefill_step(self, batch: list[tuple[FastSequence, int]], finished: list[FastSequence]) -> None:
-        tokens = sum(chunk for _, chunk in batch)
-        work = sum(chunk * (chunk / 2) for _, chunk in batch)
         self._least_free = min(self._least_free, self.free_blocks)
-        self.now_ns += self.model.step_s(StepShape(tokens, len(batch), 0, work, tokens, 0)) * 1e9
+        self.now_ns += self.model.step_s(_shape(batch, 0, 0)) * 1e9
         self.steps += 1
         self._compute(batch, finished)
 
@@ -281,15 +262,13 @@ class FastInstance(FastFloor):
         left = self.free_blocks - self._needs.at(self._count)
         if self._partial is not None or left < 0:
             return False
+        if not self._chunked:
+            self._filling.fill(self._count)
+            return not self._admissible(self.free_blocks, sys.maxsize)
         # What the running ones do in this step comes before admission.
         self._pool.unname(self._needs.at(self._count))
         self._filling.fill(self._count + 1)
-        if self._chunked:
-            return not self._admissible(left, self.limits.max_num_batched_tokens - self._needs.decodes)
-        head = self._queue.head()
-        if head is None or len(self._running) >= self.limits.max_num_seqs:
-            return True
-        return self._blocks(self._held(head, head.target)) > self.free_blocks
+        return not self._admissible(left, self.limits.max_num_batched_tokens - self._needs.decodes)
 
     def _stretch(self, limit_ns: float) -> tuple[Stretch, int]:
         """Decode steps from now on in which nothing else happens, and how many; no more than reach ``limit_ns``."""
@@ -304,7 +283,7 @@ class FastInstance(FastFloor):
             heappop(finishes)
         steps = self._needs.steps_within(self.free_blocks, self._count, finishes[0][0] - self._count)
         if self._queue.head() is not None:
-            steps = min(steps, self._filling.steps(self._count, steps))
+            steps = self._filling.steps(self._count + self._chunked, steps)
         until = min(limit_ns, self._next_admission_ns())
         if steps > 1 and until < inf:
             steps = stretch.steps_until(until, steps)
@@ -332,3 +311,19 @@ class FastInstance(FastFloor):
             _, turn, sequence = heappop(finishes)
             if sequence.turn == turn:
                 self._finish(sequence, finished)
+
+
+def _shape(chunks: list[tuple[FastSequence, int]], decodes: int, kv_tokens: int) -> StepShape:
+    """Of a step of some that decode, and these chunks; the last token of an answer that is repeated is a decode."""
+    sequences = decodes + len(chunks)
+    prefill = 0
+    work = 0.0
+    for sequence, chunk in chunks:
+        begun = sequence.generated or sequence.job.ready_tokens
+        if begun and sequence.computed + 1 == sequence.target:
+            decodes += 1
+            kv_tokens += sequence.computed
+        else:
+            prefill += chunk
+            work += chunk * (sequence.computed + chunk / 2)
+    return StepShape(decodes + prefill, sequences, kv_tokens, work, prefill, decodes)

@@ -122,7 +122,6 @@ class FastFloor:
     def _part(self, sequence: FastSequence) -> None:
         """A sequence decodes no more; what it has given so far is counted."""
         self._filling.fill(self._count)
-        self._filling.part(sequence)
         steps = self._count - sequence.joined
         sequence.context += steps
         sequence.generated += steps
@@ -190,6 +189,7 @@ class FastFloor:
                 continue
             while left < 1 and sequence in self._running:
                 victim = self._victim()
+                self._pool.unname(self.free_blocks)  # as all of them are given
                 before = self.free_blocks
                 self._preempt(victim)
                 left += self.free_blocks - before + (victim in given)

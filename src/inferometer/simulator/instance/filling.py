@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
+
 from inferometer.simulator.instance.fast_sequence import FastSequence
 from inferometer.simulator.instance.pool import CachingPool, Pool
 
@@ -15,45 +17,37 @@ class Filling:
         pool: gets to know the blocks.
     """
 
-    __slots__ = ("_caching", "_pool", "_sequences")
+    __slots__ = ("_caching", "_due", "_pool")
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._caching = isinstance(pool, CachingPool)
-        self._sequences: dict[FastSequence, None] = {}  # in the order of the running ones
+        # After which decode step, counted from 1, the next block of a sequence is full. One that decodes no more, or
+        # again, has another turn by then.
+        self._due: list[tuple[int, int, FastSequence]] = []
 
     def join(self, sequence: FastSequence) -> None:
         """A sequence begins to decode."""
         if self._caching and len(sequence.job.names or ()) > sequence.filled:
-            self._sequences[sequence] = None
-
-    def part(self, sequence: FastSequence) -> None:
-        """A sequence decodes no more."""
-        self._sequences.pop(sequence, None)
+            size = self._pool.block_tokens
+            step = sequence.joined + (sequence.filled + 1) * size - sequence.context
+            heappush(self._due, (step, sequence.turn, sequence))
 
     def fill(self, count: int) -> None:
         """What ``count`` decode steps in all have filled."""
-        if not self._sequences:
-            return
-        size = self._pool.block_tokens
-        due: list[tuple[int, int, FastSequence]] = []
-        for place, sequence in enumerate(self._sequences):
-            last = min((sequence.context + count - sequence.joined) // size, len(sequence.job.names or ()))
-            due += [(_step(sequence, block, size), place, sequence) for block in range(sequence.filled, last)]
-        due.sort(key=lambda one: one[:2])
-        for _, _, sequence in due:
+        due, size = self._due, self._pool.block_tokens
+        while due and due[0][0] <= count:
+            step, turn, sequence = heappop(due)
+            if sequence.turn != turn:
+                continue
             sequence.computed = (sequence.filled + 1) * size
             self._pool.fill(sequence, 0)
-            if sequence.filled == len(sequence.job.names or ()):
-                del self._sequences[sequence]
+            if len(sequence.job.names or ()) > sequence.filled:
+                heappush(due, (step + size, turn, sequence))
 
     def steps(self, count: int, most: int) -> int:
-        """Decode steps from ``count`` on before the one that fills a block next; no more than ``most``."""
-        size = self._pool.block_tokens
-        steps = (_step(one, one.filled, size) - 1 - count for one in self._sequences)
-        return min((each for each in steps if each > 0), default=most)
-
-
-def _step(sequence: FastSequence, block: int, size: int) -> int:
-    """After which decode step, counted from 1, a block of a sequence is full."""
-    return sequence.joined + (block + 1) * size - sequence.context
+        """Decode steps after those that ``fill(count)`` filled, up to the next that fills a block; at most ``most``."""
+        due = self._due
+        while due and due[0][2].turn != due[0][1]:
+            heappop(due)
+        return min(most, due[0][0] - count) if due else most

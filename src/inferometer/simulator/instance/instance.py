@@ -174,7 +174,7 @@ class Instance:
     def _carry_out(self, batch: Batch, begin_ns: float, preempted: list[Sequence]) -> Step:
         shape = self._scheduler.shape(batch)
         step_s = self.model.step_s(shape)
-        end_ns = begin_ns + (step_s * _NS_PER_S if self._exact else round(step_s * _NS_PER_S))
+        end_ns = self._end_ns(begin_ns, step_s)
         self._peak_blocks = max(self._peak_blocks, self._pool.used)
         emitted: list[Sequence] = []
         checked: list[tuple[int, int]] = []
@@ -208,6 +208,9 @@ class Instance:
             held,
             self._pool.used,
         )
+
+    def _end_ns(self, begin_ns: float, step_s: float) -> float:
+        return begin_ns + (step_s * _NS_PER_S if self._exact else round(step_s * _NS_PER_S))
 
     @staticmethod
     def _emit(sequence: Sequence, tokens: int, end_ns: float) -> None:

@@ -210,8 +210,6 @@ def can_jump(limits: EngineLimits) -> bool:
     """Whether ``FastInstance`` simulates these limits."""
     if limits.scheduler == "static" or limits.draft_tokens:
         return False
-    if limits.prefix_cache and (limits.scheduler != "chunked" or limits.order == "priority"):
-        return False
     habits = (
         limits.long_prefill_token_threshold,
         limits.prefill_delay_s,

@@ -160,7 +160,7 @@ class CachingPool(Pool):
         names = sequence.job.names
         if names is None:
             return
-        full = (sequence.computed + tokens) // self.block_tokens
+        full = min(len(names), (sequence.computed + tokens) // self.block_tokens)
         for name in names[sequence.filled : full]:
             self._names[self._named] = name
             self._called.setdefault(name, {})[self._named] = None

@@ -94,6 +94,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         limits: of the engine that was measured; kv_blocks of it are those that it had.
         kv_blocks_known: whether they were read from it, not computed or fitted.
         ensemble: refits to resampled data; the spread of predictions with them is the prediction interval.
+        ensemble_pools: of each of these refits its KV pool, as a share of that of ``limits``; empty = all have that,
+            since the pool was not fitted.
         noise: what an interval has beside that spread, by metric: ``ttft``, ``tpot``, ``e2el`` of one request;
             ``mean_ttft``, ``p99_ttft`` ... of a load point.
         experts: None = dense.
@@ -109,6 +111,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     limits: EngineLimits = EngineLimits()
     kv_blocks_known: bool = False
     ensemble: tuple[Coefficients, ...] = ()
+    ensemble_pools: tuple[float, ...] = ()
     noise: dict[str, Noise] = {}
     experts: TouchedExperts | None = None
     residual: Residual | None = None
@@ -118,6 +121,22 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     model: ModelFacts | None = None
     placement: Placement = Placement()
     provenance: Provenance
+
+    def __post_init__(self) -> None:
+        pools = self.ensemble_pools
+        if pools and (len(pools) != len(self.ensemble) or not min(pools) > 0):
+            raise UsageError(
+                f"ensemble_pools must be {len(self.ensemble)} shares above 0, one a member of the ensemble"
+            )
+
+    def limits_of(self, member: int) -> EngineLimits:
+        """The limits that a member of the ensemble has, with a pool that holds the longest sequence at least."""
+        if not self.ensemble_pools:
+            return self.limits
+        limits = self.limits
+        least = -(-limits.max_model_len // limits.block_tokens)
+        blocks = max(least, round(limits.kv_blocks * self.ensemble_pools[member]))
+        return msgspec.structs.replace(limits, kv_blocks=blocks)
 
     def step_model(self, coefficients: Coefficients | None = None) -> StepModel:
         """The model of steps; with ``coefficients``, that of a member of the ensemble."""

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from collections.abc import Sequence as Several
 
 from inferometer.clock import Clock
-from inferometer.simulator.instance.instance import Instance
 from inferometer.simulator.instance.limits import Job
 from inferometer.simulator.instance.sequence import Sequence
+from inferometer.simulator.instance.steady import SteadyInstance
 from inferometer.simulator.server.answers import Answer
 from inferometer.simulator.server.desk import Cancellable, Desk
 from inferometer.simulator.server.exposition import ServerMetrics
@@ -41,7 +41,7 @@ class SimulatorApp:
         self._settings = settings
         self._clock = clock
         self._metrics = ServerMetrics(settings)
-        self._instance = Instance(settings.limits(), settings.step_model(), seed=settings.seed)
+        self._instance = SteadyInstance(settings.limits(), settings.step_model(), seed=settings.seed)
         self._arrival_ns = round(settings.arrival_s * settings.time_scale * _NS_PER_S)
         reply_ns = round(settings.first_token_s * settings.time_scale * _NS_PER_S)
         self._steps = StepLoop(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -71,15 +71,21 @@ B = TypeVar("B", bound=Body)
 
 
 class Prompt(NamedTuple):
-    """A prompt as it came: ``content`` identifies it, ``pieces`` are the texts of its tokens."""
+    """A prompt as it came.
+
+    Attributes:
+        content: identifies it.
+        view: its tokens as the prefix cache sees them.
+        pieces: the texts of its tokens.
+        ids: their ids.
+        text: what an echo repeats.
+    """
 
     content: bytes
     view: PromptView
     pieces: Callable[[], list[str]]
-
-    def text(self) -> str:
-        """What an echo repeats."""
-        return "".join(self.pieces())
+    ids: Callable[[], list[int]]
+    text: Callable[[], str]
 
 
 class Wanted(NamedTuple):
@@ -137,15 +143,26 @@ class Intake:
         """A prompt of one text."""
         content = text.encode("utf-8", "surrogatepass")
         view = self._viewer.of_text(text, self._origin(model))
-        return Prompt(content, view, lambda: self._vocabulary.pieces(text))
+        known = self._vocabulary
+        return Prompt(content, view, lambda: known.pieces(text), lambda: known.encode(text), lambda: text)
 
     def ids(self, ids: list[int], model: str | None = None) -> Prompt:
         """A prompt of token ids."""
         view = self._viewer.of_ids(ids, self._origin(model))
-        return Prompt(msgspec.json.encode(ids), view, lambda: [self._vocabulary.piece(one) for one in ids])
+        known = self._vocabulary
+        return Prompt(
+            content=msgspec.json.encode(ids),
+            view=view,
+            pieces=lambda: [known.piece(one) for one in ids],
+            ids=lambda: ids,
+            text=lambda: known.decode(ids),
+        )
 
     def messages(self, messages: Sequence[tuple[str, Sequence[str]]], model: str | None = None) -> Prompt:
-        """A conversation: role and texts of each message."""
+        """A conversation: role and texts of each message.
+
+        An echo repeats the last message where that is the model's own, as in vLLM.
+        """
         overhead = self.settings.chat_overhead_tokens
         view = self._viewer.of_messages(messages, overhead, self._origin(model))
         content = "\0".join(text for _, parts in messages for text in parts)
@@ -158,7 +175,14 @@ class Intake:
                     found += self._vocabulary.pieces(text)
             return found
 
-        return Prompt(content.encode("utf-8", "surrogatepass"), view, pieces)
+        role, parts = messages[-1]
+        return Prompt(
+            content=content.encode("utf-8", "surrogatepass"),
+            view=view,
+            pieces=pieces,
+            ids=lambda: [self._vocabulary.id(piece) for piece in pieces()],
+            text=lambda: "".join(parts) if role == "assistant" else "",
+        )
 
     def prompts(self, value: object, model: str | None, name: str) -> list[Prompt]:
         """A text, token ids, or a list of either.
@@ -234,13 +258,32 @@ def _is_ids(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(type(one) is int and one >= 0 for one in value)
 
 
-def check_sampling(values: Sequence[tuple[str, float | None, float, float]]) -> None:
-    """Refuse what no sampler takes: name, value, least and most of each.
+class Sampled(Protocol):
+    """A body, or the part of it, that says how tokens are drawn."""
+
+    temperature: float | None
+    top_p: float | None
+
+
+def check_sampling(
+    asked: Sampled, hottest: float | None, others: Sequence[tuple[str, float | None, float, float]] = ()
+) -> None:
+    """Refuse what no sampler takes.
+
+    Args:
+        asked: has the temperature and ``top_p``, which is above 0 in all engines.
+        hottest: the highest temperature; None = any.
+        others: name, value, least and most of each.
 
     Raises:
         ApiError: 400; names the parameter and the rule.
     """
-    for name, value, least, most in values:
+    if hottest is None and asked.temperature is not None and asked.temperature < 0:
+        raise ApiError(400, f"temperature={asked.temperature:g} must be at least 0", "temperature")
+    if asked.top_p is not None and not 0 < asked.top_p <= 1:
+        raise ApiError(400, f"top_p={asked.top_p:g} must be above 0 and at most 1", "top_p")
+    ranges = others if hottest is None else (("temperature", asked.temperature, 0, hottest), *others)
+    for name, value, least, most in ranges:
         if value is not None and not least <= value <= most:
             raise ApiError(400, f"{name}={value:g} must lie between {least:g} and {most:g}", name)
 

@@ -18,6 +18,7 @@ from inferometer.simulator.server.settings import SimSettings
 from inferometer.simulator.server.step_log import StepLog
 
 _BACKLOG = 4096  # connections that may arrive in one burst
+_LAST_PORT = 65535
 _STDIN = 0
 
 
@@ -39,8 +40,10 @@ def serve(
 
     Raises:
         EndpointError: the address cannot be listened on.
-        UsageError: standard input cannot be watched, or the step log cannot be written.
+        UsageError: there is no such port, standard input cannot be watched, or the step log cannot be written.
     """
+    if not 0 <= port <= _LAST_PORT:  # the event loop would take some other one
+        raise UsageError(f"port {port} must lie between 0 and {_LAST_PORT}", "0 takes a free one")
     clock = MonotonicClock()
     log = None
     if settings.step_log is not None:

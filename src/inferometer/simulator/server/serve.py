@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from inferometer.simulator.server.listening import serve
 from inferometer.simulator.server.settings import SimSettings, StartOrder, settings_of
 
 _PR_SET_PDEATHSIG = 1
+_PLACE = re.compile(r" - at `\$\.(\w+)")  # how msgspec names the field that is to blame
 _OF_PROFILES = frozenset({"experts", "residual"})
 
 
@@ -72,7 +74,18 @@ def settings_from_flags(options: dict[str, str | bool | None]) -> SimSettings:
             return settings_of(read_profile(str(profile)), **given)
         return msgspec.convert(given, SimSettings, strict=False)
     except msgspec.DecodeError as error:
-        raise UsageError(f"the flags of the simulated server are not valid: {error}") from error
+        raise _not_valid(error, options) from error
+
+
+def _not_valid(error: msgspec.DecodeError, options: dict[str, str | bool | None]) -> UsageError:
+    """Which flag is wrong, and why."""
+    place = _PLACE.search(str(error))
+    name = "fault" if place is None else place[1]  # no other text is JSON
+    why = str(error)[: None if place is None else place.start()]
+    return UsageError(
+        f"--{name.replace('_', '-')} {options[name]} of the simulated server: {why}",
+        "see `inferometer serve-sim --help`",
+    )
 
 
 def flag_fields() -> tuple[msgspec.structs.FieldInfo, ...]:

@@ -96,7 +96,7 @@ class SimSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     block_size: int = 16
     num_blocks: int = 32768
     prefix_cache: bool = True  # full blocks of prompts are computed once; not with scheduler static
-    max_model_len: int = 32768
+    max_model_len: int = 262144  # EvalScope's own prompts have up to 131,072 tokens
     stream_interval: int = 1  # tokens per chunk; the first token is always a chunk of its own
     chat_overhead_tokens: int = 0  # what a chat template would add to each message
     answer_tokens_median: int = 200  # log-normal length of an answer that ends by itself

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from inferometer.simulator.server.generation import Generation, Intake
 from inferometer.simulator.server.text import Voice
+from inferometer.simulator.server.vocabulary import Vocabulary
 
 JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"
@@ -71,6 +74,10 @@ class Form:
         self.text_sent += len(text)
         return text
 
+    def ids(self, vocabulary: Vocabulary, first: int, count: int) -> list[int]:
+        """The ids of so many tokens from the ``first`` on; of those, too, whose text a stop string cuts off."""
+        return vocabulary.encode(self.voice.text(self.subject.start + first, count).decode())
+
     def whole_text(self) -> str:
         """All of it so far."""
         text = self.voice.text(self.subject.start, self.generated)
@@ -131,3 +138,8 @@ class Wire(Protocol):
 def sse(data: bytes) -> bytes:
     """A server-sent event."""
     return b"data: %b\n\n" % data
+
+
+def typed_sse(kind: str, fields: Mapping[str, object]) -> bytes:
+    """A server-sent event whose name stands in its data, too."""
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), msgspec.json.encode({"type": kind, **fields}))

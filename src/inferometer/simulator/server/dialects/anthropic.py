@@ -12,7 +12,7 @@ import msgspec
 
 from inferometer.simulator.server.dialects.openai import Message, Part, chat_messages
 from inferometer.simulator.server.generation import ApiError, Body, Intake, Wanted, check_sampling, texts
-from inferometer.simulator.server.wire import BROKEN, Asked, Form
+from inferometer.simulator.server.wire import BROKEN, Asked, Form, typed_sse
 
 _ERRORS = {
     400: "invalid_request_error",
@@ -51,7 +51,7 @@ class AnthropicWire:
         intake.check_model(body.model)
         if body.max_tokens is None:
             raise ApiError(400, "max_tokens: Field required", "max_tokens")
-        check_sampling((("temperature", body.temperature, 0, 1), ("top_p", body.top_p, 0, 1)))
+        check_sampling(body, 1)
         messages = chat_messages(body.messages)
         if body.system:
             messages = [*chat_messages([Message(role="system", content=body.system)]), *messages]
@@ -101,7 +101,7 @@ class AnthropicForm(Form):
         before, after = self.around() or (b"", b"")
         reason, sequence = self._reason()
         delta = {"stop_reason": reason, "stop_sequence": sequence}
-        counted = {"usage": {"output_tokens": self.generated}} if self.counts else {}
+        counted = {"usage": self._usage(self.generated)} if self.counts else {}
         return (
             before + self.text(first, count) + after,
             _event("content_block_stop", index=0),
@@ -151,7 +151,7 @@ class AnthropicForm(Form):
 
 
 def _event(kind: str, **fields: object) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), msgspec.json.encode({"type": kind, **fields}))
+    return typed_sse(kind, fields)
 
 
 def _error(kind: str, message: str) -> bytes:

@@ -26,7 +26,6 @@ class _Input(msgspec.Struct):
 class _Parameters(msgspec.Struct):
     result_format: str | None = None
     incremental_output: bool | None = None
-    stream: bool | None = None
     max_tokens: int | None = None
     stop: Any = None
     ignore_eos: bool | None = None
@@ -38,7 +37,6 @@ class _Body(Body):
     model: str | None = None
     input: _Input | None = None
     parameters: _Parameters | None = None
-    stream: bool | None = None
 
 
 class DashScopeWire:
@@ -57,7 +55,7 @@ class DashScopeWire:
         body, fault = intake.body(raw, self._decoder)
         intake.check_model(body.model)
         given, asked = body.input or _Input(), body.parameters or _Parameters()
-        check_sampling((("temperature", asked.temperature, 0, 2), ("top_p", asked.top_p, 0, 1)))
+        check_sampling(asked, 2)
         if given.messages is None and given.prompt:
             prompt = intake.text(given.prompt, body.model)
         else:
@@ -67,8 +65,7 @@ class DashScopeWire:
         )
         one = intake.generation(prompt, wanted, None)
         one = msgspec.structs.replace(one, model=body.model, stream=self._stream, fault=fault)
-        pieces = bool(asked.incremental_output)
-        return Asked([one], lambda subject, voice: _DashScopeForm(subject, voice, pieces))
+        return Asked([one], lambda subject, voice: _DashScopeForm(subject, voice, asked))
 
     def error(self, status: int, message: str, param: str | None) -> tuple[int, bytes]:
         """See ``Wire``."""
@@ -78,11 +75,12 @@ class DashScopeWire:
 
 
 class _DashScopeForm(Form):
-    """Events with a number, a type and a status; text in pieces, or all so far unless it was asked for in pieces."""
+    """Events with a number, a type and a status; all text so far, unless it was asked for in pieces."""
 
-    def __init__(self, subject: Subject, voice: Voice, pieces: bool) -> None:
+    def __init__(self, subject: Subject, voice: Voice, asked: _Parameters) -> None:
         super().__init__(subject, voice)
-        self._pieces = pieces
+        self._pieces = bool(asked.incremental_output)
+        self._as_message = asked.result_format == "message"  # "text" unless it is said
         self._said = ""
         self._number = 0
 
@@ -110,8 +108,11 @@ class _DashScopeForm(Form):
         return b"id:%d\nevent:result\n:HTTP_STATUS/200\ndata:%b\n\n" % (self._number, body)
 
     def _body(self, text: str, reason: str) -> bytes:
-        choice = {"message": {"content": text, "role": "assistant"}, "finish_reason": reason}
-        body: dict[str, object] = {"output": {"choices": [choice]}}
+        output: dict[str, object] = {"text": text, "finish_reason": reason}
+        if self._as_message:
+            choice = {"message": {"content": text, "role": "assistant"}, "finish_reason": reason}
+            output = {"choices": [choice]}
+        body: dict[str, object] = {"output": output}
         if self.counts:
             body["usage"] = {
                 "total_tokens": self.prompt_tokens + self.generated,

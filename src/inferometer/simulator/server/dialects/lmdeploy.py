@@ -50,7 +50,7 @@ class LmdeployWire:
             prompt = intake.ids(body.input_ids)
         else:
             raise ApiError(400, "You must specify exactly one of prompt or input_ids", "prompt")
-        check_sampling((("temperature", body.temperature, 0, 2), ("top_p", body.top_p, 0, 1)))
+        check_sampling(body, 2)
         wanted = Wanted(
             max_tokens=body.max_tokens,
             min_tokens=body.min_new_tokens or 0,
@@ -100,11 +100,7 @@ class _LmdeployForm(Form):
         return {"type": self.subject.finish_reason}
 
     def _one(self, text: bytes, first: int, count: int, reason: dict[str, str] | None) -> bytes:
-        ids = (
-            self._vocabulary.encode(self.voice.text(self.subject.start + first, count).decode())
-            if count
-            else []
-        )
+        ids = self.ids(self._vocabulary, first, count)
         meta: dict[str, object] = {"finish_reason": reason, "output_token_logprobs": None}
         if self.counts:
             meta = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.generated, **meta}

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from inferometer.simulator.server.generation import Prompt
 from inferometer.simulator.server.text import Scored
-from inferometer.simulator.server.vocabulary import Vocabulary
 
-_PROMPT_LOGPROB = (
-    -2.0
-)  # of every token of a prompt: a model that has not been trained is not surprised by anything
+_PROMPT_LOGPROB = -2.0  # of every token of a prompt, as there is no model that could tell them apart
 
 
 def chat_logprobs(tokens: Sequence[list[Scored]]) -> dict[str, Any]:
@@ -53,13 +51,14 @@ def completion_logprobs(
     return {"text_offset": places, "token_logprobs": scores, "tokens": names, "top_logprobs": tops}
 
 
-def prompt_logprobs(pieces: Sequence[str], vocabulary: Vocabulary) -> list[dict[str, Any] | None]:
+def prompt_logprobs(prompt: Prompt) -> list[dict[str, Any] | None]:
     """Of a prompt, as vLLM gives them: by id, and nothing for the first token. Each was the likeliest one."""
+    tokens = zip(prompt.ids()[1:], prompt.pieces()[1:], strict=True)
     return [
         None,
         *(
-            {str(vocabulary.id(piece)): {"logprob": _PROMPT_LOGPROB, "rank": 1, "decoded_token": piece}}
-            for piece in pieces[1:]
+            {str(one): {"logprob": _PROMPT_LOGPROB, "rank": 1, "decoded_token": piece}}
+            for one, piece in tokens
         ),
     ]
 

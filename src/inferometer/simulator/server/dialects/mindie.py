@@ -5,7 +5,7 @@ Source: MindIE 2.1 documents mindie_service0266 (text), 0091 (token ids), 0010 (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -61,9 +61,7 @@ class MindieWire:
         one = intake.generation(prompt, wanted, _NEW_TOKENS)
         one = msgspec.structs.replace(one, stream=bool(body.stream), fault=fault)
         details = bool(asked.details)
-        return Asked(
-            [one], lambda subject, voice: _MindieForm(subject, voice, self._vocabulary.encode, details)
-        )
+        return Asked([one], lambda subject, voice: _MindieForm(subject, voice, self._vocabulary, details))
 
     def error(self, status: int, message: str, param: str | None) -> tuple[int, bytes]:
         """See ``Wire``."""
@@ -72,11 +70,9 @@ class MindieWire:
 
 
 class _MindieForm(Form):
-    def __init__(
-        self, subject: Subject, voice: Voice, encode: Callable[[str], list[int]], details: bool
-    ) -> None:
+    def __init__(self, subject: Subject, voice: Voice, vocabulary: Vocabulary, details: bool) -> None:
         super().__init__(subject, voice)
-        self._encode = encode
+        self._vocabulary = vocabulary
         self._details = details
 
     def event(self, first: int, count: int) -> bytes:
@@ -96,13 +92,12 @@ class _MindieForm(Form):
         return msgspec.json.encode(self._whole())
 
     def _event(self, first: int, count: int) -> dict[str, object]:
-        plain = self.voice.text(self.subject.start + first, count).decode()
         text = self.text(first, count).decode()
         # Times of prefill and decoding are left out: they are the client's to measure.
         return {
             "prefill_time": None,
             "decode_time": None,
-            "token": {"id": self._encode(plain), "text": text},
+            "token": {"id": self.ids(self._vocabulary, first, count), "text": text},
         }
 
     def _whole(self) -> dict[str, object]:

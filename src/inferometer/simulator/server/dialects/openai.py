@@ -31,6 +31,7 @@ from inferometer.workload.builtin import WORDS
 
 _COMPLETION_TOKENS = 16  # what the OpenAI API generates when a completion names no limit
 _MOST_LOGPROBS = 20  # vLLM's own limit unless it is started with another
+_MOST_ANSWERS = 1024  # to one request; VLLM_MAX_COMPLETION_PROMPTS
 
 
 class Part(msgspec.Struct):
@@ -107,6 +108,9 @@ class OpenAiWire:
         intake.check_model(body.model)
         prompts = self._prompts(body, intake)
         shape = _shape(body, chat=self._chat)
+        if len(prompts) * shape.choices > _MOST_ANSWERS:
+            raise ApiError(400, f"{len(prompts)} prompts x n={shape.choices} are more than {_MOST_ANSWERS} answers to "
+                                "one request", "n")  # fmt: skip
         wanted, default = _wanted(body), None if self._chat else _COMPLETION_TOKENS
         generations: list[Generation] = []
         for prompt in prompts:
@@ -114,9 +118,6 @@ class OpenAiWire:
             more = {"model": body.model, "stream": bool(body.stream), "fault": fault}
             for _ in range(shape.choices):
                 generations.append(msgspec.structs.replace(one, index=len(generations), **more))
-        if len(generations) > MOST_CHOICES:
-            raise ApiError(400, f"{len(prompts)} prompts x n={shape.choices} are more than {MOST_CHOICES} answers to "
-                                "one request", "n")  # fmt: skip
         return Asked(generations, self._forms(prompts, shape))
 
     def error(self, status: int, message: str, param: str | None) -> tuple[int, bytes]:
@@ -167,7 +168,9 @@ def _part_text(part: Part) -> str:
 def _wanted(body: _Body) -> Wanted:
     name = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
     asked = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
-    if body.echo and asked == 0:  # the prompt alone, which the engine computes with one token more
+    if (
+        body.echo and asked == 0 and body.messages is None
+    ):  # the prompt alone, which the engine computes with one token more
         asked = 1
     return Wanted(
         max_tokens=asked,
@@ -183,13 +186,13 @@ def _wanted(body: _Body) -> Wanted:
 
 def _shape(body: _Body, *, chat: bool) -> _Shape:
     check_sampling(
-        (
-            ("temperature", body.temperature, 0, float("inf")),
-            ("top_p", body.top_p, 0, 1),
+        body,
+        None,
+        [
             ("presence_penalty", body.presence_penalty, -2, 2),
             ("frequency_penalty", body.frequency_penalty, -2, 2),
             ("n", body.n, 1, MOST_CHOICES),
-        )
+        ],
     )
     choices = body.n or 1
     if body.best_of is not None and body.best_of != choices:

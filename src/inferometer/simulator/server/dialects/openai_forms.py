@@ -6,7 +6,6 @@ Source: vLLM 0.32, entrypoints/openai/{completion,chat_completion}/{protocol,ser
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -146,7 +145,9 @@ class _OpenAiForm(Form):
         stopped = msgspec.json.encode(self.subject.stopped_by if reason != b"null" else None)
         stop = b',"stop_reason":' + stopped if not self.chat or reason != b"null" else b""
         if self._options.token_ids:
-            stop += b',"token_ids":' + msgspec.json.encode(self._ids(first, count))
+            stop += b',"token_ids":' + msgspec.json.encode(self.ids(self._vocabulary, first, count))
+            if first == 0 and not self.chat:
+                stop += b',"prompt_token_ids":' + msgspec.json.encode(self._prompt.ids())
         quote = b'"}' if self.chat else b'"'
         counted = b""
         if self._options.continuous_usage and self.counts:
@@ -155,13 +156,19 @@ class _OpenAiForm(Form):
             counted = b',"usage":null'
         return b'%b,"logprobs":%b,"finish_reason":%b%b}]%b}\n\n' % (quote, logprobs, reason, stop, counted)
 
-    def _ids(self, first: int, count: int) -> list[int]:
-        return self._vocabulary.encode(self.voice.text(self.subject.start + first, count).decode())
+    def _own_ids(self) -> dict[str, object]:
+        if not self._options.token_ids:
+            return {}
+        return {"token_ids": self.ids(self._vocabulary, 0, self.generated)}
 
-    def _prompt_logprobs(self) -> list[dict[str, Any] | None] | None:
-        if self._options.prompt_logprobs is None:
-            return None
-        return prompt_logprobs(self._prompt.pieces(), self._vocabulary)
+    def _of_prompt(self) -> dict[str, object]:
+        """Fields of a whole answer that tell of the prompt."""
+        told: dict[str, object] = {}
+        if self._options.prompt_logprobs is not None:
+            told["prompt_logprobs"] = prompt_logprobs(self._prompt)
+        if self._options.token_ids:
+            told["prompt_token_ids"] = self._prompt.ids()
+        return told
 
 
 class ChatForm(_OpenAiForm):
@@ -175,8 +182,10 @@ class ChatForm(_OpenAiForm):
         """See :class:`Form`: the role."""
         delta = b'{"role":"assistant","content":""},"logprobs":null,"finish_reason":null'
         counted = b""
+        if self._options.token_ids:
+            counted = b',"prompt_token_ids":' + msgspec.json.encode(self._prompt.ids())
         if self._options.continuous_usage and self.counts:
-            counted = b',"usage":' + _counts(self.prompt_tokens, 0, self.cached_tokens)
+            counted += b',"usage":' + _counts(self.prompt_tokens, 0, self.cached_tokens)
         shown = b'%b,"choices":[{"index":%b,"delta":%b}]%b}\n\n'
         return (shown % (self._about, self._index, delta, counted),)
 
@@ -192,11 +201,10 @@ class ChatForm(_OpenAiForm):
             "finish_reason": self.subject.finish_reason,
             "stop_reason": self.subject.stopped_by,
         }
-        return found | ({"token_ids": self._ids(0, self.generated)} if self._options.token_ids else {})
+        return found | self._own_ids()
 
     def _beside(self) -> dict[str, object]:
-        shown = self._prompt_logprobs()
-        return {} if shown is None else {"prompt_logprobs": shown}
+        return self._of_prompt()
 
     def _logprobs(self, first: int, count: int) -> bytes:
         others = self._options.logprobs
@@ -227,10 +235,7 @@ class CompletionForm(_OpenAiForm):
             "finish_reason": self.subject.finish_reason,
             "stop_reason": self.subject.stopped_by,
         }
-        shown = self._prompt_logprobs()
-        if shown is not None:
-            found["prompt_logprobs"] = shown
-        return found | ({"token_ids": self._ids(0, self.generated)} if self._options.token_ids else {})
+        return found | self._of_prompt() | self._own_ids()
 
     def _logprobs(self, first: int, count: int) -> bytes:
         others, options = self._options.logprobs, self._options

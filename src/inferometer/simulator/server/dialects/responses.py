@@ -14,7 +14,7 @@ from inferometer.simulator.server.dialects.errors import openai_error
 from inferometer.simulator.server.dialects.openai import Message, chat_messages
 from inferometer.simulator.server.generation import Body, Intake, Wanted, check_sampling
 from inferometer.simulator.server.text import Voice
-from inferometer.simulator.server.wire import BROKEN, Asked, Form, Subject
+from inferometer.simulator.server.wire import BROKEN, Asked, Form, Subject, typed_sse
 
 
 class _Body(Body):
@@ -38,7 +38,7 @@ class ResponsesWire:
         """See ``Wire``."""
         body, fault = intake.body(raw, self._decoder)
         intake.check_model(body.model)
-        check_sampling((("temperature", body.temperature, 0, 2), ("top_p", body.top_p, 0, 1)))
+        check_sampling(body, 2)
         given = [Message("user", body.input)] if isinstance(body.input, str) else body.input
         messages = chat_messages(given)
         if body.instructions:
@@ -65,6 +65,7 @@ class _ResponsesForm(Form):
         self._identity = f"resp_sim{subject.number:08x}"
         self._item = f"msg_sim{subject.number:08x}"
         self._number = 0
+        self._status = "incomplete" if subject.finish_reason == "length" else "completed"
 
     def opening(self) -> Sequence[bytes]:
         """See :class:`Form`."""
@@ -120,14 +121,12 @@ class _ResponsesForm(Form):
         return msgspec.json.encode(self._ended())
 
     def _ended(self) -> dict[str, Any]:
-        cut = self.subject.finish_reason == "length"
-        response = self._response(
-            "incomplete" if cut else "completed", self._output(), "max_output_tokens" if cut else None
-        )
+        reason = "max_output_tokens" if self._status == "incomplete" else None
+        response = self._response(self._status, self._output(), reason)
         if self.counts:
             response["usage"] = {
                 "input_tokens": self.prompt_tokens,
-                "input_tokens_details": {"cached_tokens": self.cached_tokens},
+                "input_tokens_details": {"cached_tokens": self.cached_tokens, "cache_write_tokens": 0},
                 "output_tokens": self.generated,
                 "output_tokens_details": {"reasoning_tokens": 0},
                 "total_tokens": self.prompt_tokens + self.generated,
@@ -145,7 +144,7 @@ class _ResponsesForm(Form):
             {
                 "id": self._item,
                 "type": "message",
-                "status": "completed",
+                "status": self._status,
                 "role": "assistant",
                 "content": [part],
             }
@@ -157,17 +156,21 @@ class _ResponsesForm(Form):
             "object": "response",
             "created_at": self.subject.created_s,
             "status": status,
+            "background": False,
             "error": None,
             "incomplete_details": None if reason is None else {"reason": reason},
             "instructions": None,
+            "max_output_tokens": self.subject.request.max_tokens,
             "metadata": {},
             "model": self.subject.model,
             "output": output,
             "parallel_tool_calls": True,
+            "service_tier": "auto",
             "temperature": 1.0,
             "tool_choice": "auto",
             "tools": [],
             "top_p": 1.0,
+            "truncation": "disabled",
             "usage": None,
         }
 
@@ -175,6 +178,6 @@ class _ResponsesForm(Form):
         return {"item_id": self._item, "output_index": 0, "content_index": 0}
 
     def _event(self, kind: str, **fields: object) -> bytes:
-        data = msgspec.json.encode({"type": kind, "sequence_number": self._number, **fields})
+        event = typed_sse(kind, {"sequence_number": self._number, **fields})
         self._number += 1
-        return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
+        return event

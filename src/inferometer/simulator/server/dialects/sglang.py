@@ -65,13 +65,7 @@ class SglangWire:
             raise ApiError(400, "Either text or input_ids should be provided, and not both.", "text")
         name, given = ("text", body.text) if body.input_ids is None else ("input_ids", body.input_ids)
         params = body.sampling_params or _Sampling()
-        check_sampling(
-            (
-                ("temperature", params.temperature, 0, float("inf")),
-                ("top_p", params.top_p, 0, 1),
-                ("n", params.n, 1, MOST_CHOICES),
-            )
-        )
+        check_sampling(params, None, [("n", params.n, 1, MOST_CHOICES)])
         wanted = Wanted(
             max_tokens=params.max_new_tokens,
             min_tokens=params.min_new_tokens or 0,
@@ -136,12 +130,12 @@ class _SglangForm(Form):
     def one(self) -> dict[str, object]:
         """The answer as an object."""
         text = self.whole_text()
-        ids = self._vocabulary.encode(self.voice.text(self.subject.start, self.generated).decode())
+        ids = self.ids(self._vocabulary, 0, self.generated)
         return {"text": text, "output_ids": ids, "meta_info": self._meta(self._reason(), ids)}
 
     def _event(self, first: int, count: int, reason: dict[str, object] | None) -> bytes:
         self._text += self.text(first, count)
-        self._ids += self._vocabulary.encode(self.voice.text(self.subject.start + first, count).decode())
+        self._ids += self.ids(self._vocabulary, first, count)
         body: dict[str, object] = {
             "text": msgspec.Raw(b'"%b"' % self._text),
             "output_ids": self._ids,

@@ -145,7 +145,7 @@ class _TgiForm(Form):
     def last(self, first: int, count: int) -> Sequence[bytes]:
         """See :class:`Form`."""
         before = [self._token(first + at, None, None) for at in range(count - 1)]
-        details = self._details() if self.counts else None
+        details = self._details() if self.counts and self._asked.details else None
         return (*before, self._token(first + count - 1, self._full_text(), details))
 
     def broken(self) -> Sequence[bytes]:

@@ -55,7 +55,7 @@ class TritonWire:
     def read(self, raw: bytes, intake: Intake, model: str | None) -> Asked:
         """See ``Wire``."""
         body, fault = intake.body(raw, self._decoder)
-        # The composite model of TensorRT-LLM has a name of its own; the client names the model it knows.
+        # The composite model of TensorRT-LLM has a name of its own ("ensemble"): a further name of the server here.
         intake.check_model(model)
         if not body.text_input:
             raise ApiError(
@@ -66,8 +66,9 @@ class TritonWire:
             raise ApiError(
                 400, "the generate endpoint answers once: parameters.stream must be false", "stream"
             )
+        limits = body.max_tokens, options.max_tokens, options.max_new_tokens
         wanted = Wanted(
-            max_tokens=body.max_tokens or options.max_tokens or options.max_new_tokens,
+            max_tokens=next((one for one in limits if one is not None), None),
             min_tokens=body.min_length or options.min_tokens or 0,
             ignore_eos=bool(options.ignore_eos) or body.end_id == -1,
             stop=texts(body.stop_words, "stop_words") or texts(options.stop),
@@ -76,7 +77,8 @@ class TritonWire:
         prompt = intake.text(body.text_input, model)
         one = intake.generation(prompt, wanted, _NEW_TOKENS)
         one = msgspec.structs.replace(one, model=model, stream=self._stream, fault=fault)
-        # The vLLM backend repeats the prompt unless it is told not to.
+        # The vLLM backend repeats the prompt unless it is told not to, MindIE never does, and both have parameters:
+        # it is repeated where that is asked for outright.
         repeats = body.parameters is not None and options.exclude_input_in_output is False
         details = bool(options.details)
         return Asked(

@@ -48,13 +48,7 @@ class VllmPlainWire:
         body, fault = intake.body(raw, self._decoder)
         if body.prompt is None:
             raise ApiError(400, "prompt is missing: a string", "prompt")
-        check_sampling(
-            (
-                ("temperature", body.temperature, 0, float("inf")),
-                ("top_p", body.top_p, 0, 1),
-                ("n", body.n, 1, 1 if body.stream else MOST_CHOICES),
-            )
-        )
+        check_sampling(body, None, [("n", body.n, 1, 1 if body.stream else MOST_CHOICES)])
         wanted = Wanted(
             max_tokens=body.max_tokens,
             min_tokens=body.min_tokens or 0,

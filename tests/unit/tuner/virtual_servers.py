@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from inferometer.record.tables import Column, PointTable
 from inferometer.record.types import ChunkKind, ClientHealth, PointRecord, RequestRecord
 from inferometer.schedule import make_schedule
-from inferometer.simulator.instance.instance import Instance
-from inferometer.simulator.instance.limits import Job
-from inferometer.simulator.instance.sequence import Sequence as EngineSequence
-from inferometer.simulator.server.settings import SimSettings
+from inferometer.simulator import SimSettings
+from inferometer.simulator.cluster.service import Ask, Service
+from inferometer.simulator.cluster.serving import serve_point
+from inferometer.simulator.instance.simulate import Overheads
 from inferometer.spec import LoadPoint, derive_seed
 
 _NS_PER_S = 1_000_000_000
@@ -36,7 +36,7 @@ class Answer(NamedTuple):
     planned_ns: int
     queued_ns: int | None
     sent_ns: int
-    tokens_ns: Sequence[int]  # when each output token came
+    tokens_ns: Sequence[int] | NDArray[np.int64]  # when each output token came
     prompt_tokens: int = _PROMPT_TOKENS
 
 
@@ -65,7 +65,7 @@ class Fifo:
 
     def serve(self, point: LoadPoint) -> PointTable:
         """The rows of one load point."""
-        draw = random.Random(derive_seed(point.seed, "service"))  # noqa: S311 - a simulation, no secret
+        draw = random.Random(derive_seed(point.seed, "service"))
         mean_s = self.service_s * (1.0 if self.slower is None else self.slower(point))
         free = [0] * self.servers  # when each is; a list of equal values is a heap
         ends: list[int] = []
@@ -107,39 +107,26 @@ class Batching:
 
     def serve(self, point: LoadPoint) -> PointTable:
         """The rows of one load point."""
-        draw = random.Random(derive_seed(point.seed, "answers"))  # noqa: S311 - a simulation, no secret
-        settings, schedule = self.settings, make_schedule(point)
-        instance = Instance(settings.limits(), settings.step_model(), seed=settings.seed)
-        lag_ns, reply_ns = (
-            round(seconds * settings.time_scale * _NS_PER_S)
-            for seconds in (settings.arrival_s, settings.first_token_s)
+        draw = random.Random(derive_seed(point.seed, "answers"))
+        settings = self.settings
+        scale = settings.time_scale
+        service = Service(
+            limits=settings.limits(),
+            model=settings.step_model(),
+            overheads=Overheads(arrival_s=settings.arrival_s * scale, reply_s=settings.first_token_s * scale),
+            seed=settings.seed,
         )
-        came: dict[EngineSequence, list[int]] = {}
-        answers: list[Answer] = []
-        while True:
-            begin_ns = instance.next_ns()
-            wake_ns = None if schedule.exhausted() else schedule.wake_ns()
-            if wake_ns is not None and (begin_ns is None or wake_ns + lag_ns <= begin_ns):
-                planned, job = schedule.take(), self._job(point, draw)
-                tokens_ns = came[instance.add(job, wake_ns + lag_ns)] = []
-                answers.append(
-                    Answer(planned.planned_ns, planned.queued_ns, wake_ns, tokens_ns, job.prompt_tokens)
-                )
-                continue
-            if begin_ns is None:
-                return table_of(point, sorted(answers, key=lambda answer: answer.planned_ns))
-            step = instance.step(begin_ns)
-            if step is not None:
-                end_ns = round(step.end_ns) + reply_ns
-                for sequence in step.emitted:
-                    came[sequence] += [end_ns] * sequence.made
-                for _ in step.finished:
-                    schedule.release(end_ns)
+        asks = iter(lambda: self._ask(point, draw), None)
+        answers = [
+            Answer(one.planned_ns, one.queued_ns, one.sent_ns, one.tokens_ns, one.prompt_tokens)
+            for one in serve_point(service, asks, make_schedule(point)).answers
+        ]
+        return table_of(point, answers)
 
-    def _job(self, point: LoadPoint, draw: random.Random) -> Job:
+    def _ask(self, point: LoadPoint, draw: random.Random) -> Ask:
         asked = point.output_len or _ANSWER_TOKENS
         answer = max(1, round(asked * (1.0 + self.answer_spread * draw.uniform(-1.0, 1.0))))
-        return Job(prompt_tokens=point.input_len or _PROMPT_TOKENS, output_tokens=answer)
+        return Ask(prompt_tokens=point.input_len or _PROMPT_TOKENS, output_tokens=answer)
 
 
 def table_of(point: LoadPoint, answers: Sequence[Answer]) -> PointTable:
