@@ -10,7 +10,7 @@ from typing import NamedTuple
 from inferometer.api.simulated_engine import SimulatedEngine, engine_under
 from inferometer.errors import UsageError
 from inferometer.simulator.cluster.service import Service, Transfer
-from inferometer.simulator.instance.simulate import Overheads
+from inferometer.simulator.instance.simulate import HANDLING_S, Overheads
 from inferometer.simulator.latency.model import Coefficients
 from inferometer.simulator.latency.profile import Profile
 from inferometer.spec.launch_rules import shown_command
@@ -174,7 +174,9 @@ def _with(service: Service, profile: Profile, member: int) -> Service:
 
 
 def _overheads(coefficients: Coefficients) -> Overheads:
-    return Overheads(arrival_s=coefficients.arrival_s, reply_s=coefficients.first_token_s)
+    return Overheads(
+        arrival_s=coefficients.arrival_s, reply_s=coefficients.first_token_s, handling_s=HANDLING_S
+    )
 
 
 def _transfer(part: Simulation, profile: Profile) -> Transfer:

@@ -12,8 +12,8 @@ from inferometer.schedule import ClosedLoop, OpenLoop
 from inferometer.simulator.cluster.routers import LeastLoaded, PrefixAffinity, RoundRobin
 from inferometer.simulator.cluster.service import Answered, Ask, Later, Served, Service, Transfer
 from inferometer.simulator.cluster.serving import serve_point
-from inferometer.simulator.instance.limits import EngineLimits
-from inferometer.simulator.instance.simulate import Overheads
+from inferometer.simulator.instance.limits import EngineLimits, Job
+from inferometer.simulator.instance.simulate import Overheads, simulate
 from inferometer.simulator.latency.model import Coefficients, LinearModel
 
 _MS = 1_000_000
@@ -49,6 +49,32 @@ def test_a_request_pays_its_way_there_and_back_and_waits_for_the_step_under_way(
     assert tokens_ms(first) == [15, 25, 35]  # the step from 3 to 13 is there 2 later
     assert (second.scheduled_ns, tokens_ms(second)) == (13 * _MS, [25])
     assert (served.end_ns, served.busy_ns, served.steps) == (35 * _MS, (30 * _MS,), 3)
+
+
+def test_those_that_are_sent_in_one_instant_come_one_after_the_other() -> None:
+    """Else the answers of a closed loop of equal lengths would begin and end together for ever, as no real ones do."""
+    apart = service(overheads=Overheads(arrival_s=0.003, handling_s=0.004))
+    served = serve_point(apart, iter([ask(8, 2) for _ in range(4)]), ClosedLoop(2, 4))
+    first, second, third, fourth = served.answers
+    # The first takes the step from 3 to 13; the second, there at 7, the one after it.
+    assert [tokens_ms(each) for each in (first, second)] == [[13, 23], [23, 33]]
+    assert [(each.sent_ns, tokens_ms(each)) for each in (third, fourth)] == [
+        (23 * _MS, [43, 53]),
+        (33 * _MS, [53, 63]),
+    ]
+
+
+@pytest.mark.parametrize("clients", [None, 3])
+def test_apart_or_not_one_instance_is_that_of_a_list_of_jobs(clients: int | None) -> None:
+    overheads = Overheads(arrival_s=0.003, reply_s=0.001, handling_s=0.0007)
+    limits = EngineLimits(block_tokens=4, kv_blocks=1000, max_model_len=4000)
+    jobs = [Job(prompt_tokens=30 + i % 3, output_tokens=5, arrival_ns=0) for i in range(12)]
+    schedule = at_ms(*[0] * 12) if clients is None else ClosedLoop(clients, 12)
+    asks = iter([ask(job.prompt_tokens, job.output_tokens) for job in jobs])
+    served = serve_point(service(limits=limits, model=_PER_TOKEN, overheads=overheads), asks, schedule)
+    listed = simulate(jobs, limits, _PER_TOKEN, clients=clients, overheads=overheads)
+    ends_ns = sorted(answer.tokens_ns[-1] for answer in served.answers)
+    assert ends_ns == pytest.approx(sorted(listed.last_token_s * 1e9), abs=1)
 
 
 def test_a_session_keeps_its_permit_and_finds_its_turns_in_the_cache() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferometer.simulator.instance.limits import EngineLimits, Job
-from inferometer.simulator.instance.simulate import Overheads, simulate
+from inferometer.simulator.instance.simulate import HANDLING_S, Overheads, simulate
 from inferometer.simulator.latency.experts import TouchedExperts, step_model
 from inferometer.simulator.latency.model import Coefficients
 
@@ -83,7 +83,7 @@ def replay(
     Raises:
         UsageError: a request the limits cannot hold.
     """
-    overheads = Overheads(arrival_s=cost.arrival_s, reply_s=cost.first_token_s)
+    overheads = Overheads(arrival_s=cost.arrival_s, reply_s=cost.first_token_s, handling_s=HANDLING_S)
     model = step_model(cost, experts)
     found = simulate(load.jobs, limits, model, clients=load.concurrency, overheads=overheads)
     return Times(found.arrival_s, found.first_token_s, found.last_token_s)

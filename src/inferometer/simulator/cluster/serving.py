@@ -17,6 +17,7 @@ from inferometer.simulator.cluster.flights import Flight
 from inferometer.simulator.cluster.groups import Group
 from inferometer.simulator.cluster.service import Answered, Ask, Served, Service, Transfer, Watch
 from inferometer.simulator.instance.limits import Job
+from inferometer.simulator.instance.simulate import Front
 from inferometer.simulator.instance.stepped import AnySequence
 
 _WATCH_EVERY = 1024  # events
@@ -101,6 +102,7 @@ class _Point:
         self._schedule = schedule
         self._until_ns = inf if until_ns is None else until_ns
         self._lag_ns = round(service.overheads.arrival_s * 1e9)
+        self._door = Front(service.overheads)
         self._reply_ns = round(service.overheads.reply_s * 1e9)
         self._names = self._front.limits.prefix_cache or self.decode.limits.prefix_cache
         self._events: list[tuple[float, int, int, int, Any]] = []
@@ -169,7 +171,7 @@ class _Point:
             return
         if self._names:
             flight.name_blocks(self._front.limits.block_tokens)
-        self._put(flight.sent_ns + self._lag_ns, Kind.ARRIVED, flight.order, flight)
+        self._put(round(self._door.arrival_ns(flight.sent_ns)), Kind.ARRIVED, flight.order, flight)
 
     def _refusal(self, flight: Flight) -> str | None:
         prompt, output = flight.prompt_tokens, flight.output_tokens

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 import msgspec
 import numpy as np
@@ -63,10 +64,37 @@ class Overheads(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         arrival_s: from sending to where a step can take it.
         reply_s: from the end of a step to where the client has its tokens.
+        handling_s: between two arrivals at least, for HTTP servers take in one request after the other: those that are
+            sent in one instant do not all share the next step, as the first of them begins it.
     """
 
     arrival_s: float = 0.0
     reply_s: float = 0.0
+    handling_s: float = 0.0
+
+
+# Of the order of what reading and tokenising a short request costs HTTP servers; no figure hangs on its exact value.
+HANDLING_S = 2e-4
+
+
+class Front:
+    """Where requests come in, one after the other.
+
+    Args:
+        overheads: how long they take to get there, and how far apart they are then.
+    """
+
+    def __init__(self, overheads: Overheads) -> None:
+        self._lag_ns = overheads.arrival_s * 1e9
+        self._apart_ns = overheads.handling_s * 1e9
+        self._latest_ns = -inf
+
+    def arrival_ns(self, sent_ns: float) -> float:
+        """When a request is in; where they are kept apart, to be asked in the order in which they are sent."""
+        if not self._apart_ns:
+            return sent_ns + self._lag_ns
+        self._latest_ns = max(sent_ns + self._lag_ns, self._latest_ns + self._apart_ns)
+        return self._latest_ns
 
 
 _NO_OVERHEADS = Overheads()
@@ -99,26 +127,27 @@ def simulate(
         raise UsageError(f"clients={clients} of a closed loop must be at least 1")
     instance = make_instance(limits, model, seed=seed)
     first = len(jobs) if clients is None else min(clients, len(jobs))
-    lag_ns = overheads.arrival_s * 1e9
+    front, sent_ns = Front(overheads), [float(job.arrival_ns) for job in jobs[:first]]
     reply_ns = overheads.reply_s * 1e9
-    rows = [instance.add(job, job.arrival_ns + lag_ns) for job in jobs[:first]]
+    rows = [instance.add(job, front.arrival_ns(at_ns)) for job, at_ns in zip(jobs, sent_ns, strict=False)]
     while finished := instance.run_until():
         for sequence in finished[: len(jobs) - len(rows)]:
             assert sequence.last_token_ns is not None
             job = jobs[len(rows)]
-            rows.append(instance.add(job, max(sequence.last_token_ns + reply_ns, job.arrival_ns) + lag_ns))
-    return _outcome(rows, instance, overheads)
+            sent_ns.append(max(sequence.last_token_ns + reply_ns, job.arrival_ns))
+            rows.append(instance.add(job, front.arrival_ns(sent_ns[-1])))
+    return _outcome(rows, sent_ns, instance, overheads.reply_s)
 
 
-def _outcome(rows: list[AnySequence], instance: AnyInstance, overheads: Overheads) -> Outcome:
+def _outcome(rows: list[AnySequence], sent_ns: list[float], instance: AnyInstance, reply_s: float) -> Outcome:
     def column(name: str) -> Column:
         return np.array([getattr(row, name) for row in rows], dtype=np.float64) / 1e9
 
     return Outcome(
-        arrival_s=column("arrival_ns") - overheads.arrival_s,
+        arrival_s=np.array(sent_ns) / 1e9,
         scheduled_s=column("scheduled_ns"),
-        first_token_s=column("first_token_ns") + overheads.reply_s,
-        last_token_s=column("last_token_ns") + overheads.reply_s,
+        first_token_s=column("first_token_ns") + reply_s,
+        last_token_s=column("last_token_ns") + reply_s,
         prompt_tokens=np.array([row.job.prompt_tokens for row in rows], dtype=np.int64),
         output_tokens=np.array([row.generated for row in rows], dtype=np.int64),
         steps=instance.steps,
