@@ -1,6 +1,6 @@
 .PHONY: demo test lint type layers fmt bench lock clean
 demo: .venv/.core ; .venv/bin/inferometer demo
-test: .venv/.dev ; .venv/bin/python -m pytest -n 2
+test: .venv/.dev ; .venv/bin/python -m pytest -n 3 --dist worksteal
 lint: .venv/.dev ; .venv/bin/ruff check . && .venv/bin/ruff format --check .
 type: .venv/.dev ; .venv/bin/mypy
 layers: .venv/.dev ; .venv/bin/lint-imports

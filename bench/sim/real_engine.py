@@ -174,7 +174,7 @@ def row(names: tuple[str, ...] = ()) -> Row:
     )
     failed = dict.fromkeys(condition for one in found for condition in one.failed)
     if failed:
-        notes.append(f"the runs were INVALID: {', '.join(failed)}")
+        notes.append(f"conditions of the runs that did not hold: {', '.join(failed)}")
     return Row(
         "a real engine on this machine, calibrated from one run",
         "mean E2E of another load within 10 %",
@@ -193,8 +193,8 @@ def main(argv: list[str]) -> int:
                 f"{metric} {value * 1e3:.1f} -> {one.predicted[metric] * 1e3:.1f} ms ({one.off(metric):+.1%})"
                 for metric, value in one.measured.items()
             )
-            invalid = f"  INVALID: {', '.join(one.failed)}" if one.failed else ""
-            print(f"{one.engine:<9} {one.load:<28} {', '.join(parts)}{invalid}", flush=True)
+            doubtful = f"  not held: {', '.join(one.failed)}" if one.failed else ""
+            print(f"{one.engine:<9} {one.load:<28} {', '.join(parts)}{doubtful}", flush=True)
     return 0
 
 

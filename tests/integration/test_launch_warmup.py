@@ -116,7 +116,8 @@ def test_the_key_is_sent_and_never_shown() -> None:
     with refusing(403, "Forbidden", 99) as server:
         flags = ("--url", server.url, "--retries", "0", "--api-key", "sk-very-secret")
         done = here("launch", "warmup", *flags)
-        sent = {each.request.headers["authorization"] for each in server.served}
+    # Only then the server's log is whole.
+    sent = {each.request.headers["authorization"] for each in server.served}
     assert sent == {"Bearer sk-very-secret"}
     assert "very-secret" not in done.out + done.err
 
