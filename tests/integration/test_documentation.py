@@ -144,15 +144,20 @@ def test_the_documents_show_commands_of_every_kind() -> None:
     assert len(tested) == len({command for path in ENGLISH for command in commands(path)})
 
 
+def planned(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command says it would do."""
+    code = cli.main([*shlex.split(command), "--dry-run"])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    return said.out
+
+
 @pytest.mark.parametrize("command", LOAD)
 def test_a_load_command_makes_a_plan(
     command: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(workplace)
-    code = cli.main([*shlex.split(command), "--dry-run"])
-    said = capsys.readouterr()
-    assert code == 0, said.err
-    assert said.out.endswith("nothing was sent: --dry-run\n")
+    assert planned(command, capsys).endswith("nothing was sent: --dry-run\n")
 
 
 @pytest.mark.parametrize("command", RESUME)
@@ -165,10 +170,7 @@ def test_a_stored_run_can_be_gone_on_with(
 ) -> None:
     assert notebook_lines
     monkeypatch.chdir(workplace)
-    code = cli.main([*shlex.split(command), "--dry-run"])
-    said = capsys.readouterr()
-    assert code == 0, said.err
-    assert f"Going on with run {A_STORED_RUN}" in said.out
+    assert f"Going on with run {A_STORED_RUN}" in planned(command, capsys)
 
 
 @pytest.mark.parametrize("command", CHECK)
@@ -231,10 +233,7 @@ def test_what_would_be_simulated_is_shown(
     command: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(workplace)
-    code = cli.main([*shlex.split(command), "--dry-run"])
-    said = capsys.readouterr()
-    assert code == 0, said.err
-    assert said.out.endswith("nothing was simulated: --dry-run\n")
+    assert planned(command, capsys).endswith("nothing was simulated: --dry-run\n")
 
 
 @pytest.mark.parametrize("command", CALIBRATE)

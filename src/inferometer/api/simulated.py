@@ -7,6 +7,8 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from inferometer.api.simulated_engine import SimulatedEngine, engine_under
 from inferometer.errors import UsageError
 from inferometer.simulator.cluster.service import Service, Transfer
@@ -160,16 +162,11 @@ def _service(spec: RunSpec, engine: SimulatedEngine, variant: Variant) -> Servic
 def _with(service: Service, profile: Profile, member: int) -> Service:
     """The service of a member of the ensemble."""
     coefficients = profile.ensemble[member]
-    return Service(
+    return msgspec.structs.replace(
+        service,
         limits=profile.limits_of(member),
         model=profile.step_model(coefficients),
         overheads=_overheads(coefficients),
-        instances=service.instances,
-        lockstep=service.lockstep,
-        router=service.router,
-        prefill=service.prefill,
-        transfer=service.transfer,
-        seed=service.seed,
     )
 
 

@@ -6,6 +6,8 @@ together and neither way rounds.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from cluster_world import Reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,26 +74,42 @@ lags = st.sampled_from([0, 0, 1, 7]).map(lambda ticks: ticks * _TICK_S)
 overheads = st.builds(lambda arrival, reply: Overheads(arrival_s=arrival, reply_s=reply), lags, lags)
 
 
-def _compare(service: Service, asks: list[Ask], schedule: Schedule, other: Schedule) -> None:
+class Told(NamedTuple):
+    """What became of a load point: of each request when it was sent, its prompt, its tokens and its place."""
+
+    requests: list[tuple[int, int, list[int], int]]
+    blocks: tuple[int, ...]
+    busy_ns: tuple[int, ...]
+    end_ns: int
+
+
+def _served(service: Service, asks: list[Ask], schedule: Schedule) -> Told:
     served = serve_point(service, iter(asks), schedule)
-    reference = Reference(service, asks, other)
-    slow = reference.run()
-    fast = sorted(served.answers, key=lambda answer: (answer.request, answer.turn))
-    assert [answer.tokens_ns.tolist() for answer in fast] == [sent.times_ns for sent in slow]
-    assert [(answer.sent_ns, answer.prompt_tokens) for answer in fast] == [
-        (sent.sent_ns, sent.prompt_tokens) for sent in slow
+    answers = sorted(served.answers, key=lambda answer: (answer.request, answer.turn))
+    requests = [(one.sent_ns, one.prompt_tokens, one.tokens_ns.tolist(), one.instance) for one in answers]
+    return Told(requests, served.kv_peak_blocks, served.busy_ns, served.end_ns)
+
+
+def _stepped(service: Service, asks: list[Ask], schedule: Schedule) -> Told:
+    """The same by the loop over all steps of all instances."""
+    reference = Reference(service, asks, schedule)
+    sent = reference.run()
+    requests = [
+        (
+            one.sent_ns,
+            one.prompt_tokens,
+            one.times_ns,
+            one.instance + service.prefill * (one.prefilled or not service.prefill),
+        )
+        for one in sent
     ]
-    assert [answer.instance for answer in fast] == [
-        sent.instance + service.prefill * (sent.prefilled or not service.prefill) for sent in slow
-    ]
-    instances = [
-        (one, busy)
+    sides = [
+        (one.kv_blocks_peak, busy)
         for side in reference.sides()
         for one, busy in zip(side.instances, side.busy_ns, strict=True)
     ]
-    assert served.kv_peak_blocks == tuple(one.kv_blocks_peak for one, _ in instances)
-    assert served.busy_ns == tuple(busy for _, busy in instances)
-    assert served.end_ns == max(sent.times_ns[-1] for sent in slow)
+    end_ns = max(one.times_ns[-1] for one in sent)
+    return Told(requests, tuple(peak for peak, _ in sides), tuple(busy for _, busy in sides), end_ns)
 
 
 @settings(max_examples=80)
@@ -103,7 +121,8 @@ def test_no_request_comes_too_late_for_its_step_under_any_limits(
     service = Service(
         limits=limits, model=_MODEL, overheads=lags, instances=instances, router=router, lockstep=lockstep, seed=3
     )  # fmt: skip
-    _compare(service, asks, *data.draw(schedules(len(asks))))
+    quick, slow = data.draw(schedules(len(asks)))
+    assert _served(service, asks, quick) == _stepped(service, asks, slow)
 
 
 @settings(max_examples=100)
@@ -119,7 +138,8 @@ def test_sessions_on_instances_that_jump_under_pressure(
     )  # fmt: skip
     router = "prefix-affinity" if cache else data.draw(st.sampled_from(["round-robin", "least-loaded"]))
     service = Service(limits=limits, model=_MODEL, overheads=lags, instances=instances, router=router)
-    _compare(service, asks, *data.draw(schedules(len(asks))))
+    quick, slow = data.draw(schedules(len(asks)))
+    assert _served(service, asks, quick) == _stepped(service, asks, slow)
 
 
 @settings(max_examples=60)
@@ -145,7 +165,8 @@ def test_prefill_elsewhere_with_links_that_queue(
             bytes_per_token=1.0, bytes_per_s=512.0 / data.draw(st.integers(1, 9)), latency_s=_TICK_S
         ),
     )
-    _compare(service, asks, *data.draw(schedules(len(asks))))
+    quick, slow = data.draw(schedules(len(asks)))
+    assert _served(service, asks, quick) == _stepped(service, asks, slow)
 
 
 @settings(max_examples=50)

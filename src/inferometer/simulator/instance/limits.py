@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 import msgspec
 
@@ -122,9 +123,8 @@ class EngineLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     def _check_scheduler(self) -> None:
         """No limit may be given that its scheduler would not look at."""
-        plain = {field.name: field.default for field in msgspec.structs.fields(self)}
         for name, owner in _OWNERS.items():
-            if getattr(self, name) != plain[name] and self.scheduler != owner:
+            if self.scheduler != owner and getattr(self, name) != _defaults()[name]:
                 raise UsageError(
                     f"{name}={getattr(self, name)} has no meaning with scheduler={self.scheduler}",
                     f"leave it out, or use scheduler={owner}",
@@ -162,6 +162,12 @@ class EngineLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 f"acceptance={self.acceptance} must be probabilities from 0 to 1, not more of them than "
                 f"draft_tokens={self.draft_tokens}"
             )
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    """What each limit is where nothing is said; found once, for fits make limits by the thousand."""
+    return {field.name: field.default for field in msgspec.structs.fields(EngineLimits)}
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
