@@ -35,6 +35,7 @@ from inferometer.metrics.throughput import window_s
 from inferometer.metrics.verdict import Condition, Verdict, Word, decide, worst
 from inferometer.metrics.views.vllm import DEFAULT_PERCENTILES, vllm_result
 from inferometer.record.engine import EngineRecord
+from inferometer.record.imported import Imported
 from inferometer.record.prediction import Prediction
 from inferometer.record.tables import PointTable, RunRecord, Telemetry
 from inferometer.record.types import RunMeta, Sitting
@@ -122,6 +123,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     prediction: Prediction | None = (
         None  # what was simulated, and how sure its numbers are; None for a measured run
     )
+    imported: Imported | None = None  # what another tool reported of its run; None for a run of ours
 
 
 def summarize(run: RunRecord) -> RunSummary:
@@ -175,6 +177,7 @@ def summarize(run: RunRecord) -> RunSummary:
         engine=run.meta.engine,
         senders=senders_of(run.meta),
         prediction=run.prediction,
+        imported=run.imported,
     )
 
 

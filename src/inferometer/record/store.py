@@ -29,6 +29,7 @@ from inferometer.record.folder import (
     read_meta,
     write_meta,
 )
+from inferometer.record.imported import read_imported
 from inferometer.record.journal import PointEnd, PointStart, StoredRequest, read_journal
 from inferometer.record.merging import merge_journals
 from inferometer.record.parquet import add_kept, connect, drafted, write_columns
@@ -237,7 +238,7 @@ def read_run(folder: Path) -> RunRecord:
         known = _column_names(connection, folder / REQUESTS)
         tables = tuple(_read_point(connection, folder, point, known) for point in meta.points)
         telemetry = _read_telemetry(connection, folder / TELEMETRY)
-    return RunRecord(folder, meta, tables, telemetry, read_prediction(folder))
+    return RunRecord(folder, meta, tables, telemetry, read_prediction(folder), read_imported(folder))
 
 
 def read_open_point(folder: Path, index: int) -> tuple[PointTable, Telemetry]:

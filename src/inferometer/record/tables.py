@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from inferometer.record.imported import Imported
 from inferometer.record.prediction import Prediction
 from inferometer.record.types import PointRecord, RunMeta
 
@@ -78,6 +79,7 @@ class RunRecord:
     tables: tuple[PointTable, ...]
     telemetry: Telemetry = field(default_factory=Telemetry)
     prediction: Prediction | None = None  # of a simulated run
+    imported: Imported | None = None  # of a run that another tool measured
 
     @property
     def measured(self) -> tuple[PointTable, ...]:
