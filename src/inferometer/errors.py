@@ -27,7 +27,13 @@ class InferometerError(Exception):
 
 
 class UsageError(InferometerError):
-    """A flag, a configuration file or a combination of values that cannot be carried out."""
+    """A flag, a configuration file or a combination of values that cannot be carried out.
+
+    Attributes:
+        problems: where several things may be wrong at once, each with its next step, for those who show them singly.
+    """
+
+    problems: tuple[tuple[str, str], ...] = ()
 
 
 class DataError(InferometerError):

@@ -88,7 +88,8 @@ def test_the_folder_holds_no_prompt_and_no_answer(folder: Path) -> None:
     table = read_run(folder).measured[0]
     assert set(table.text("prompt")) == set(table.text("output")) == {None}
     assert {path.name for path in folder.iterdir()} == {
-        "run.json", "requests.parquet", "chunks.parquet", "telemetry.parquet", "summary.json", "vllm.json"
+        "run.json", "requests.parquet", "chunks.parquet", "telemetry.parquet", "summary.json", "vllm.json",
+        "report.html",
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from inferometer.api.preparing import open_data, prepare
 from inferometer.api.resuming import Outline, Resumption, outline, resume
 from inferometer.api.searching import SearchResult, search
 from inferometer.api.speeding import SpeedResult, speed, speed_report
-from inferometer.api.stored import RunListing, list_runs, recover, report
+from inferometer.api.stored import RunListing, list_runs, recover, report, report_page
 from inferometer.api.tables import tables
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "prepare",
     "recover",
     "report",
+    "report_page",
     "resume",
     "run",
     "search",

@@ -113,7 +113,7 @@ def judged(folder: Path, stop: StopSignal) -> RunResult:
         InferometerError: the report cannot be made; what was measured is in the folder.
     """
     try:
-        summary = report(folder)
+        summary = report(folder, page=True)
     except InferometerError as error:
         error.run_folder = str(folder)
         raise

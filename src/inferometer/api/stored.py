@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inferometer.api.found import answer_of, write_answer
+from inferometer.api.found import Answer, answer_of, write_answer
 from inferometer.errors import InferometerError
 from inferometer.metrics.speed_conditions import summarize_speed
-from inferometer.metrics.summary import RunSummary, summarize
+from inferometer.metrics.summary import RunSummary, stored_spec, summarize
 from inferometer.record.folder import JOURNAL, RUN_JSON, read_meta, write_meta
 from inferometer.record.lock import writing
 from inferometer.record.sittings import end_sitting
@@ -16,7 +17,9 @@ from inferometer.record.speed import SPEED_JSON, read_speed
 from inferometer.record.store import close_journal, read_run, stored_points
 from inferometer.record.tables import RunRecord
 from inferometer.record.types import RunMeta
-from inferometer.report.files import write_summary
+from inferometer.report.files import write_page, write_summary
+from inferometer.report.search import answer_lines
+from inferometer.report.words import Language
 
 KILLED_WORKER_S = 5.0  # the worker of a killed run ends by itself, as soon as it has journalled what it holds
 
@@ -36,8 +39,12 @@ class RunListing:
     requests: int
 
 
-def report(path: Path) -> RunSummary:
+def report(path: Path, *, page: bool = False) -> RunSummary:
     """Recompute every number of a closed run from its folder, and write ``summary.json`` and ``vllm.json``.
+
+    Args:
+        path: the run folder.
+        page: write ``report.html`` too, unless the run was asked for without it.
 
     Raises:
         RunFolderError: not a run folder, or a run that was not closed.
@@ -48,11 +55,35 @@ def report(path: Path) -> RunSummary:
     answer = answer_of(record, summary)
     if answer is not None:
         write_answer(path, answer, record.meta.model)
+    if page and stored_spec(record.meta).output.html:
+        write_page(record, summary, _lines(answer))
     verdict = {"word": summary.verdict.word, "failed": _failed(summary)}
     if record.meta.verdict != verdict:
         record.meta.verdict = verdict
         write_meta(path, record.meta)
     return summary
+
+
+def report_page(folders: Sequence[Path], language: Language = "en") -> str:
+    """The HTML page of a run, or of several over each other and then one by one.
+
+    Args:
+        folders: of closed runs, at least one.
+        language: shown first; the page holds both.
+
+    Raises:
+        RunFolderError: not a run folder, or a run that was not closed.
+    """
+    from inferometer.report.html import report_page as built
+    from inferometer.report.page.render import render_page
+
+    runs = [(record, summarize(record)) for record in map(read_run, folders)]
+    answers = [_lines(answer_of(record, summary)) for record, summary in runs]
+    return render_page(built(runs, language, answers))
+
+
+def _lines(answer: Answer | None) -> list[str]:
+    return [] if answer is None else answer_lines(answer.found, answer.variable)
 
 
 def _failed(summary: RunSummary) -> list[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 
-from inferometer.cli.aliases import ALIASES, meaning
 from inferometer.cli.backends import render_backends
 from inferometer.cli.parse import Parser, parse_run
 from inferometer.errors import UsageError
+from inferometer.exchange.compat.aliases import ALIASES, meaning
 
 _TEXT = """Shows the JSON Schema of a run file (schema), what other tools' flags become here (aliases), the APIs that
 are spoken and what each can be asked for (backends, or backends NAME), published tests (presets), or merged values as

@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import NamedTuple
 
-from inferometer.cli.aliases import names_of
 from inferometer.cli.parse import SIMULATE, options_of
+from inferometer.exchange.compat.aliases import names_of
 from inferometer.spec.options import Option
 from inferometer.spec.presets import PRESETS
 from inferometer.spec.simulation_rules import is_refused

@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferometer.cli.tables import print_wanted
+from inferometer.cli.tracking import print_tracked
 
 if TYPE_CHECKING:
     from inferometer.api import RunResult
@@ -25,19 +27,36 @@ def colour() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
+def unicode() -> bool:
+    """Whether stdout takes signs beyond ASCII."""
+    return (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+
+
 def width() -> int:
     """Columns to print into; 100 when the output is no terminal."""
     return shutil.get_terminal_size((100, 24)).columns
+
+
+def print_page(folder: Path) -> None:
+    """Where the report of a run is, if it was written."""
+    from inferometer.report.files import REPORT_HTML
+
+    page = folder / REPORT_HTML
+    if page.exists():
+        print(f"report  {page}")
 
 
 def print_outcome(result: RunResult, as_json: bool, output: Output | None = None) -> int:
     """Print the console report, a table if ``output`` asks for one, where the run is, and the line for machines."""
     from inferometer.report.console import render_run
 
-    print(render_run(result.summary, width(), colour=colour()))
+    print(render_run(result.summary, width(), colour=colour(), unicode=unicode()))
     if output is not None:
         print_wanted(result, output, width(), colour=colour())
     print(f"run  {result.path}")
+    print_page(result.path)
+    if output is not None:
+        print_tracked(result, output.track)
     if result.summary.state != "complete" and result.summary.prediction is None:
         print(f"next  inferometer run --resume {result.path}")
     if as_json:

@@ -8,10 +8,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from inferometer.cli.aliases import ALIASES, Rename
-from inferometer.cli.sla import translated
-from inferometer.cli.translate import Translation, translate
 from inferometer.errors import UsageError
+from inferometer.exchange.compat.aliases import ALIASES, Rename
+from inferometer.exchange.compat.sla import translated
+from inferometer.exchange.compat.translate import Translation, translate
 from inferometer.spec.layers import Layer
 from inferometer.spec.options import Option, options
 

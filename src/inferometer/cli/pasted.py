@@ -8,12 +8,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from inferometer.errors import UsageError
-
-_DASHES = "‐‑‒–—―−﹘﹣－"
-_QUOTES = "“”„‟«»″＂‘’‚‛′＇"
-_SPACES = "\u00a0\u2000-\u200a\u202f\u205f\u3000"
-_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
-_FULL_WIDTH = "\uff01-\uff5e"
+from inferometer.exchange.compat.signs import DASHES, FULL_WIDTH, INVISIBLE, QUOTES, SPACES
 
 # Values in which such signs may be meant.
 _FREE_TEXT = frozenset(
@@ -51,7 +46,7 @@ class _State:
 
 def without_invisible(argv: list[str]) -> tuple[list[str], bool]:
     """``argv`` without signs that cannot be seen and cannot matter, and whether there were any."""
-    edges = re.compile(f"^[{_SPACES}{_INVISIBLE}]+|[{_SPACES}{_INVISIBLE}]+$")
+    edges = re.compile(f"^[{SPACES}{INVISIBLE}]+|[{SPACES}{INVISIBLE}]+$")
     clean = [edges.sub("", word) for word in argv]
     clean = [new for new, old in zip(clean, argv, strict=True) if new or not old]
     return clean, clean != argv
@@ -79,36 +74,36 @@ def refuse_pasted(argv: list[str], prog: str = "inferometer") -> None:
 
 def _corrected(word: str, state: _State) -> str:
     """The word as it was meant; NUL stands where one word was two."""
-    if match := re.match(f"[-{_DASHES}]+(?=[A-Za-zＡ-Ｚａ-ｚ])", word):
-        name = re.split(f"[={_SPACES}＝]", word, maxsplit=1)[0]
-        body = unicodedata.normalize("NFKC", re.sub(f"[{_DASHES}]", "-", name[match.end() :]))
+    if match := re.match(f"[-{DASHES}]+(?=[A-Za-zＡ-Ｚａ-ｚ])", word):
+        name = re.split(f"[={SPACES}＝]", word, maxsplit=1)[0]
+        body = unicodedata.normalize("NFKC", re.sub(f"[{DASHES}]", "-", name[match.end() :]))
         state.flag, state.quote = ("-" if len(body) == 1 else "--") + body, False
         rest = word[len(name) :]
         if not rest:
             return state.flag if not name.isascii() else word
-        sign = "\0" if re.match(f"[{_SPACES}]", rest) else "="
+        sign = "\0" if re.match(f"[{SPACES}]", rest) else "="
         fixed = state.flag + sign + _corrected_value(rest[1:], state)
         return word if word.isascii() else fixed
     return _corrected_value(word, state)
 
 
 def _corrected_value(value: str, state: _State) -> str:
-    opens, closes = value[:1] in _QUOTES and value != "", value[-1:] in _QUOTES and value != ""
+    opens, closes = value[:1] in QUOTES and value != "", value[-1:] in QUOTES and value != ""
     if state.quote or opens or closes:
         state.quote = (state.quote or opens) and not closes
-        value = value.strip(_QUOTES)
+        value = value.strip(QUOTES)
     if state.flag in _FREE_TEXT:
         return value
-    value = re.sub(f"^[{_DASHES}](?=[0-9.])", "-", value)
-    value = re.sub(f"[{_FULL_WIDTH}]", lambda sign: unicodedata.normalize("NFKC", sign[0]), value)
-    return re.sub(f"[{_SPACES}]+", "\0", value)
+    value = re.sub(f"^[{DASHES}](?=[0-9.])", "-", value)
+    value = re.sub(f"[{FULL_WIDTH}]", lambda sign: unicodedata.normalize("NFKC", sign[0]), value)
+    return re.sub(f"[{SPACES}]+", "\0", value)
 
 
 def _name_of_fault(word: str) -> str:
-    for signs, name in ((_DASHES, "a typographic dash"), (_QUOTES, "a typographic quote")):
+    for signs, name in ((DASHES, "a typographic dash"), (QUOTES, "a typographic quote")):
         if found := next((sign for sign in word if sign in signs), None):
             return f"{name} (U+{ord(found):04X})"
-    if found := next((sign for sign in word if re.match(f"[{_SPACES}]", sign)), None):
+    if found := next((sign for sign in word if re.match(f"[{SPACES}]", sign)), None):
         return f"a space that the shell does not split at (U+{ord(found):04X})"
     found = next(sign for sign in word if not sign.isascii())
     return f"the full-width sign {found!r} (U+{ord(found):04X})"

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferometer.cli.parse import Parser
+from inferometer.cli.report_page import add_page_flag, write_html
+from inferometer.cli.report_pictures import add_picture_flags, wants_pictures, write_pictures
 from inferometer.cli.speed import report_again
 from inferometer.cli.which import find_stored, is_speed
 from inferometer.errors import UsageError
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 _TEXT = """\
 Prints a stored run again, its numbers computed anew from the records; as a table in the columns that a community
 expects (--table), in a format (--format, or --csv, --md and --xlsx with a file); or as another tool would have
-reported the same traffic (--as)."""
+reported the same traffic (--as); or as one HTML page with every picture (--html)."""
 _SHORT: tuple[Format, ...] = ("csv", "md", "xlsx")
 _OF_TABLES = ("encoding", "unproven", "overwrite", "nodes_served")
 
@@ -32,6 +34,10 @@ def main(argv: list[str]) -> int:
     speed = next(filter(is_speed, folders), None)
     if speed is not None:
         return report_again(speed, asked)
+    if asked.html is not None:
+        return write_html(asked, folders)
+    if wants_pictures(asked):
+        return write_pictures(asked, folders)
     several = len(folders) > 1
     for name in _OF_TABLES:
         if getattr(asked, name) and (asked.view is not None or not (several or _wants_table(asked))):
@@ -47,7 +53,7 @@ def main(argv: list[str]) -> int:
         return _table(asked, folders)
 
     from inferometer import api
-    from inferometer.cli.outcome import colour, width
+    from inferometer.cli.outcome import colour, unicode, width
     from inferometer.report.console import render_run
     from inferometer.report.search import answer_lines
 
@@ -55,7 +61,7 @@ def main(argv: list[str]) -> int:
     answer = api.stored_answer(folders[0], summary)
     if answer is not None:
         print("\n".join(answer_lines(answer.found, answer.variable, width())) + "\n")
-    print(render_run(summary, width(), colour=colour()))
+    print(render_run(summary, width(), colour=colour(), unicode=unicode()))
     return 0
 
 
@@ -98,6 +104,13 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--as", dest="view", metavar="TOOL", help=f"what TOOL would have reported: {', '.join(VIEWS)}"
+    )
+    add_page_flag(parser)
+    add_picture_flags(parser)
+    parser.add_argument(
+        "--lang",
+        choices=("en", "zh"),
+        help="language of pictures, and the first of the page, which has both (default en)",
     )
     parser.add_argument("--json", action="store_true", help="with --as: that tool's own result objects")
     return parser

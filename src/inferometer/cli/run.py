@@ -86,16 +86,15 @@ def hints(asked: Asked) -> list[str]:
 
 def _carry_out(asked: Asked, merged: Merged, folder: Path | None) -> int:
     from inferometer import api
-    from inferometer.cli.live import watcher
-    from inferometer.cli.outcome import print_outcome, terminal
+    from inferometer.cli.outcome import print_outcome
     from inferometer.cli.signals import stopping
     from inferometer.cli.tables import check_wanted
+    from inferometer.cli.watching import watching
     from inferometer.loadgen.stop import StopSignal
 
     check_wanted(merged.spec.output)
     stop = StopSignal()
-    ui = "none" if asked.quiet else merged.spec.output.ui
-    with watcher(ui, terminal()) as observer, stopping(stop, merged.spec.load.grace_s):
+    with watching(merged.spec, quiet=asked.quiet) as observer, stopping(stop, merged.spec.load.grace_s):
         if folder is None:
             result = api.run(merged.spec, observer, stop)
         else:

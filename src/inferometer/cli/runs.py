@@ -11,12 +11,23 @@ from typing import Any
 from inferometer.cli.parse import Parser
 from inferometer.cli.which import find_run, find_stored, is_speed
 
+_TEXT = """\
+Lists, shows and recovers stored runs. Besides: inferometer runs trend [RUN] (a figure over the history of the same
+load), runs tag RUN KEY=VALUE (labels), runs rm RUN (remove); each has a --help of its own."""
 _HEADINGS = ("run", "created (UTC)", "model", "label", "state", "verdict", "points", "requests")
 
 
 def main(argv: list[str]) -> int:
-    """List, show or recover runs."""
-    parser = Parser("runs", "Lists, shows and recovers stored runs.")
+    """List, show or recover runs; or what else is done with the store."""
+    if argv and argv[0] == "trend":
+        from inferometer.cli import runs_trend
+
+        return runs_trend.main(argv[1:])
+    if argv and argv[0] in ("tag", "rm"):
+        from inferometer.cli import runs_store
+
+        return runs_store.main(argv[0], argv[1:])
+    parser = Parser("runs", _TEXT)
     parser.add_argument(
         "what", choices=("list", "show", "recover"), help="list all; show one; close a broken one"
     )
@@ -63,12 +74,12 @@ def _list(asked: argparse.Namespace) -> int:
 
 def _show(folder: Path) -> int:
     from inferometer import api
-    from inferometer.cli.outcome import colour, width
+    from inferometer.cli.outcome import colour, unicode, width
     from inferometer.record.folder import read_meta
     from inferometer.report.console import render_run
     from inferometer.spec import RunSpec, public_dict
 
-    print(render_run(api.report(folder), width(), colour=colour()))
+    print(render_run(api.report(folder), width(), colour=colour(), unicode=unicode()))
     defaults = public_dict(RunSpec())
     _show_asked(read_meta(folder).spec, defaults)
     print(f"run  {folder}")

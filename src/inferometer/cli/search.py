@@ -15,6 +15,7 @@ from inferometer.cli.plan import render_values
 from inferometer.cli.plan_launch import refuse_launch, render_launch, speaking
 from inferometer.cli.resume import how_of, render_search, run_to_resume
 from inferometer.cli.run import hints, merged_from
+from inferometer.cli.tracking import print_tracked
 from inferometer.spec import RunSpec
 from inferometer.spec.search_rules import settled
 from inferometer.spec.simulation_rules import refuse_simulation
@@ -22,6 +23,7 @@ from inferometer.spec.simulation_rules import refuse_simulation
 if TYPE_CHECKING:
     from inferometer.api.searching import SearchResult
     from inferometer.metrics.capacity import Probe
+    from inferometer.spec.model import Output
 
 
 def main(argv: list[str]) -> int:
@@ -64,17 +66,15 @@ def main(argv: list[str]) -> int:
 
 def _carry_out(asked: Asked, spec: RunSpec, folder: Path | None) -> int:
     from inferometer.api.searching import search
-    from inferometer.cli.live import watcher
-    from inferometer.cli.outcome import terminal
     from inferometer.cli.signals import stopping
+    from inferometer.cli.watching import watching
     from inferometer.loadgen.stop import StopSignal
 
     stop = StopSignal()
-    ui = "none" if asked.quiet else spec.output.ui
     going = None if folder is None else (folder, how_of(asked))
-    with watcher(ui, terminal()) as observer, stopping(stop, spec.load.grace_s):
+    with watching(spec, quiet=asked.quiet) as observer, stopping(stop, spec.load.grace_s):
         result = search(spec, observer, stop, teller(asked, spec), going)
-    return print_found(result, asked.json)
+    return print_found(result, asked.json, spec.output)
 
 
 def teller(asked: Asked, spec: RunSpec) -> Callable[[Probe], None]:
@@ -88,9 +88,9 @@ def teller(asked: Asked, spec: RunSpec) -> Callable[[Probe], None]:
     return tell
 
 
-def print_found(result: SearchResult, as_json: bool) -> int:
-    """Print what a search found, where its load points are, and the line for machines."""
-    from inferometer.cli.outcome import width
+def print_found(result: SearchResult, as_json: bool, output: Output | None = None) -> int:
+    """Print what a search found, where its load points are and went, and the line for machines."""
+    from inferometer.cli.outcome import print_page, width
     from inferometer.report.search import answer_lines
 
     if result.answer is None:
@@ -101,6 +101,9 @@ def print_found(result: SearchResult, as_json: bool) -> int:
         print("simulated: no real server was measured")
     path = result.run.path
     print(f"run  {path}  (each load point: inferometer report {path})")
+    print_page(path)
+    if output is not None:
+        print_tracked(result.run, output.track)
     if result.run.summary.state != "complete" and result.run.summary.prediction is None:
         print(f"next  inferometer search --resume {path}")
     if as_json:

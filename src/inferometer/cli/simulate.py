@@ -120,33 +120,30 @@ def _show(merged: Merged, services: list[Simulated], *, searches: bool) -> None:
 
 def _run(asked: Asked, spec: RunSpec) -> int:
     from inferometer.api.simulating import simulate
-    from inferometer.cli.live import watcher
-    from inferometer.cli.outcome import print_outcome, terminal
+    from inferometer.cli.outcome import print_outcome
     from inferometer.cli.signals import stopping
     from inferometer.cli.tables import check_wanted
+    from inferometer.cli.watching import watching
     from inferometer.loadgen.stop import StopSignal
 
     check_wanted(spec.output)
     stop = StopSignal()
-    ui = "none" if asked.quiet else spec.output.ui
-    with watcher(ui, terminal()) as observer, stopping(stop, spec.load.grace_s, _KEPT):
+    with watching(spec, quiet=asked.quiet) as observer, stopping(stop, spec.load.grace_s, _KEPT):
         result = simulate(spec, observer, stop)
     return print_outcome(result, asked.json, spec.output)
 
 
 def _search(asked: Asked, spec: RunSpec) -> int:
     from inferometer.api.simulating import simulate_search
-    from inferometer.cli.live import watcher
-    from inferometer.cli.outcome import terminal
     from inferometer.cli.search import print_found, teller
     from inferometer.cli.signals import stopping
+    from inferometer.cli.watching import watching
     from inferometer.loadgen.stop import StopSignal
 
     stop = StopSignal()
-    ui = "none" if asked.quiet else spec.output.ui
-    with watcher(ui, terminal()) as observer, stopping(stop, spec.load.grace_s, _KEPT):
+    with watching(spec, quiet=asked.quiet) as observer, stopping(stop, spec.load.grace_s, _KEPT):
         result = simulate_search(spec, observer, stop, teller(asked, spec))
-    return print_found(result, asked.json)
+    return print_found(result, asked.json, spec.output)
 
 
 def _devices(argv: list[str]) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferometer.cli.parse import Parser, add_option
-from inferometer.cli.speed_aliases import translated
 from inferometer.errors import UsageError
+from inferometer.exchange.compat.speed import translated
 from inferometer.spec import Load
 from inferometer.spec.options import Option
 from inferometer.spec.speed import SpeedSpec, speed_options, speed_spec

@@ -46,12 +46,29 @@ VERBS = {
         "report",
         "print runs again: as a report, a table (CSV, Markdown, Excel) or another tool's view",
     ),
-    "runs": Verb("Look", "runs", "list, show or recover stored runs"),
+    "compare": Verb(
+        "Look", "compare", "whether two runs differ, by how much and how surely; for people and pipelines"
+    ),
+    "export": Verb(
+        "Look",
+        "export",
+        "runs as files of other tools (vLLM, EvalScope, GuideLLM ...), traces, or to a tracker",
+    ),
+    "import": Verb(
+        "Look", "import_verb", "other tools' result files as runs, to report, compare and export them"
+    ),
+    "ui": Verb(
+        "Look", "ui", "local pages over the stored runs: list, reports, comparisons, live view, new runs"
+    ),
+    "runs": Verb("Look", "runs", "list, show, tag, remove or recover stored runs; trend over their history"),
     "metrics": Verb("Look", "metrics", "what every number means: list, explain NAME"),
     "check": Verb(
         "Set up", "check", "this machine as a load generator; --calibrate measures what it carries"
     ),
     "config": Verb("Set up", "config", "show merged values, the JSON Schema, other tools' flags"),
+    "compat": Verb(
+        "Set up", "compat", "a command line of another tool (vllm, evalscope, aiperf ...) in our words"
+    ),
     "launch": Verb(
         "Set up", "launch", "start an engine, wait until it answers, keep it; plan and wake several nodes"
     ),
@@ -66,10 +83,11 @@ def dispatch(argv: list[str]) -> int:
     Raises:
         UsageError: no such verb, or the line holds signs that were pasted from a web page.
     """
-    argv, changed = without_invisible(argv)
-    if changed and "--quiet" not in argv:
-        print("hint: invisible signs in the command line were left out", file=sys.stderr)
-    refuse_pasted(argv)
+    if argv[:1] != ["compat"]:  # it sets such signs right itself
+        argv, changed = without_invisible(argv)
+        if changed and "--quiet" not in argv:
+            print("hint: invisible signs in the command line were left out", file=sys.stderr)
+        refuse_pasted(argv)
     if not argv or argv[0] in ("-h", "--help", "--help-all", "help"):
         print(overview())
         return 0
@@ -98,6 +116,12 @@ def overview() -> str:
 def _refuse(word: str) -> None:
     if word.startswith("-"):
         raise UsageError(f"{word} before a verb", f"write the verb first: inferometer run {word} ...")
+    from inferometer.exchange.compat.tools import is_program
+
+    if is_program(word):
+        raise UsageError(
+            f"{word} is another tool's command", f'write it in one text: inferometer compat "{word} ..."'
+        )
     near = difflib.get_close_matches(word, [*VERBS, *SYNONYMS], n=1)
     known = f"did you mean `inferometer {near[0]}`?" if near else f"known: {', '.join(VERBS)}"
     raise UsageError(f"unknown verb {word!r}", known)

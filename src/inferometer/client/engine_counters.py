@@ -2,7 +2,8 @@
 
 vLLM counts drafts, draft tokens, accepted tokens, and those per position (V0 draft tokens and accepted tokens only).
 SGLang has gauges of its latest batch, newer versions count verification calls; without --enable-metrics it still tells
-a running mean at /get_server_info. Both say how large their KV cache is, which calibrations of the simulator use.
+a running mean at /get_server_info. Both say how large their KV cache is, which calibrations of the simulator use; vLLM
+also how many requests lost their blocks in it to others.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ LIMIT_S = 5.0
 SPECULATION = ("vllm:spec_decode_", "sglang:spec_")
 BESIDE = ("vllm:generation_tokens_total", "sglang:generation_tokens_total", "sglang:num_requests_total")
 CACHE_CONFIG = ("vllm:cache_config_info", "sglang:cache_config_info")
+PREEMPTIONS = ("vllm:num_preemptions_total",)
 TOLD = "get_server_info:avg_spec_accept_length"  # our name for what is no series of an exposition
 _METRICS, _SERVER_INFO = "/metrics", "/get_server_info"
 _NOT_THERE = 404
@@ -83,6 +85,7 @@ class CounterSource:
         except ValueError as error:
             return self._nothing(f"answers no exposition: {error}")
         cache = {series: value for series, value in found.items() if series.startswith(CACHE_CONFIG)}
+        cache |= _of_asked({s: value for s, value in found.items() if s.startswith(PREEMPTIONS)}, models)
         kept = {
             series: value for series, value in found.items() if series.startswith((*SPECULATION, *BESIDE))
         }
@@ -124,6 +127,14 @@ def _of_models(series: dict[str, float], models: Collection[str]) -> dict[str, f
     if not any(key.startswith(SPECULATION) for key in asked):
         return series
     return {key: value for key, value in series.items() if key in asked}
+
+
+def _of_asked(series: dict[str, float], models: Collection[str]) -> dict[str, float]:
+    """The series of the asked models; all of them where none of these is named."""
+    asked = {
+        key: value for key, value in series.items() if name_and_labels(key)[1].get("model_name") in models
+    }
+    return asked or series
 
 
 def _told(reply: Reply) -> dict[str, float]:

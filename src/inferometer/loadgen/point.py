@@ -21,7 +21,7 @@ from inferometer.loadgen.messages import FromWorker, Need, Ready, Setup, StartPo
 from inferometer.loadgen.progress import Progress
 from inferometer.loadgen.sessions import Sessions, never_sent, said_by_server
 from inferometer.record.journal import JournalWriter, PointEnd, PointStart, RequestFrame
-from inferometer.record.types import ChunkColumns, PointRecord, RequestRecord, StopReason
+from inferometer.record.types import ChunkColumns, HealthSample, PointRecord, RequestRecord, StopReason
 from inferometer.schedule import Schedule, Shard
 from inferometer.spec import LoadPoint
 
@@ -94,6 +94,7 @@ class PointRun:
         self.unconnected = 0  # connect errors in a row
         self.unconnected_since_ns = 0
         self.health: HealthMeter
+        self.latest: HealthSample | None = None
         self.status_at_ns = 0
 
     def run(self) -> PointRecord:
@@ -388,6 +389,7 @@ class PointRun:
     def _sample(self, now_ns: int, *, last: bool = False) -> None:
         sample = self.health.sample(now_ns, self.reactor, self.backlog, last=last)
         if sample is not None:
+            self.latest = sample
             self._append(sample)
 
     def _short_of_requests(self) -> bool:
@@ -410,6 +412,7 @@ class PointRun:
         return due is None or self.epoch_ns + due >= self.until_ns
 
     def _progress(self, now_ns: int) -> Progress:
+        latest = self.latest
         return Progress(
             point=self.point.index,
             points_total=self.start.points_total,
@@ -423,6 +426,11 @@ class PointRun:
             elapsed_s=max(0, now_ns - self.epoch_ns) / 1e9,
             limit_s=self.load.duration_s,
             stopping=self.stop_level > 0,
+            asked_concurrency=self.load.peak_concurrency,
+            asked_rate_per_s=self.load.peak_rate,
+            send_lag_max_s=None if latest is None else latest.send_lag_max_s,
+            receive_lag_max_s=None if latest is None else latest.receive_lag_max_s,
+            cpu_share=None if latest is None else latest.cpu_share,
         )
 
     def _finish(self) -> PointRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -29,6 +29,12 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     stopping: bool = False
     run_left_s: float | None = None  # until the whole run ends, as far as it can be told
     real_s: float | None = None  # that a simulated point took so far; ``elapsed_s`` is then virtual time
+    asked_concurrency: int | None = None  # permits of a closed loop, or the limit of an open one
+    asked_rate_per_s: float | None = None  # arrivals of an open loop; inf = all at once
+    # Of the latest second that was sampled, the worst of all workers; see ``inferometer.record.types.HealthSample``.
+    send_lag_max_s: float | None = None
+    receive_lag_max_s: float | None = None
+    cpu_share: float | None = None
 
 
 def beforehand(text: str, elapsed_s: float, kind: str = "launch") -> Progress:
@@ -58,7 +64,14 @@ def add_up(parts: Sequence[Progress]) -> Progress:
         output_tokens=sum(part.output_tokens for part in parts),
         elapsed_s=max(part.elapsed_s for part in parts),
         stopping=any(part.stopping for part in parts),
+        send_lag_max_s=_worst(part.send_lag_max_s for part in parts),
+        receive_lag_max_s=_worst(part.receive_lag_max_s for part in parts),
+        cpu_share=_worst(part.cpu_share for part in parts),
     )
+
+
+def _worst(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
 
 
 class Observer(Protocol):

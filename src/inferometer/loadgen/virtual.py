@@ -212,6 +212,8 @@ class _Told:
             elapsed_s=0.0,
             limit_s=point.duration_s,
             real_s=0.0,
+            asked_concurrency=point.peak_concurrency,
+            asked_rate_per_s=point.peak_rate,
         )
 
     def of_member(self, number: int, of: int) -> _Told:

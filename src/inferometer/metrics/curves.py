@@ -111,6 +111,14 @@ def in_flight(start_ns: Floats, end_ns: Floats, edges_ns: Floats) -> Floats:
     return np.diff(_time_since(start_ns, edges_ns) - _time_since(end_ns, edges_ns)) / np.diff(edges_ns)
 
 
+def in_flight_during(start_ns: Floats, end_ns: Floats, from_ns: Floats, to_ns: Floats) -> Floats:
+    """Time-weighted mean of the spans that are under way in each of some stretches of time; NaN for an empty one."""
+    length = np.where(to_ns > from_ns, to_ns - from_ns, np.nan)
+    begun = _time_since(start_ns, to_ns) - _time_since(start_ns, from_ns)
+    over = _time_since(end_ns, to_ns) - _time_since(end_ns, from_ns)
+    return np.asarray((begun - over) / length, dtype=np.float64)
+
+
 def spread(start_ns: Floats, end_ns: Floats, amounts: Floats) -> Curve:
     """The curve of amounts that come evenly from their start to their end; those without either are left out."""
     known = ~np.isnan(start_ns) & ~np.isnan(end_ns)

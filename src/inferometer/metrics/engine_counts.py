@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from inferometer.client.engine_counters import TOLD
+from inferometer.client.engine_counters import PREEMPTIONS, TOLD
 from inferometer.client.exposition import name_and_labels
 from inferometer.record.types import PointRecord, ServerCounters
 
@@ -56,7 +56,7 @@ class Unknown(NamedTuple):
 
 def engine_counts(point: PointRecord) -> EngineCounts | Unknown | None:
     """The counts of one load point; None where no server has such counters."""
-    counted = [each for each in point.counters_before if not all(map(_is_config, each.values))]
+    counted = [each for each in point.counters_before if not all(map(_is_beside, each.values))]
     if not counted:
         return None
     after = {each.source: each for each in point.counters_after}
@@ -89,9 +89,25 @@ def _began_anew(before: ServerCounters, after: ServerCounters) -> bool:
     return False
 
 
-def _is_config(series: str) -> bool:
-    """Whether it says how the engine was started, and counts nothing."""
-    return name_and_labels(series)[0].endswith("cache_config_info")
+def preemptions(point: PointRecord) -> int | None:
+    """Requests that lost their KV blocks to others and were computed anew, of all servers, during a load point.
+
+    None where no server counts them before and after it, or a counter fell, which a server does that was restarted.
+    """
+    after = {each.source: each.values for each in point.counters_after}
+    pairs = [
+        (value, after.get(each.source, {}).get(series))
+        for each in point.counters_before
+        for series, value in each.values.items()
+        if series.startswith(PREEMPTIONS)
+    ]
+    grown = [now - value for value, now in pairs if now is not None and now >= value]
+    return round(sum(grown)) if pairs and len(grown) == len(pairs) else None
+
+
+def _is_beside(series: str) -> bool:
+    """Whether it says nothing of drafts: how the engine was started, or what it took from whom."""
+    return name_and_labels(series)[0].endswith("cache_config_info") or series.startswith(PREEMPTIONS)
 
 
 def _is_counter(name: str) -> bool:

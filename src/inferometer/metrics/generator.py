@@ -36,7 +36,7 @@ def own_lag_ms(table: PointTable) -> Floats:
     Waiting for a permit is the doing of the asked concurrency limit and shows in the achieved rate;
     connecting is the doing of network and server.
     """
-    return _due_and_lag(table)[1]
+    return due_and_lag(table)[1]
 
 
 def late_ms(table: PointTable) -> Floats:
@@ -46,7 +46,7 @@ def late_ms(table: PointTable) -> Floats:
     together because answers of equal length ended in one step of the server. Workers write at the same time, so
     only what the same worker had to write is allowed for.
     """
-    due_ns, lag_ms, worker = _due_and_lag(table)
+    due_ns, lag_ms, worker = due_and_lag(table)
     late = np.empty(len(lag_ms))
     for each in np.unique(worker):
         own = worker == each
@@ -62,7 +62,7 @@ def _before(due_ns: Floats) -> Floats:
     return np.asarray(together - 1, dtype=np.float64)
 
 
-def _due_and_lag(table: PointTable) -> tuple[Floats, Floats, Floats]:
+def due_and_lag(table: PointTable) -> tuple[Floats, Floats, Floats]:
     """When each request that was sent was due, in ns, its ``own_lag_ms``, and its worker."""
     sent, planned = table.number("sent_ns"), table.number("planned_ns")
     due = np.fmax(planned, table.number("queued_ns"))
@@ -74,7 +74,7 @@ def _due_and_lag(table: PointTable) -> tuple[Floats, Floats, Floats]:
 
 def own_lag_ms_by_worker(table: PointTable) -> dict[int, Floats]:
     """``own_lag_ms`` of the requests of each worker that sent any."""
-    _, lag_ms, worker = _due_and_lag(table)
+    _, lag_ms, worker = due_and_lag(table)
     return {int(each): lag_ms[worker == each] for each in np.unique(worker)}
 
 

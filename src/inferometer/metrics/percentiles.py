@@ -14,8 +14,9 @@ class Stat(msgspec.Struct, frozen=True, kw_only=True):
     """A sample in numbers, in the unit of its metric.
 
     Attributes:
-        count: values in the sample, always at least 1.
-        std: population standard deviation.
+        count: values in the sample, at least 1; 0 where another tool stated statistics without it.
+        std: population standard deviation. It, mean, min and max are NaN where another tool did not state them, which
+            is never so in a run of ours.
         percentiles: by name ("p99"); None where the sample is too small.
         needs: for each percentile that is None, how many values it takes.
     """

@@ -13,6 +13,7 @@ from inferometer.metrics import conditions, slo
 from inferometer.metrics.audit import Drift, input_drift
 from inferometer.metrics.client_health import Client, client_health
 from inferometer.metrics.counts import Counts, Tokens, count_requests, count_tokens
+from inferometer.metrics.course import output_course
 from inferometer.metrics.data_rows import DataRows, data_rows_of
 from inferometer.metrics.dictionary import METRICS
 from inferometer.metrics.engine_conditions import engine_conditions
@@ -64,6 +65,7 @@ class PointSummary(msgspec.Struct, frozen=True, kw_only=True):
         rows: rows of the data set file that were not sent; None for generated data.
         input_drift: counts of prompt tokens that differ, by pair; empty when all agree.
         steady: rates and latencies while the load was held, or why there was no such time.
+        course: output tokens per second in equal parts of its time, see ``metrics.course``; empty where not known.
         sitting: place in ``RunSummary.sittings`` of the one that measured it.
         spike: latencies before, during and after a spike, and the time to recover; None without one.
         speculative: drafts and how much of them was accepted; None where nothing tells of speculative decoding.
@@ -94,6 +96,7 @@ class PointSummary(msgspec.Struct, frozen=True, kw_only=True):
     steady: Steady | None = None
     spike: Spike | None = None
     speculative: Speculative | None = None
+    course: list[float] = []
     sitting: int = 0
     vllm: dict[str, Any] | None = None
 
@@ -133,6 +136,10 @@ def summarize(run: RunRecord) -> RunSummary:
         RunFolderError: the stored spec cannot be read.
         UsageError: the stored spec holds an SLO that cannot be read.
     """
+    if run.imported is not None:
+        from inferometer.metrics.imported import summarize_imported  # it makes what this module defines
+
+        return summarize_imported(run, run.imported)
     spec = stored_spec(run.meta)
     sampling = spec.sampling.model_copy(update={"ignore_eos": resolve_ignore_eos(spec)})
     urls = (spec.endpoint.url, *spec.endpoint.more_url)
@@ -239,6 +246,7 @@ def _summary(data: PointData, measure: Measure, sampling: Sampling, telemetry: T
         spike=spike_of(data, measure.percentiles),
         steady=steady_of(data),
         speculative=speculative_of(data),
+        course=output_course(data),
     )
 
 

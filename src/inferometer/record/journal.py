@@ -133,6 +133,26 @@ def read_journal(path: Path) -> Iterator[StoredRequest | PointStart | PointEnd |
             offset += length
 
 
+def frames_in(
+    data: bytes,
+) -> tuple[list[RequestRecord | PointStart | PointEnd | HealthSample | ClockMark], int]:
+    """The whole frames of a stretch of a segment that begins with one, and how many bytes they take.
+
+    What is left over is a frame that has not come whole yet, or never will.
+    """
+    frames: list[RequestRecord | PointStart | PointEnd | HealthSample | ClockMark] = []
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        length, crc = _HEADER.unpack_from(data, offset)
+        begin, end = offset + _HEADER.size, offset + _HEADER.size + length
+        if length == 0 or end > len(data) or zlib.crc32(data[begin:end]) != crc:
+            break
+        frame = _decoder.decode(data[begin:end])
+        frames.append(frame.record if isinstance(frame, _Head) else frame)
+        offset = end
+    return frames, offset
+
+
 def read_chunks(requests: Sequence[StoredRequest]) -> list[ChunkColumns]:
     """The chunks of each of these requests."""
     with ExitStack() as opened:

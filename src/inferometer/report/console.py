@@ -15,6 +15,7 @@ from inferometer.report.client_strip import client_strip, most_strained
 from inferometer.report.data_rows import row_lines
 from inferometer.report.engine import engine_lines
 from inferometer.report.groups import group_tables
+from inferometer.report.imported import imported_lines
 from inferometer.report.limits import limit_lines, server_lines
 from inferometer.report.nodes import node_lines
 from inferometer.report.replay import replay_lines
@@ -23,6 +24,7 @@ from inferometer.report.sent import picture_lines
 from inferometer.report.shape import shape_lines, spike_lines
 from inferometer.report.simulation import interval_lines, told
 from inferometer.report.sittings import sitting_lines
+from inferometer.report.sparklines import spark_lines
 from inferometer.report.speculative import speculative_lines
 from inferometer.report.steady import steady_lines
 from inferometer.report.sweep import repeat_notes, repeat_table, repeated, served_columns, titled
@@ -33,13 +35,14 @@ _ERROR_KINDS_SHOWN = 3
 _COUNTS_DIFFER = 0.01
 
 
-def render_run(summary: RunSummary, width: int = 100, *, colour: bool = False) -> str:
+def render_run(summary: RunSummary, width: int = 100, *, colour: bool = False, unicode: bool = True) -> str:
     """The whole text, without a newline at its end.
 
     Args:
         summary: the run.
         width: columns to wrap sentences at; tables keep their own width.
         colour: ANSI colour for the verdict and the failures.
+        unicode: whether small pictures may be of block elements, else they are of ASCII signs.
     """
     parts = [
         _verdict_lines(summary, width, colour),
@@ -48,6 +51,8 @@ def render_run(summary: RunSummary, width: int = 100, *, colour: bool = False) -
         _error_lines(summary, width),
         _point_lines(summary, width),
         _prediction_lines(summary, width),
+        _spark_lines(summary, unicode),
+        imported_lines(summary, titles(summary.points)),
         _steady_lines(summary),
         *_group_parts(summary),
         _server_lines(summary),
@@ -205,6 +210,11 @@ def _point_lines(summary: RunSummary, width: int) -> list[str]:
     notes += row_lines(summary.points)
     notes += replay_lines(summary.points, titles(summary.points))
     return [*lines, *(line for note in notes for line in _wrapped(note, width))]
+
+
+def _spark_lines(summary: RunSummary, unicode: bool) -> list[str]:
+    lines = spark_lines(summary, titles(summary.points), unicode=unicode)
+    return [_marked("At a glance", summary), *(f"  {line}" for line in lines)] if lines else []
 
 
 def _prediction_lines(summary: RunSummary, width: int) -> list[str]:

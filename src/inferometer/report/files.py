@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import msgspec
 from inferometer.errors import RunFolderError
 from inferometer.metrics.summary import RunSummary, summarize
 from inferometer.record.tables import RunRecord
+
+REPORT_HTML = "report.html"
 
 
 def write_summary(run: RunRecord, summary: RunSummary | None = None) -> tuple[Path, ...]:
@@ -40,6 +43,25 @@ def write_summary(run: RunRecord, summary: RunSummary | None = None) -> tuple[Pa
     for path, content in plan:
         _write(path, msgspec.json.format(msgspec.json.encode(content), indent=2))
     return tuple(path for path, _ in plan)
+
+
+def write_page(run: RunRecord, summary: RunSummary, answer: Sequence[str] = ()) -> Path:
+    """Write ``report.html`` into the run folder.
+
+    Args:
+        run: the closed run.
+        summary: its summary.
+        answer: lines of what a search found; empty for another run.
+
+    Raises:
+        RunFolderError: the file cannot be written, or the stored spec cannot be read.
+    """
+    from inferometer.report.html import report_page
+    from inferometer.report.page.render import render_page
+
+    path = run.path / REPORT_HTML
+    _write(path, render_page(report_page([(run, summary)], answers=[answer])).encode())
+    return path
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -20,6 +20,15 @@ def count(value: float | None) -> str:
     return number(value, 0)
 
 
+def figure(value: float | None) -> str:
+    """Some three digits: ``0.052``, ``1.20``, ``12.3``, ``1,234``; ``n/a`` for None."""
+    if value is None:
+        return ABSENT
+    size = abs(value)
+    decimals = 0 if size >= 100 or size == 0 else 1 if size >= 10 else 2 if size >= 0.1 else 3
+    return number(value, decimals)
+
+
 def percent(share: float | None) -> str:
     """A share of 0 to 1 as ``61.2 %``; ``n/a`` for None."""
     if share is None:

@@ -17,7 +17,7 @@ from inferometer.spec.problems import Problem, raise_problems
 from inferometer.spec.url import proxy_without_user, without_credentials
 
 NOT_OPTIONS = frozenset(
-    {"INFEROMETER_DEBUG", "INFEROMETER_CACHE_DIR"}
+    {"INFEROMETER_DEBUG", "INFEROMETER_CACHE_DIR", "INFEROMETER_UI_TOKEN"}
 )  # variables of ours that are not part of a spec
 
 

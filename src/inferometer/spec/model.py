@@ -132,8 +132,25 @@ class Output(Part):
         metavar="FILE",
         advanced=True,
     )
+    html: bool = option(
+        True,
+        "write report.html into the run folder: every picture and table, offline, in one file",
+        advanced=True,
+    )
     ui: Literal["rich", "plain", "none"] = option(
         "rich", "live progress; plain when stdout is no terminal", advanced=True
+    )
+    track: Texts = option(
+        (),
+        "log the finished run to mlflow, wandb, swanlab or otlp, as their environment variables say; repeatable",
+        metavar="NAME",
+        advanced=True,
+    )
+    prometheus_port: Annotated[int, Field(ge=0, le=65535)] | None = option(
+        None,
+        "serve the progress to Prometheus at http://127.0.0.1:N/metrics until the run has ended (0 = a free port)",
+        metavar="N",
+        advanced=True,
     )
 
 

@@ -207,6 +207,8 @@ def load_title(load: Mapping[str, Any], lengths: bool = False) -> str:
     title += after
     if rate is not None and limit is not None:
         title += f", at most {limit}"
+    if load.get("case"):
+        title += f", {load['case']}"  # of an imported sweep, by the name that its tool gave it
     if lengths and load.get("burstiness", 1.0) not in (None, 1.0):
         title += f", burstiness {load['burstiness']}"
     if lengths and load.get("input_len") is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from inferometer.errors import UsageError
@@ -20,7 +20,11 @@ def raise_problems(problems: Iterable[Problem]) -> None:
     found = list(problems)
     if not found:
         return
-    if len(found) == 1:
-        raise UsageError(found[0].message, found[0].next_step)
+    error = UsageError(*found[0]) if len(found) == 1 else UsageError(_all_of(found))
+    error.problems = tuple(found)
+    raise error
+
+
+def _all_of(found: Sequence[Problem]) -> str:
     lines = "".join(f"\n  - {problem.message}; {problem.next_step}" for problem in found)
-    raise UsageError(f"{len(found)} things are wrong with what was asked:{lines}")
+    return f"{len(found)} things are wrong with what was asked:{lines}"

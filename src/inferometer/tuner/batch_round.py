@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from inferometer.metrics.load_curve import hard_failures
 from inferometer.metrics.percentiles import Stat
 from inferometer.metrics.summary import PointSummary
 from inferometer.metrics.targets import BatchRound
-from inferometer.tuner.curve import hard_failures
 
 STATISTICS = {
     "mean-tpot": "mean TPOT",

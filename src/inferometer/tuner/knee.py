@@ -1,13 +1,6 @@
 """The knee: where more load begins to cost more latency than it gains throughput.
 
-The knee is the maximum of power, throughput / latency (Giessler et al. 1978; Kleinrock 1979, "Power and deterministic
-rules of thumb for probabilistic problems in computer communications"). There one percent more latency buys one percent
-more throughput; below it buys more, above it less. For an M/M/1 queue that is half of the capacity, for M/D/1
-2 - sqrt(2) = 59 % of it; with N requests in flight it is where a percent of load gives half a percent of throughput.
-
-Power needs no scaling of the axes, so the knee stays where it is when more of the curve is measured. Kneedle (Satopaa
-et al. 2011) scales throughput and latency to the range that was measured: on 39 published concurrency sweeps of vLLM
-and TensorRT-LLM its knee moved by a factor of 2 in 44 % of them when the last load was left out, that of power in none.
+The knee is the maximum of power (``metrics.power``).
 
 Loads are probed four times as far each step until power has clearly fallen, then half-way to both neighbours of the
 best, then where a parabola through the best and its neighbours, on logarithmic scales, has its top; the best and its
@@ -19,11 +12,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
+from inferometer.metrics.load_curve import OBJECTIVES, Curve, read_curve_probe, signed
+from inferometer.metrics.power import Top, power_curve, top_of
 from inferometer.metrics.summary import PointSummary
 from inferometer.metrics.targets import CurveProbe, KneeResult
-from inferometer.tuner.curve import OBJECTIVES, Curve, read_curve_probe, signed
 from inferometer.tuner.ledger import STEP, Bounds, Ledger, Measure, NoMoreProbes
 
 _CLIMB = 4.0
@@ -31,7 +23,6 @@ _NEAR = 2.0
 _NEARER = 1.5
 _REPEATS = 2
 _SHARP = 3.0  # a knee that may lie anywhere on a wider factor of load is none
-_NOISE = 0.01  # power is throughput / latency, and with a fixed number in flight both err together
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,65 +61,6 @@ def find_knee(measure: Measure, options: KneeOptions) -> KneeResult:
     except NoMoreProbes as end:
         ended = end.reason
     return _result(ledger, options, ended)
-
-
-def power_curve(probes: list[CurveProbe]) -> Curve:
-    """Power over load: throughput per second of latency."""
-    return Curve(probes, _power, _NOISE)
-
-
-@dataclass(frozen=True, slots=True)
-class Top:
-    """The maximum of a parabola through power near its best, on logarithmic scales.
-
-    Attributes:
-        load: where it is.
-        low, high: where the parabola lies below the maximum by less than the noise.
-    """
-
-    load: float
-    low: float
-    high: float
-
-
-def top_of(curve: Curve) -> Top | None:
-    """The top near the best load; None when the best load is at an end of the curve, or the curve does not bend there.
-
-    The parabola goes through the best load and its neighbours, and by least squares also through those about a factor
-    of two away that have not lost half of the power: beyond saturation power is no parabola.
-    """
-    best = curve.best
-    if best is None:
-        return None
-    below, above = curve.below(best), curve.above(best)
-    if below is None or above is None:
-        return None
-    near = [
-        load
-        for load in curve.loads
-        if load in (below, best, above)
-        or (best / _NEAR <= load * 1.05 <= best * _NEAR * 1.1 and curve.means[load] > 0.5 * curve.means[best])
-    ]
-    bend, slope, _ = _parabola(
-        [math.log(load / best) for load in near], [math.log(curve.means[load]) for load in near]
-    )
-    if bend >= 0.0:
-        return None
-    middle = min(max(-slope / (2.0 * bend), math.log(below / best)), math.log(above / best))
-    reach = math.sqrt(curve.noise.of_difference(curve.repeats(best), 1) / -bend)
-    ends = [best * math.exp(middle + side * reach) for side in (-1.0, 1.0)]
-    return Top(best * math.exp(middle), max(ends[0], curve.loads[0]), min(ends[1], curve.loads[-1]))
-
-
-def _parabola(x: list[float], y: list[float]) -> tuple[float, float, float]:
-    bend, slope, level = np.polyfit(x, y, 2)
-    return float(bend), float(slope), float(level)
-
-
-def _power(probe: CurveProbe) -> float | None:
-    if probe.throughput is None or not probe.latency_ms:
-        return None
-    return probe.throughput / (probe.latency_ms / 1e3)
 
 
 def _climb(ledger: Ledger[CurveProbe], bounds: Bounds) -> None:

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inferometer.metrics.load_curve import Noise
 from inferometer.metrics.summary import PointSummary
 from inferometer.metrics.targets import BatchRound, MaxBatchResult
 from inferometer.tuner.batch_round import STATISTICS, BatchCase, BatchLimit, read_round
-from inferometer.tuner.curve import Noise
 from inferometer.tuner.ledger import Ledger, Measure, NoMoreProbes
 
 _FAR = 4

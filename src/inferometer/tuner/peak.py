@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from inferometer.metrics.load_curve import OBJECTIVES, Curve, Gain, read_curve_probe, signed
 from inferometer.metrics.summary import PointSummary
 from inferometer.metrics.targets import CurveProbe, PeakResult
-from inferometer.tuner.curve import OBJECTIVES, Curve, Gain, read_curve_probe, signed
 from inferometer.tuner.ledger import STEP, Bounds, Ledger, Measure, NoMoreProbes
 
 _CLIMB = 4.0

@@ -166,7 +166,7 @@ class StubRooms:
         monkeypatch.setitem(sys.modules, "inferometer.api", api)
         monkeypatch.setattr(inferometer, "api", api, raising=False)
         console = types.ModuleType("inferometer.report.console")
-        console.render_run = lambda summary, width, colour: "the report"
+        console.render_run = lambda summary, width, colour, unicode: "the report"
         monkeypatch.setitem(sys.modules, "inferometer.report.console", console)
 
 

@@ -7,8 +7,8 @@ import shlex
 import pytest
 
 from inferometer.cli.parse import parse_run
-from inferometer.cli.translate import translate
 from inferometer.errors import UsageError
+from inferometer.exchange.compat.translate import translate
 
 MINDIE = (
     '--DatasetType "synthetic" --ModelName qwen --TestType vllm_client --Http http://127.0.0.1:1025 '

@@ -5,8 +5,8 @@ import shlex
 import pytest
 
 from inferometer.cli.parse import parse_run
-from inferometer.cli.translate import translate
 from inferometer.errors import UsageError
+from inferometer.exchange.compat.translate import translate
 from inferometer.spec import merge
 
 

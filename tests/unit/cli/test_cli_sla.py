@@ -5,8 +5,8 @@ import shlex
 import pytest
 
 from inferometer.cli.parse import SEARCH, parse_run
-from inferometer.cli.sla import translated
 from inferometer.errors import UsageError
+from inferometer.exchange.compat.sla import translated
 
 
 @pytest.mark.parametrize(

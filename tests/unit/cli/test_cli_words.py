@@ -4,11 +4,11 @@ import shlex
 
 import pytest
 
-from inferometer.cli.aliases import ALIASES, Rename
 from inferometer.cli.parse import parse_run, run_parser
 from inferometer.cli.pasted import refuse_pasted, without_invisible
-from inferometer.cli.translate import translate
 from inferometer.errors import UsageError
+from inferometer.exchange.compat.aliases import ALIASES, Rename
+from inferometer.exchange.compat.translate import translate
 from inferometer.spec import merge
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from inferometer.cli.speed import _parser
-from inferometer.cli.speed_aliases import translated
 from inferometer.errors import UsageError
+from inferometer.exchange.compat.speed import translated
 from inferometer.spec.speed import LENGTHS, SpeedSpec, speed_spec
 
 

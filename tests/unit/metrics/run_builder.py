@@ -11,7 +11,7 @@ import numpy as np
 from inferometer.record.tables import PointTable, RunRecord
 from inferometer.record.types import ChunkKind, ClientHealth, PointRecord, RequestRecord, RunMeta
 
-TEXT = ("status", "error", "finish_reason", "session", "model", "prompt", "output")
+TEXT = ("status", "error", "finish_reason", "session", "model", "prompt", "output", "response_id")
 
 
 class Chunk(NamedTuple):

@@ -14,6 +14,7 @@ from inferometer.metrics.concurrency import (
     plateau,
     plateau_concurrency,
 )
+from inferometer.metrics.curves import in_flight_during
 
 span = st.tuples(st.integers(0, 50), st.integers(1, 50)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 
@@ -83,3 +84,10 @@ def test_a_session_that_was_to_go_on_when_the_point_ended_is_under_way_until_the
     assert start.tolist() == [0, 1e6, 8e6, 12e6, 14e6]
     assert end.tolist() == [8e6, 20e6, 12e6, 14e6, 20e6]
     assert plateau_concurrency(point(turns), 2) == 2.0
+
+
+def test_in_flight_during_stretches_of_time() -> None:
+    start, end = np.array([0.0, 10.0]), np.array([20.0, 30.0])
+    found = in_flight_during(start, end, np.array([0.0, 10.0, 0.0, 5.0]), np.array([10.0, 20.0, 40.0, 5.0]))
+    assert found[:3].tolist() == [1.0, 2.0, 1.0]
+    assert np.isnan(found[3])

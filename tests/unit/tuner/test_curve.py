@@ -9,11 +9,11 @@ from services import broken, load_point, summary
 from virtual_servers import Batching
 
 from inferometer.metrics.bootstrap import Interval
+from inferometer.metrics.load_curve import Curve, Noise, read_curve_probe
 from inferometer.metrics.steady import Rate, Span, Steady
 from inferometer.metrics.summary import summarize_point
 from inferometer.metrics.targets import CurveProbe
 from inferometer.spec import Measure
-from inferometer.tuner.curve import Curve, Noise, read_curve_probe
 from inferometer.tuner.ledger import Bounds
 
 

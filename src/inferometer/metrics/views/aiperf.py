@@ -29,6 +29,33 @@ NOTES = (
     "HTTP traces, telemetry and its Effective and Active tables are not recomputed",
 )
 SCHEMA = "1.4"
+# What it calls each metric in tables and CSV files.
+HEADERS = {
+    "time_to_first_token": "Time to First Token",
+    "time_to_second_token": "Time to Second Token",
+    "time_to_first_output_token": "Time to First Output Token",
+    "request_latency": "Request Latency",
+    "decode_duration": "Decode Duration",
+    "inter_token_latency": "Inter Token Latency",
+    "inter_chunk_latency": "Inter Chunk Latency",
+    "output_token_throughput_per_user": "Output Token Throughput Per User",
+    "e2e_output_token_throughput": "E2E Output Token Throughput",
+    "prefill_throughput_per_user": "Prefill Throughput Per User",
+    "output_sequence_length": "Output Sequence Length",
+    "input_sequence_length": "Input Sequence Length",
+    "output_token_count": "Output Token Count",
+    "reasoning_token_count": "Reasoning Token Count",
+    "output_token_throughput": "Output Token Throughput",
+    "input_token_throughput": "Input Token Throughput",
+    "total_token_throughput": "Total Token Throughput",
+    "request_throughput": "Request Throughput",
+    "request_error_rate": "Request Error Rate",
+    "request_count": "Request Count",
+    "error_request_count": "Error Request Count",
+    "benchmark_duration": "Benchmark Duration",
+    "total_isl": "Total Input Sequence Length",
+    "total_osl": "Total Output Sequence Length",
+}
 _PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 
 
@@ -46,6 +73,12 @@ def aiperf_result(table: PointTable, meta: RunMeta) -> dict[str, Any]:
 
 
 def _samples(requests: Timings) -> dict[str, dict[str, Any] | None]:
+    found = {name: _metric(unit, values) for name, (unit, values) in by_request(requests).items()}
+    return {**found, "inter_chunk_latency": _metric("ms", requests.gaps_ms)}
+
+
+def by_request(requests: Timings) -> dict[str, tuple[str, Floats]]:
+    """Unit and values of each metric that a successful request has one value of; NaN where it has none."""
     data = requests.data
     tokens, inputs = data.output_tokens, data.input_tokens
     itl_ms = np.where(tokens >= 2, requests.tpot_ms, np.nan)
@@ -54,26 +87,28 @@ def _samples(requests: Timings) -> dict[str, dict[str, Any] | None]:
     second_ms[requests.gap_row[first].astype(np.int64)] = requests.gaps_ms[first]
     ttfo_ms = np.where(data.streamed, (data.column("first_answer_ns") - data.origin_ns) / NS_PER_MS, np.nan)
     return {
-        "request_latency": _metric("ms", requests.e2el_ms),
-        "time_to_first_token": _metric("ms", requests.ttft_ms),
-        "time_to_second_token": _metric("ms", second_ms),
-        "time_to_first_output_token": _metric("ms", ttfo_ms),
-        "decode_duration": _metric("ms", requests.e2el_ms - requests.ttft_ms),
-        "inter_token_latency": _metric("ms", itl_ms),
-        "inter_chunk_latency": _metric("ms", requests.gaps_ms),
-        "output_token_throughput_per_user": _metric(
-            "tokens/sec/user", statistics.quotients(np.full(len(tokens), 1e3), itl_ms)
+        "request_latency": ("ms", requests.e2el_ms),
+        "time_to_first_token": ("ms", requests.ttft_ms),
+        "time_to_second_token": ("ms", second_ms),
+        "time_to_first_output_token": ("ms", ttfo_ms),
+        "decode_duration": ("ms", requests.e2el_ms - requests.ttft_ms),
+        "inter_token_latency": ("ms", itl_ms),
+        "output_token_throughput_per_user": (
+            "tokens/sec/user",
+            statistics.quotients(np.full(len(tokens), 1e3), itl_ms),
         ),
-        "e2e_output_token_throughput": _metric(
-            "tokens/sec/user", statistics.quotients(tokens * 1e3, requests.e2el_ms)
+        "e2e_output_token_throughput": (
+            "tokens/sec/user",
+            statistics.quotients(tokens * 1e3, requests.e2el_ms),
         ),
-        "prefill_throughput_per_user": _metric(
-            "tokens/sec/user", statistics.quotients(inputs * 1e3, requests.ttft_ms)
+        "prefill_throughput_per_user": (
+            "tokens/sec/user",
+            statistics.quotients(inputs * 1e3, requests.ttft_ms),
         ),
-        "output_sequence_length": _metric("tokens", tokens),
-        "input_sequence_length": _metric("tokens", inputs),
-        "output_token_count": _metric("tokens", tokens - np.nan_to_num(data.column("reasoning_tokens"))),
-        "reasoning_token_count": _metric("tokens", data.column("reasoning_tokens")),
+        "output_sequence_length": ("tokens", tokens),
+        "input_sequence_length": ("tokens", inputs),
+        "output_token_count": ("tokens", tokens - np.nan_to_num(data.column("reasoning_tokens"))),
+        "reasoning_token_count": ("tokens", data.column("reasoning_tokens")),
     }
 
 

@@ -24,7 +24,7 @@ from inferometer.metrics.latency import (
 )
 from inferometer.metrics.views.statistics import quotients
 from inferometer.record.tables import PointTable
-from inferometer.record.types import ChunkKind
+from inferometer.record.types import ChunkKind, RunMeta
 
 _WITH_CHOICES = (ChunkKind.CONTENT, ChunkKind.REASONING, ChunkKind.TOOL, ChunkKind.ROLE)
 
@@ -168,7 +168,7 @@ def wall_s(requests: Timings, failed_too: bool = True) -> float | None:
 def frames_per_second_peak(requests: Timings) -> float | None:
     """Most frames in one second, counted from the first send; vLLM and SGLang call it tokens."""
     frames = requests.frames
-    if not len(frames.row):
+    if not len(frames.row) or np.isnan(requests.data.origin_ns).all():
         return None
     second = ((frames.recv_ns - np.nanmin(requests.data.origin_ns)) // NS_PER_S).astype(np.int64)
     return float(np.bincount(np.maximum(second, 0)).max())
@@ -194,3 +194,18 @@ def first_known(*counts: Floats) -> Floats:
     for other in counts[1:]:
         result = np.where(np.isnan(result), other, result)
     return result
+
+
+def epoch_ns(table: PointTable, meta: RunMeta) -> int | None:
+    """Unix time of the load point's epoch in ns; None where no clock was compared."""
+    sittings = meta.sittings[table.point.sitting :]
+    if table.point.epoch_ns is None or not sittings or not sittings[0].anchors:
+        return None
+    anchor = sittings[0].anchors[0]
+    return table.point.epoch_ns - anchor["monotonic_ns"] + anchor["realtime_ns"]
+
+
+def epoch_s(table: PointTable, meta: RunMeta) -> float | None:
+    """Unix time of the load point's epoch in seconds."""
+    found = epoch_ns(table, meta)
+    return None if found is None else found / NS_PER_S

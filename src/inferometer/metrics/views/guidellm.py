@@ -14,7 +14,7 @@ import numpy as np
 
 from inferometer.metrics.counts import cut_off_rows
 from inferometer.metrics.latency import NS_PER_S, Bools, Floats
-from inferometer.metrics.views.clocks import first_known
+from inferometer.metrics.views.clocks import epoch_s, first_known
 from inferometer.metrics.views.comparison import Figure
 from inferometer.metrics.views.distributions import concurrency, distribution, rate
 from inferometer.metrics.views.statistics import quotients, scaled
@@ -31,7 +31,7 @@ _STATUSES = ("successful", "errored", "incomplete")
 
 
 @dataclass(frozen=True)
-class _Requests:
+class Begun:
     """Every request that was begun, one element each; seconds from the epoch, NaN where there is none.
 
     Attributes:
@@ -60,23 +60,24 @@ class _Requests:
 
 def guidellm_result(table: PointTable, meta: RunMeta) -> dict[str, Any]:
     """One benchmark of its report, key for key, as far as our record reaches; None for statistics of nothing."""
-    requests = _requests(table)
+    requests = begun_requests(table)
     anything = len(requests.start_s) > 0
     start_s, end_s = requests.window_s if anything else (None, None)
-    epoch_s = _epoch_s(table, meta)
+    begin_s = epoch_s(table, meta)
     return {
         "type_": "generative_benchmark",
-        "config": {"strategy": _strategy(table)},
+        "config": {"strategy": guidellm_strategy(table)},
         "metrics": _metrics(requests, table) if anything else None,
-        "start_time": None if start_s is None or epoch_s is None else epoch_s + start_s,
-        "end_time": None if end_s is None or epoch_s is None else epoch_s + end_s,
+        "start_time": None if start_s is None or begin_s is None else begin_s + start_s,
+        "end_time": None if end_s is None or begin_s is None else begin_s + end_s,
         "duration": None if start_s is None or end_s is None else end_s - start_s,
         "warmup_duration": 0.0,
         "cooldown_duration": 0.0,
     }
 
 
-def _strategy(table: PointTable) -> dict[str, Any]:
+def guidellm_strategy(table: PointTable) -> dict[str, Any]:
+    """The load by its words: how requests came."""
     load = table.point.load
     asked, limit = load.get("request_rate"), load.get("max_concurrency")
     if load.get("trace"):
@@ -89,16 +90,8 @@ def _strategy(table: PointTable) -> dict[str, Any]:
     return {"type_": kind, "rate": asked, "max_concurrency": limit}
 
 
-def _epoch_s(table: PointTable, meta: RunMeta) -> float | None:
-    """Unix time of the load point's epoch."""
-    sittings = meta.sittings[table.point.sitting :]
-    if table.point.epoch_ns is None or not sittings or not sittings[0].anchors:
-        return None
-    anchor = sittings[0].anchors[0]
-    return (table.point.epoch_ns - anchor["monotonic_ns"] + anchor["realtime_ns"]) / NS_PER_S
-
-
-def _requests(table: PointTable) -> _Requests:
+def begun_requests(table: PointTable) -> Begun:
+    """Every request of a load point that was begun, by GuideLLM's clock."""
     # A connection that was refused has no send; there, a request starts before it connects.
     start_ns = first_known(table.number("sent_ns"), table.number("connect_start_ns"))
     begun = ~np.isnan(start_ns)
@@ -118,7 +111,7 @@ def _requests(table: PointTable) -> _Requests:
     def of_stream(name: str) -> Floats:
         return np.where(streamed[begun], seconds(name), np.nan)
 
-    return _Requests(
+    return Begun(
         status={
             "successful": ok[begun],
             "errored": (~ok & ~given_up)[begun],
@@ -139,7 +132,7 @@ def _requests(table: PointTable) -> _Requests:
     )
 
 
-def _metrics(r: _Requests, table: PointTable) -> dict[str, Any]:
+def _metrics(r: Begun, table: PointTable) -> dict[str, Any]:
     latency_s, n = r.end_s - r.start_s, r.outputs
     ttft_ms, ttfot_ms = (r.first_s - r.start_s) * 1e3, (r.answer_s - r.start_s) * 1e3
     last_s = first_known(r.last_s, r.end_s)
@@ -190,17 +183,17 @@ def _summary(values: Floats, weights: Floats | None) -> Callable[[Bools], dict[s
     return of
 
 
-def _by_status(r: _Requests, make: Callable[[Bools], dict[str, Any]]) -> dict[str, Any]:
+def _by_status(r: Begun, make: Callable[[Bools], dict[str, Any]]) -> dict[str, Any]:
     total = make(np.ones(len(r.start_s), dtype=bool))
     found = {name: total if r.status[name].all() else make(r.status[name]) for name in _STATUSES}
     return {**found, "total": total}
 
 
-def _over_time(r: _Requests, events: Callable[[Bools], tuple[Floats, Floats]]) -> dict[str, Any]:
+def _over_time(r: Begun, events: Callable[[Bools], tuple[Floats, Floats]]) -> dict[str, Any]:
     return _by_status(r, lambda mask: rate(*events(mask), *r.window_s))
 
 
-def _token_rates(r: _Requests) -> dict[str, Any]:
+def _token_rates(r: Begun) -> dict[str, Any]:
     """Tokens per second over time: prompts when the first token came, answers evenly from the first to the last."""
 
     def prompts(mask: Bools) -> tuple[Floats, Floats]:
@@ -221,7 +214,7 @@ def _token_rates(r: _Requests) -> dict[str, Any]:
     }
 
 
-def _answer_events(r: _Requests, mask: Bools) -> tuple[Floats, Floats]:
+def _answer_events(r: Begun, mask: Bools) -> tuple[Floats, Floats]:
     """When tokens came, as it spaces them: one at the first event, the rest evenly over the other events."""
     n = np.nan_to_num(r.outputs)
     spread = mask & ~np.isnan(r.first_s) & (r.token_events > 1)

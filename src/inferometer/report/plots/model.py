@@ -23,6 +23,7 @@ and failed), "quiet" context such as other load points. Series of several runs t
 """
 Scale = Literal["linear", "log"]
 Draw = Literal["line", "points", "line-points", "steps", "bars"]
+"""How a series is drawn; a step keeps its y until the next x (``steps-after``, ECharts ``step: end``)."""
 
 
 class Axis(msgspec.Struct, frozen=True):
@@ -45,12 +46,15 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: of the legend.
         x, y: where.
-        low, high: interval of y; None where there is none for the whole series, NaN for single values.
+        low, high: interval of y, bars on points and a band around a line without them; None where there is none for the
+            whole series, NaN for single values.
         x_low, x_high: interval of x.
         labels: of each element, shown where one points at it ("concurrency 16").
         draw: how.
         role: which colour.
         right: whether y belongs to the right-hand axis.
+        shade: place in a family of like series, 0 to 1 (load points from the lightest to the heaviest); the role's
+            colour varies along it. None = the role's own colour.
         n: how many requests (or what ``Chart.of`` says) the series is made of, where that is not ``len(x)``.
     """
 
@@ -65,6 +69,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     draw: Draw = "line"
     role: Role = "main"
     right: bool = False
+    shade: float | None = None
     n: int | None = None
 
 
@@ -116,10 +121,10 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True, tag="chart"):
 
 
 class Gantt(msgspec.Struct, frozen=True, kw_only=True, tag="gantt"):
-    """Requests over time, each on the lane of a slot that no other request holds meanwhile.
+    """Requests over time, each on a lane that no other request holds meanwhile.
 
     Attributes:
-        lane: from 0; as many lanes as requests were in flight at a time.
+        lane: from 0; as many lanes as requests were in flight, or waited in the client for a permit, at a time.
         index: of the request in its load point.
         planned, sent, first, last, end: s since the load point began; NaN where a request had none.
         ok: 1.0 or 0.0.
@@ -151,7 +156,7 @@ class Heat(msgspec.Struct, frozen=True, kw_only=True, tag="heat"):
     """A value over two lengths.
 
     Attributes:
-        x_edges, y_edges: one more than there are columns and rows; or, where ``x_names`` are given, positions.
+        x_edges, y_edges: of the cells, one more than there are columns and rows.
         values: (rows, columns); NaN = nothing there.
         counts: (rows, columns) requests in each cell.
         value: what the colour means; ``low_is_good`` says which end is the good one.

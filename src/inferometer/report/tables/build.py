@@ -9,6 +9,7 @@ from inferometer.metrics.summary import RunSummary
 from inferometer.metrics.verdict import worst
 from inferometer.record.tables import RunRecord
 from inferometer.registry import Registry
+from inferometer.report.imported import check_requests
 from inferometer.report.tables.ascend import AISBENCH, MINDIE
 from inferometer.report.tables.cells import failed
 from inferometer.report.tables.guide import GUIDE, GUIDE_ZH
@@ -45,8 +46,11 @@ def build(
         nodes: how many nodes serve, where a run does not say it itself.
 
     Raises:
-        UsageError: nothing was measured, so that there is no row.
+        UsageError: nothing was measured, so that there is no row; or an imported run lists no requests.
     """
+    if style is not OURS:
+        for record, _ in runs:
+            check_requests(record, f"--table {style.name}")
     rows = [row for run in runs for row in _sorted(loads_of(*run, nodes), style)]
     if not rows:
         names = ", ".join(summary.run_id for _, summary in runs)

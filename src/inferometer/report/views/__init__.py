@@ -8,6 +8,7 @@ from inferometer.errors import UsageError
 from inferometer.record.tables import RunRecord
 from inferometer.record.types import RunMeta
 from inferometer.registry import Registry
+from inferometer.report.imported import check_requests
 from inferometer.report.views import aiperf, aisbench, evalscope, guidellm, lmdeploy, mindie, sglang, vllm
 from inferometer.report.views.beside import beside_lines, bullets
 from inferometer.report.views.view import View
@@ -58,13 +59,14 @@ def view_json(record: RunRecord, name: str) -> list[dict[str, Any]]:
     None stands for what is not recorded. Objects of simulated runs have one more key, ``simulated``.
 
     Raises:
-        UsageError: there is no such view, or no load point was measured.
+        UsageError: there is no such view, no load point was measured, or an imported run lacks its requests.
     """
     view = view_named(name)
     if not record.measured:
         raise UsageError(
             f"{record.path} has no measured load point to show as {name}", "see: inferometer report RUN"
         )
+    check_requests(record, f"--as {name}")
     mark = {"simulated": True} if record.meta.simulated else {}
     return [view.result(table, record.meta) | mark for table in record.measured]
 

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inferometer.metrics.views.aiperf import NOTES, aiperf_figures, aiperf_result
+from inferometer.metrics.views.aiperf import HEADERS, NOTES, aiperf_figures, aiperf_result
 from inferometer.report.views.grids import HEAVY_HEAD, grid
 from inferometer.report.views.view import Result, View
 
 _COLUMNS = ("avg", "min", "max", "p99", "p90", "p50", "std")
-_ROWS = {
-    "time_to_first_token": "Time to First Token",
-    "time_to_second_token": "Time to Second Token",
-    "time_to_first_output_token": "Time to First Output Token",
-    "request_latency": "Request Latency",
-    "decode_duration": "Decode Duration",
-    "inter_token_latency": "Inter Token Latency",
-    "output_token_throughput_per_user": "Output Token Throughput Per User",
-    "e2e_output_token_throughput": "E2E Output Token Throughput",
-    "output_sequence_length": "Output Sequence Length",
-    "input_sequence_length": "Input Sequence Length",
-    "output_token_throughput": "Output Token Throughput",
-    "input_token_throughput": "Input Token Throughput",
-    "request_throughput": "Request Throughput",
-    "request_error_rate": "Request Error Rate",
-    "request_count": "Request Count",
-}
+_ROWS = (
+    "time_to_first_token", "time_to_second_token", "time_to_first_output_token", "request_latency", "decode_duration",
+    "inter_token_latency", "output_token_throughput_per_user", "e2e_output_token_throughput",
+    "output_sequence_length", "input_sequence_length", "output_token_throughput", "input_token_throughput",
+    "request_throughput", "request_error_rate", "request_count",
+)  # fmt: skip
 _LONGEST = 30  # a longer name has its unit on a line of its own
 
 
@@ -36,9 +25,9 @@ def aiperf_layout(results: Sequence[Result], simulated: bool) -> str:
 
 def _table(result: Result, simulated: bool) -> str:
     rows: list[list[str]] = []
-    for tag, name in _ROWS.items():
+    for tag in _ROWS:
         if tag in result:
-            found = result[tag]
+            found, name = result[tag], HEADERS[tag]
             figures = [_figure(found.get(column)) for column in _COLUMNS]
             long = len(name) > _LONGEST
             rows.append([name if long else f"{name} ({found['unit']})", *figures])

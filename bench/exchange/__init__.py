@@ -1,0 +1,1 @@
+"""Real result files of other tools, made anew for the tests of import and export."""

@@ -1,0 +1,49 @@
+"""Stored runs as things to keep: their labels, and their removal."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from inferometer.errors import RunFolderError
+from inferometer.record.folder import RUN_JSON, point_latest, read_meta, write_meta
+from inferometer.record.lock import writing
+
+_LATEST = "latest"
+
+
+def tag(folder: Path, changes: Mapping[str, str]) -> dict[str, str]:
+    """Set labels of a run, and take away those whose value is empty; the labels that it has then.
+
+    Raises:
+        RunFolderError: not a run folder, one of a run that is still going on, or it cannot be written.
+    """
+    with writing(folder):
+        meta = read_meta(folder)
+        labels = {**meta.labels, **changes}
+        meta.labels = {name: value for name, value in labels.items() if value}
+        write_meta(folder, meta)
+    return meta.labels
+
+
+def remove(folder: Path) -> None:
+    """Remove a run with all its files; ``latest`` beside it then points to the newest run that is left.
+
+    Raises:
+        RunFolderError: the run is still going on, or the disk refused it.
+    """
+    latest = folder.parent / _LATEST
+    was_latest = latest.is_symlink() and latest.resolve() == folder.resolve()
+    with writing(folder):
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise RunFolderError(
+                f"{str(folder)!r} cannot be removed: {error.strerror}", "see who owns the files in it"
+            ) from None
+    if was_latest:
+        latest.unlink(missing_ok=True)
+        left = sorted(path.parent for path in folder.parent.glob(f"*/{RUN_JSON}"))
+        if left:
+            point_latest(folder.parent, left[-1])

@@ -1,0 +1,1 @@
+"""Whether two runs differ: what may be compared, by how much they differ, and how sure that is."""

@@ -1,0 +1,6 @@
+"""The builder of runs lives beside the tests of the metrics room."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "metrics"))
