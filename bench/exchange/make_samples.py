@@ -108,7 +108,9 @@ def _evalscope(tool: Tool, place: Place) -> None:
 
 
 def _guidellm(tool: Tool, place: Place) -> None:
-    _run(tool, place, replace(_CASE, requests=2))
+    table = place.out / "benchmarks.csv"
+    _run(tool, place, replace(_CASE, requests=2), "--output", f"kind=csv,path={table}")
+    _keep_text(place, table, "guidellm_table/benchmarks.csv")
     path = place.out / "result.json"
     found = json.loads(path.read_text(encoding="utf-8"))
     for benchmark in found["benchmarks"]:

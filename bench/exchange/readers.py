@@ -137,7 +137,7 @@ print(json.dumps(sorted(1e3 * sums[point] / counts[point] for point in sums)))
 
 def _guidellm(table: PointTable, run: RunRecord) -> float:
     metrics = guidellm_result(table, run.meta)["metrics"]
-    return float(metrics["time_to_first_token_ms"]["successful"]["mean"])
+    return float(metrics["time_to_first_token_ms"]["successful"]["mean"] or 0.0)  # as its file has it
 
 
 def _planned(table: PointTable, run: RunRecord) -> float:
@@ -195,7 +195,8 @@ def _read(reader: Reader, path: Path, environments: Path, place: Path) -> bool:
     run = read_run(path)
     ours = sorted(reader.ours(table, run) for table in run.measured)
     same = len(found) == len(ours) and all(
-        abs(a - b) <= _CLOSE * max(abs(a), 1.0) for a, b in zip(found, ours, strict=True)
+        a == b or (None not in (a, b) and abs(a - b) <= _CLOSE * max(abs(a), 1.0))
+        for a, b in zip(found, ours, strict=True)
     )
     print(f"{'read' if same else 'DIFFERS'}     {reader.form:<14}{reader.what}: mean TTFT ms {found}")
     return same

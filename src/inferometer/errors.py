@@ -3,6 +3,19 @@
 from __future__ import annotations
 
 
+def place_of(error: BaseException) -> str:
+    """A fault of our own, for its report: its kind, and the last place of our code on its way."""
+    from pathlib import Path  # only a fault needs it
+
+    house, place, trace = Path(__file__).parent, "", error.__traceback__
+    while trace is not None:
+        file = Path(trace.tb_frame.f_code.co_filename)
+        if file.is_relative_to(house):
+            place = f" at {file.relative_to(house)}:{trace.tb_lineno} in {trace.tb_frame.f_code.co_name}"
+        trace = trace.tb_next
+    return f"{type(error).__name__}{place}"
+
+
 class InferometerError(Exception):
     """Something a user can act on.
 

@@ -1,4 +1,4 @@
-"""One browser for all tests: Debian's Chromium, driven by playwright."""
+"""One browser for each module's tests: Debian's Chromium, driven by playwright."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from playwright.sync_api import Browser, sync_playwright
 CHROMIUM = Path("/usr/bin/chromium")
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: the event loop of playwright runs in this thread until it is stopped, and tests of other
+# modules on the same worker start loops of their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip(f"there is no {CHROMIUM}")

@@ -20,6 +20,7 @@ from inferometer.report.html import report_page
 from inferometer.report.page.in_numbers import plots_of
 from inferometer.report.page.render import render_page
 from inferometer.report.plots.table import columns_of
+from inferometer.report.search import Told
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +182,7 @@ def test_hostile_text_is_read_as_text_and_nothing_of_it_runs(
 ) -> None:
     ours = copied(run)
     path = tmp_path / "report.html"
-    path.write_text(render_page(report_page([hostile(*ours)], answers=[[HOSTILE]])), encoding="utf-8")
+    path.write_text(render_page(report_page([hostile(*ours)], answers=[Told((HOSTILE,))])), encoding="utf-8")
     with opened(browser, path) as page:
         see_all(page)
         assert [key for key, chart in drawn(page).items() if chart is None] == []

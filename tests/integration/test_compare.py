@@ -81,7 +81,10 @@ def test_a_pipeline_stops_at_what_it_asked_about(store: Path) -> None:
     assert compare(store, *sides, "--fail-on", "worse:p50_tpot").code == 0
     found = effects(compare(store, *sides, "--fail-on", "worse:p50_ttft", "--json"))
     assert found[12, "p50_ttft"]["primary"]
+    assert compare(store, *sides, "--fail-on", "worse:front_area").code == 4
     check_message(compare(store, *sides, "--fail-on", "bad"), 2, "verdict")
+    apart = ("p99_ttft=412", "output_throughput=2655")
+    check_message(compare(store, *apart, "--fail-on", "worse"), 2, "nothing could fail")
 
 
 def test_what_should_be_equal_stops_it_unless_told_otherwise(store: Path, tmp_path: Path) -> None:
@@ -108,10 +111,17 @@ def test_single_numbers_say_how_many_repeats_are_needed(store: Path) -> None:
     assert "assumed spread of 2%" in done.out
     check_message(compare(store, "output_throughput=many", ladder[0]), 2, "output_throughput=many")
     check_message(compare(store, ladder[0]), 2, "1 side")
+    check_message(compare(store, *ladder, "--json", "--md"), 2, "--md FILE")
 
 
 def test_repeats_of_one_thing_teach_the_threshold(store: Path) -> None:
     check_message(compare(store, "label:again", "label:base", "--threshold", "auto"), 2, "--aa")
+    stated = effects(
+        compare(store, "label:again", "label:base", "--threshold", "auto", "--noise", "1%", "--json")
+    )
+    assert stated[12, "output_throughput"]["threshold"] == pytest.approx(0.01395, abs=1e-4)
+    (once,) = (folder for folder in folders(store) if "-single-" in folder.name)
+    check_message(compare(store, "--aa", str(once)), 2, "4 times")
     (base,) = (folder for folder in folders(store) if "-again-" in folder.name)
     done = compare(store, "--aa", str(base))
     assert done.code == 0, done
@@ -129,6 +139,11 @@ def test_markdown_and_page_are_written(store: Path, tmp_path: Path) -> None:
     html = page.read_text()
     assert "max_num_seqs" in html
     assert "差异是真实的吗" in html
+    assert "每侧需重复" in html
+    assert text.stat().st_mode & 0o777 == 0o644
+    again = ("label:base", "label:tight", "--md", str(text))
+    check_message(compare(store, *again), 2, "c.md exists already", "--overwrite")
+    assert compare(store, *again, "--overwrite").code == 0
     assert compare(store, "label:single", "label:again", "--md").out.startswith("### Comparison (simulated)")
 
 
@@ -148,6 +163,8 @@ def test_history_labels_and_removal(store: Path, tmp_path: Path) -> None:
     assert done.code == 4, done
     assert "output throughput tok/s at concurrency 12: worse" in done.out
     assert here("runs", "trend", "day4", *out, "--fail-on", "unknown").code == 4
+    absent = ("--metric", "output_throughput", "p99_ttft")  # of fewer requests than a p99 takes
+    assert here("runs", "trend", "slow", *out, *absent, "--fail-on", "unknown").code == 4
     assert here("runs", "tag", "slow", "setting=tight", "who=me", *out).code == 0
     assert "labels  setting=tight" in here("runs", "tag", "slow", "who=", *out).out
     assert here("compare", "label:setting=tight", "day1", *out, "--primary", "output_throughput").code == 0

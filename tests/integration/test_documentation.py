@@ -83,7 +83,11 @@ CHECK = commands_of_verbs("check")
 STARTS = [command for command in commands_of_verbs("launch") if command.split()[1] != "warmup"]
 WARMUPS = [command for command in commands_of_verbs("launch") if command.split()[1] == "warmup"]
 SPEED = commands_of_verbs("speed")
-LOOK = commands_of_verbs("report", "runs", "metrics", "config", "--version")
+LOOK = commands_of_verbs("report", "runs", "metrics", "config", "export", "--version")
+COMPARE = commands_of_verbs("compare")
+IMPORT = commands_of_verbs("import")
+COMPAT = commands_of_verbs("compat")
+PAGES_SERVED = commands_of_verbs("ui")
 SIMULATE = commands_of_verbs("simulate")
 CALIBRATE = [command for command in SIMULATE if command.split()[1] == "calibrate"]
 DEVICES = [command for command in SIMULATE if command.split()[1] == "devices"]
@@ -138,9 +142,10 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_documents_show_commands_of_every_kind() -> None:
     shown = {command.split()[0] for path in ENGLISH for command in commands(path)}
     kinds = "demo run search perf speed launch data serve-sim simulate report runs metrics config"
+    kinds += " compare export import compat ui"
     assert set(kinds.split()) <= shown
     tested = [*PLANNED, *SERVE, *DATA, *CHECK, *LOOK, *STARTS, *WARMUPS, *SPEED, *commands_of_verbs("demo")]
-    tested += [*CALIBRATE, *DEVICES, *PREDICT]
+    tested += [*CALIBRATE, *DEVICES, *PREDICT, *COMPARE, *IMPORT, *COMPAT, *PAGES_SERVED]
     assert len(tested) == len({command for path in ENGLISH for command in commands(path)})
 
 
@@ -303,6 +308,74 @@ def test_a_look_at_what_is_stored(
     said = capsys.readouterr()
     assert code == 0, said.err
     assert said.out
+
+
+@pytest.fixture(scope="module")
+def sides(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory whose runs have the names that the comparisons speak of, with what repeats differ by."""
+    place = tmp_path_factory.mktemp("sides")
+    load = ["--max-concurrency", "4", "--num-prompts", "8", "--repeat", "4", "--input-len", "8"]
+    load += ["--output-len", "4", "--warmup", "0", "--out", str(place / "runs"), "--quiet", "--no-html"]
+    cli.main(["run", "--url", server_url, "--label", "before", *load])
+    folder = (place / "runs/latest").resolve()
+    shutil.copytree(folder, folder.with_name(folder.name.replace("before", "after")))
+    assert cli.main(["compare", "--aa", "before", "--out", str(place / "runs")]) == 0
+    return place
+
+
+@pytest.mark.parametrize("command", COMPARE)
+def test_a_comparison_says_what_it_found(
+    command: str, sides: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A client that could not keep up on a busy machine is not comparable (5), and said to be that."""
+    monkeypatch.chdir(sides)
+    code = cli.main(shlex.split(command))
+    said = capsys.readouterr()
+    assert code in (0, 5), said.err
+    if code == 0:
+        assert re.search(r"^metric +", said.out, re.MULTILINE)
+    else:
+        assert "client verdict" in said.out + said.err
+
+
+@pytest.mark.parametrize("command", IMPORT)
+def test_results_of_others_become_runs(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    results = ROOT / "tests/data/exchange"
+    for name in ("result.json", "first.json", "second.json"):
+        shutil.copy(results / "vllm/detailed.json", tmp_path / name)
+    shutil.copytree(results / "made_mindie", tmp_path / "mindie")
+    assert cli.main(shlex.split(command)) == 0, capsys.readouterr().err
+    assert [path for path in (tmp_path / "runs").iterdir() if (path / "imported.json").exists()]
+
+
+@pytest.mark.parametrize("command", COMPAT)
+def test_commands_of_others_are_translated(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is printed is in the documents, as it is printed."""
+    assert cli.main(shlex.split(command)) == 0
+    said = capsys.readouterr().out.strip()
+    page = ROOT / "docs/en/compat.md"
+    if command in commands(page) and "--list" not in command:
+        assert said in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("command", PAGES_SERVED)
+def test_the_pages_are_served(command: str, tmp_path: Path) -> None:
+    words = [word for word in shlex.split(command) if word != "--open"]
+    out = [*words, "--out", str(tmp_path), "--port", "0"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "inferometer", *out],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout.readline().startswith("pages  http://127.0.0.1:")
+        finally:
+            process.terminate()
+        process.wait(20)
 
 
 def test_the_demo_needs_no_flags(capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,7 +94,9 @@ def test_the_command_writes_says_so_and_leaves_what_is_there(simulated: Path, tm
     again = here("export", str(simulated), "--as", "chrome-trace", "--to", str(target))
     assert again.code == 2
     assert "exists already" in again.err
-    forced = here("export", str(simulated), "--as", "chrome-trace", "--to", str(target), "--force", "--json")
+    forced = here(
+        "export", str(simulated), "--as", "chrome-trace", "--to", str(target), "--overwrite", "--json"
+    )
     assert json.loads(forced.out)["files"] == [str(target)]
 
 

@@ -40,6 +40,11 @@ def test_a_run_leaves_its_page_unless_asked_not_to_and_pages_are_made_on_demand(
     assert f"{page} exists already" in taken.err
     assert here(*asked, "--overwrite").code == 0
 
+    assert here("report", "latest", "--out", runs, "--html").out.endswith("/report.html\n")
+    assert "second" in (tmp_path / "runs" / "latest" / "report.html").read_text(encoding="utf-8")
+    nameless = here("report", folder.name, "latest", "--out", runs, "--html")
+    assert (nameless.code, "name it: --html FILE.html" in nameless.err) == (2, True)
+
 
 def test_what_makes_no_page_is_refused(tmp_path: Path) -> None:
     here(*SIMULATE, "--out", str(tmp_path), "--no-html")

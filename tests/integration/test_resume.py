@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -26,7 +27,7 @@ RATES = [str(rate) for rate in range(80, 320, 20)]
 REQUESTS, WARMUP = 12, 2
 SWEEP = (
     "--request-rate", *RATES, "--num-prompts", str(REQUESTS), "--warmup", str(WARMUP),
-    "--input-len", "24", "--range-ratio", "0.5", "--output-len", "6",
+    "--input-len", "24", "--range-ratio", "0.5", "--output-len", "6", "--no-html",
 )  # fmt: skip
 # The command line, which ends itself, alone or with its workers, just before a file gets that name for the time that is
 # given, or a little later: a test that looked on might look too late.
@@ -59,7 +60,7 @@ sys.addaudithook(watch)
 sys.exit(cli.main(sys.argv[4:]))
 """
 LENGTHS = ("--input-len", "8", "--output-len", "4", "--warmup", "1")
-TWO = ("--max-concurrency", "1", "2", "--num-prompts", "3", *LENGTHS)
+TWO = ("--max-concurrency", "1", "2", "--num-prompts", "3", "--no-html", *LENGTHS)
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +243,8 @@ def test_a_search_goes_on_as_a_search_and_a_run_as_a_run(url: str, tmp_path: Pat
     assert len(first) == 2
     again = ("search", "--resume", "--out", str(tmp_path), "--quiet")
     dry = here(*again, "--dry-run")
-    assert "  1       concurrency 1                       kept" in dry.out
+    # Where this machine is too busy for its own generator, the search measures the first load once more.
+    assert re.search(r"^  1 +concurrency 1(, repeat 1)? +kept$", dry.out, re.MULTILINE), dry.out
     assert finished(folder) == first
     check_message(resume(tmp_path), 2, "is that of a search", f"inferometer search --resume {folder.name}")
     check_message(here(*again, "--search", "request-rate"), 2, "searched by --search max-concurrency")

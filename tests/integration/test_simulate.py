@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from commands import here
+from commands import PAGE_FAULT, folders, here
 
-from inferometer import api
+from inferometer import api, cli
 from inferometer.api.simulating import simulate
 from inferometer.errors import UsageError
 from inferometer.loadgen.progress import NullObserver
@@ -222,3 +222,18 @@ def test_what_the_client_gave_up_counts_in_no_predicted_number(profile, tmp_path
     assert numbers["e2el_ms", "mean"].value == pytest.approx(point.stats["e2el_ms"].mean, rel=1e-9)
     rate = numbers["request_throughput_per_s", "value"].value
     assert rate == pytest.approx(point.values["request_throughput_per_s"], rel=1e-9)
+
+
+def test_a_fault_in_the_page_takes_nothing_away_that_was_measured(profile, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("inferometer.report.page.render.render_page", lambda page: {}["what a server said"])
+    asked = ("--max-concurrency", "1", "--num-prompts", "4", "--out", str(tmp_path))
+    assert cli.main(["simulate", "--profile", str(profile), *SHORT, *asked]) == 0
+    out, err = capsys.readouterr()
+    (folder,) = folders(tmp_path)
+    assert "Successful requests:                     4" in out
+    assert f"run  {folder}" in out
+    assert "report  " not in out
+    assert f"warning: {folder}/{PAGE_FAULT}KeyError at report/files.py:" in err
+    assert "what a server said" not in err, "values may be anything"
+    assert (folder / "summary.json").exists()
+    assert read_meta(folder).verdict["word"] in ("VALID", "WARN")

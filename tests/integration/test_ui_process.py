@@ -53,59 +53,57 @@ def start_run(pages: httpx.Client, url: str, requests: int) -> httpx.Response:
     )
 
 
-def live_address(pages: httpx.Client) -> str:
-    """Where the run that was started leads, once its folder is there."""
+def address_of_run(pages: httpx.Client, live: bool) -> str:
+    """Where the run that was started leads: to its figures once its folder is there, to its report when it ended."""
     limit = time.monotonic() + LIMIT_S
-    while (answer := pages.get("/started")).status_code != 303:
-        assert "ended before" not in answer.text, answer.text
+    where = ""
+    while not where or where.endswith("/live") is not live:
         assert time.monotonic() < limit
-        time.sleep(0.05)
-    return str(answer.headers["location"])
+        answer = pages.get("/started")
+        assert "ended before" not in answer.text, answer.text
+        where = str(answer.headers.get("location", ""))
+    return where
 
 
-def test_a_run_from_the_form_is_followed_to_its_report(tmp_path: Path, engine: SimulatedServer) -> None:
+def follow(pages: httpx.Client, name: str) -> tuple[list[int], str]:
+    """Requests that had finished at each look, and the stream's last event."""
+    done, last = [], ""
+    with pages.stream("GET", f"/runs/{name}/events") as stream:
+        for line in stream.iter_lines():
+            if line.startswith('data: {"figures"'):
+                shown = re.search(r"(\d+) / 100", json.loads(line.removeprefix("data: "))["figures"])
+                done += [int(shown[1])] if shown else []
+            last = line if line.startswith("event: ") else last
+    return done, last
+
+
+def test_a_run_from_the_form_is_followed_and_another_ends_with_the_pages(
+    tmp_path: Path, engine: SimulatedServer
+) -> None:
     out = tmp_path / "runs"
     with (
         Command(tmp_path, ["ui", "--out", str(out), "--port", "0"]) as command,
         opened(command, tmp_path) as pages,
     ):
-        assert start_run(pages, engine.url, 160).headers["location"] == "/started"
-        where = live_address(pages)
-        name = where.split("/")[2]
-        done, last = [], ""
-        with pages.stream("GET", f"/runs/{name}/events") as stream:
-            for line in stream.iter_lines():
-                if line.startswith('data: {"figures"'):
-                    shown = re.search(r"(\d+) / 160", json.loads(line.removeprefix("data: "))["figures"])
-                    done += [int(shown[1])] if shown else []
-                last = line if line.startswith("event: ") else last
-        assert last == "event: end"
-        assert done == sorted(done)
+        assert start_run(pages, engine.url, 100).headers["location"] == "/started"
+        name = address_of_run(pages, live=True).split("/")[2]
+        done, last = follow(pages, name)
+        assert (done, last) == (sorted(done), "event: end")
         assert pages.get(f"/runs/{name}/live").headers["location"] == f"/runs/{name}"
         report = pages.get(f"/runs/{name}")
         assert report.status_code == 200
-        command.interrupt()
-        assert command.finish().code == 0
-    (folder,) = folders(out)
-    assert folder.name == name
-    assert api.report(folder).points[0].counts.ok == 160
-    written = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
-    assert not any(KEY.encode() in content for content in [*written, report.content])
-
-
-def test_ctrl_c_ends_streams_and_the_run_that_was_started(tmp_path: Path, engine: SimulatedServer) -> None:
-    out = tmp_path / "runs"
-    with (
-        Command(tmp_path, ["ui", "--out", str(out), "--port", "0"]) as command,
-        opened(command, tmp_path) as pages,
-    ):
-        start_run(pages, engine.url, 100_000)
-        where = live_address(pages)
+        assert address_of_run(pages, live=False) == f"/runs/{name}"
+        start_run(pages, engine.url, 5000)
+        where = address_of_run(pages, live=True)
         with pages.stream("GET", where.replace("/live", "/events")) as stream:
             next(stream.iter_lines())
             command.process.send_signal(signal.SIGTERM)
-            done = command.finish()
-    assert (done.code, "Traceback" in done.err) == (0, False)
-    (folder,) = folders(out)
-    assert not (folder / JOURNAL).exists()
-    assert api.report(folder).state == "interrupted"
+            ended = command.finish()
+    assert (ended.code, "Traceback" in ended.err) == (0, False)
+    first, second = folders(out)
+    assert (first.name, second.name) == (name, where.split("/")[2])
+    assert api.report(first).points[0].counts.ok == 100
+    assert not (second / JOURNAL).exists()
+    assert api.report(second).state == "interrupted"
+    written = [path.read_bytes() for path in out.rglob("*") if path.is_file()]
+    assert not any(KEY.encode() in content for content in [*written, report.content])

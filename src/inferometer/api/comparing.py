@@ -13,7 +13,7 @@ from inferometer.errors import RunFolderError, UsageError
 from inferometer.metrics.comparing.compare import Comparison, Settings, compare
 from inferometer.metrics.comparing.gate import Facts, facts_of
 from inferometer.metrics.comparing.names import kind_named
-from inferometer.metrics.comparing.noise import SCHEMA, LoadNoise, NoiseBook, noise_of
+from inferometer.metrics.comparing.noise import FEWEST, NOISE_JSON, SCHEMA, LoadNoise, NoiseBook, noise_of
 from inferometer.metrics.comparing.sides import Side, SideInfo, side_of_runs, side_of_values
 from inferometer.metrics.comparing.units import Measured, measured_loads
 from inferometer.metrics.slo import RequestLimit, parse_slos
@@ -25,7 +25,6 @@ from inferometer.report.comparison_page import comparison_page
 from inferometer.report.page.render import render_page
 from inferometer.report.words import Language
 
-NOISE_JSON = "noise.json"
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -126,10 +125,11 @@ def compared(
     ]
     settings = msgspec.structs.replace(settings, limits=tuple(limits))
     book = read_noise(out)
-    if settings.threshold is None and not any(book.of(made[0], key) for key in made[0].loads):
+    stated = settings.threshold is not None or settings.noise is not None
+    if not stated and not any(book.of(made[0], key) for key in made[0].loads):
         raise UsageError(
             "--threshold auto: the noise of this model and load is not known",
-            "learn it from repeats of one thing: inferometer compare --aa RUN",
+            "learn it from repeats of one thing, inferometer compare --aa RUN, or state it: --noise 1%",
         )
     return compare(made, settings, book)
 
@@ -138,7 +138,7 @@ def learn_noise(folders: Sequence[Path], out: Path) -> list[LoadNoise]:
     """What repeats of the same thing differ by, kept in ``out`` for ``--threshold auto`` and for single runs.
 
     Raises:
-        UsageError: no load was measured twice, or the runs are not of the same thing.
+        UsageError: no load was measured four times, or the runs are not of the same thing.
         RunFolderError: not a run folder, or it cannot be written.
     """
     side = _side(Given("", tuple(folders)), "A", "", ())
@@ -151,8 +151,8 @@ def learn_noise(folders: Sequence[Path], out: Path) -> list[LoadNoise]:
     found = noise_of(side)
     if not found:
         raise UsageError(
-            "--aa: no load was measured twice",
-            "measure with --repeat 5 or more, or name several runs of the same thing",
+            f"--aa: no load was measured {FEWEST} times, or by fewer runs that differ by more than their repeats do",
+            "measure with --repeat 5 or more, or name as many runs of the same thing",
         )
     book = read_noise(out).learned(found)
     out.mkdir(parents=True, exist_ok=True)

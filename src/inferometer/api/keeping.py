@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from inferometer.errors import RunFolderError
 from inferometer.record.folder import RUN_JSON, point_latest, read_meta, write_meta
 from inferometer.record.lock import writing
+from inferometer.record.types import RunMeta
 
 _LATEST = "latest"
 
@@ -19,12 +21,29 @@ def tag(folder: Path, changes: Mapping[str, str]) -> dict[str, str]:
     Raises:
         RunFolderError: not a run folder, one of a run that is still going on, or it cannot be written.
     """
-    with writing(folder):
-        meta = read_meta(folder)
+    with _changing(folder) as meta:
         labels = {**meta.labels, **changes}
         meta.labels = {name: value for name, value in labels.items() if value}
-        write_meta(folder, meta)
     return meta.labels
+
+
+def relabel(folder: Path, label: str, labels: Mapping[str, str]) -> None:
+    """Give a closed run another label, and these ``key=value`` labels in place of its own.
+
+    Raises:
+        RunFolderError: not a run folder, one of a run that is still going on, or it cannot be written.
+    """
+    with _changing(folder) as meta:
+        meta.label, meta.labels = label, dict(labels)
+
+
+@contextmanager
+def _changing(folder: Path) -> Iterator[RunMeta]:
+    """What is known of a run, written back at the end; its numbers stay as they are."""
+    with writing(folder):
+        meta = read_meta(folder)
+        yield meta
+        write_meta(folder, meta)
 
 
 def remove(folder: Path) -> None:

@@ -11,7 +11,7 @@ from inferometer.api.estimating import estimate
 from inferometer.api.launched import Launched, as_the_engine_speaks
 from inferometer.api.nodes import left_on_nodes, machines
 from inferometer.api.preparing import prepare
-from inferometer.api.stored import report
+from inferometer.api.stored import report_finished
 from inferometer.checks.duration import Countdown
 from inferometer.checks.limits import PortWatch, system_limits
 from inferometer.errors import InferometerError, InterruptedEarlyError
@@ -29,6 +29,7 @@ from inferometer.spec import (
     Endpoint,
     Launch,
     Load,
+    Measure,
     Output,
     RunSpec,
     Sampling,
@@ -52,11 +53,13 @@ class RunResult:
         path: its folder.
         summary: every number with its verdict.
         exit_code: 0 ok, 3 SLO not met, 5 run INVALID, 130 interrupted with a valid partial run.
+        page_fault: why ``report.html`` was not written although it was asked for; empty where it was.
     """
 
     path: Path
     summary: RunSummary
     exit_code: int
+    page_fault: str = ""
 
 
 def run(spec: RunSpec, observer: Observer | None = None, stop: StopSignal | None = None) -> RunResult:
@@ -113,11 +116,11 @@ def judged(folder: Path, stop: StopSignal) -> RunResult:
         InferometerError: the report cannot be made; what was measured is in the folder.
     """
     try:
-        summary = report(folder, page=True)
+        summary, fault = report_finished(folder)
     except InferometerError as error:
         error.run_folder = str(folder)
         raise
-    return RunResult(folder, summary, _exit_code(summary, stop))
+    return RunResult(folder, summary, _exit_code(summary, stop), fault)
 
 
 def _add_notes(folder: Path, notes: Sequence[str]) -> None:
@@ -151,7 +154,10 @@ def demo(
     if engine == "llamacpp":
         return _run(_real_demo_spec(out), observer, stop or StopSignal(), on_ready)
     # Its questions are asked more than once, which a prefix cache would answer faster.
-    settings = SimSettings(answer_tokens_median=28, answer_tokens_sigma=0.5, prefix_cache=False)
+    # It takes 16 requests at once, so that the ladder has a knee, and loads beyond it.
+    settings = SimSettings(
+        answer_tokens_median=28, answer_tokens_sigma=0.5, prefix_cache=False, max_num_seqs=16
+    )
     with start_simulated_server(settings) as server:
         on_ready(server.url)
         return run(_demo_spec(server.url, out), observer, stop)
@@ -160,11 +166,13 @@ def demo(
 def _demo_spec(url: str, out: str) -> RunSpec:
     return RunSpec(
         endpoint=Endpoint(url=url),
-        # The last point has the 1,000 requests that a p99 needs; the others about as long a time.
-        load=Load(max_concurrency=(1, 2, 4, 8, 16, 32), num_prompts=(30, 60, 120, 240, 450, 1000)),
+        # What the server can take at most has the 1,000 requests that a p99 needs; the others take some seconds each.
+        load=Load(max_concurrency=(1, 2, 4, 8, 16, 32), num_prompts=(30, 60, 120, 240, 1000, 450)),
         workload=Workload(dataset="openqa", dataset_path=str(QUESTIONS), oversample=True),
         # Answers end by themselves: of equal length, all streams would end, and the next ones begin, in one step.
         sampling=Sampling(max_tokens=128),
+        # Limits of single requests: these are told, and end no demo with the exit code of a limit that was missed.
+        measure=Measure(slo=("ttft:200", "tpot:20")),
         output=Output(out=out, label=("demo",)),
     )
 

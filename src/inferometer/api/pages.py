@@ -7,18 +7,16 @@ from pathlib import Path
 
 from inferometer.api.comparing import Given, compared
 from inferometer.api.found import answer_of
+from inferometer.api.keeping import relabel
 from inferometer.metrics.comparing.compare import Settings
 from inferometer.metrics.summary import RunSummary, summarize
-from inferometer.record.folder import read_meta, write_meta
-from inferometer.record.lock import writing
 from inferometer.record.store import read_run
 from inferometer.record.tables import RunRecord
 from inferometer.report.comparison_page import comparison_page
 from inferometer.report.html import report_page
 from inferometer.report.page.model import Page
-from inferometer.report.search import answer_lines
-
-_WIDTH = 100  # of lines that a search is told in
+from inferometer.report.search import told_of
+from inferometer.ui.deeds import Compared
 
 
 def _read(folder: Path) -> tuple[RunRecord, RunSummary]:
@@ -44,10 +42,10 @@ class PageDeeds:
         """
         record, summary = _read(folder)
         answer = answer_of(record, summary)
-        lines = [] if answer is None else answer_lines(answer.found, answer.variable, _WIDTH)
-        return report_page([(record, summary)], answers=[lines])
+        told = None if answer is None else told_of(answer.found, answer.variable)
+        return report_page([(record, summary)], answers=[told])
 
-    def comparison(self, folders: Sequence[Path], allow_different: bool) -> Page:
+    def comparison(self, folders: Sequence[Path], allow_different: bool) -> Compared:
         """Two runs or more, the first of which is the baseline; the same as ``inferometer compare`` without flags.
 
         Raises:
@@ -57,11 +55,11 @@ class PageDeeds:
         settings = Settings(allow_different=allow_different)
         comparison = compared([Given("", (folder,)) for folder in folders], settings, out=self._out)
         if not comparison.comparable:
-            return comparison_page(comparison, ())
+            return Compared(comparison_page(comparison, ()), comparable=False)
         summaries = [
             (side.letter, _read(folder)[1]) for side, folder in zip(comparison.sides, folders, strict=True)
         ]
-        return comparison_page(comparison, summaries)
+        return Compared(comparison_page(comparison, summaries), comparable=True)
 
     def relabel(self, folder: Path, label: str, labels: Mapping[str, str]) -> None:
         """Give a closed run another label and other ``key=value`` labels; its numbers stay as they are.
@@ -69,7 +67,4 @@ class PageDeeds:
         Raises:
             RunFolderError: the run goes on, or the folder cannot be written.
         """
-        with writing(folder):
-            meta = read_meta(folder)
-            meta.label, meta.labels = label, dict(labels)
-            write_meta(folder, meta)
+        relabel(folder, label, labels)

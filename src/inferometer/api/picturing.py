@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from inferometer.api.found import answer_of
+from inferometer.metrics.capacity import Capacity
 from inferometer.metrics.summary import summarize
 from inferometer.record.store import read_run
 from inferometer.report.plots.build import pictures_of
@@ -40,7 +42,9 @@ def picture_files(
     runs = [(run, summarize(run)) for run in map(read_run, paths)]
     plots: Sequence[Plot]
     if len(runs) == 1:
-        found = pictures_of(*runs[0])
+        answer = answer_of(*runs[0])
+        capacity = answer.found if answer is not None and isinstance(answer.found, Capacity) else None
+        found = pictures_of(*runs[0], capacity)
         plots = [*found.overview, *(plot for point in found.points for plot in point.plots)]
     else:
         plots = throughput_latency([(summary.label or summary.run_id, summary) for _, summary in runs])

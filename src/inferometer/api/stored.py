@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inferometer.api.found import Answer, answer_of, write_answer
-from inferometer.errors import InferometerError
+from inferometer.errors import InferometerError, place_of
 from inferometer.metrics.speed_conditions import summarize_speed
 from inferometer.metrics.summary import RunSummary, stored_spec, summarize
 from inferometer.record.folder import JOURNAL, RUN_JSON, read_meta, write_meta
@@ -17,8 +17,8 @@ from inferometer.record.speed import SPEED_JSON, read_speed
 from inferometer.record.store import close_journal, read_run, stored_points
 from inferometer.record.tables import RunRecord
 from inferometer.record.types import RunMeta
-from inferometer.report.files import write_page, write_summary
-from inferometer.report.search import answer_lines
+from inferometer.report.files import REPORT_HTML, write_page, write_summary
+from inferometer.report.search import Told, told_of
 from inferometer.report.words import Language
 
 KILLED_WORKER_S = 5.0  # the worker of a killed run ends by itself, as soon as it has journalled what it holds
@@ -39,29 +39,49 @@ class RunListing:
     requests: int
 
 
-def report(path: Path, *, page: bool = False) -> RunSummary:
+def report(path: Path) -> RunSummary:
     """Recompute every number of a closed run from its folder, and write ``summary.json`` and ``vllm.json``.
-
-    Args:
-        path: the run folder.
-        page: write ``report.html`` too, unless the run was asked for without it.
 
     Raises:
         RunFolderError: not a run folder, or a run that was not closed.
     """
+    return _reported(path)[1]
+
+
+def report_finished(path: Path) -> tuple[RunSummary, str]:
+    """``report``, and ``report.html`` too, unless the run was asked for without it.
+
+    Returns:
+        The summary, and why there is no page although one was asked for; empty where there is.
+
+    Raises:
+        RunFolderError: as ``report``.
+    """
+    record, summary, answer = _reported(path)
+    if not stored_spec(record.meta).output.html:
+        return summary, ""
+    try:
+        (path / REPORT_HTML).unlink(missing_ok=True)  # of an earlier sitting: its numbers are others
+        write_page(record, summary, _told(answer))
+    except InferometerError as error:
+        return summary, error.message
+    except Exception as error:  # noqa: BLE001 - a fault in a picture takes nothing away that was measured
+        return summary, place_of(error)
+    return summary, ""
+
+
+def _reported(path: Path) -> tuple[RunRecord, RunSummary, Answer | None]:
     record = read_run(path)
     summary = summarize(record)
     write_summary(record, summary)
     answer = answer_of(record, summary)
     if answer is not None:
         write_answer(path, answer, record.meta.model)
-    if page and stored_spec(record.meta).output.html:
-        write_page(record, summary, _lines(answer))
     verdict = {"word": summary.verdict.word, "failed": _failed(summary)}
     if record.meta.verdict != verdict:
         record.meta.verdict = verdict
         write_meta(path, record.meta)
-    return summary
+    return record, summary, answer
 
 
 def report_page(folders: Sequence[Path], language: Language = "en") -> str:
@@ -78,12 +98,12 @@ def report_page(folders: Sequence[Path], language: Language = "en") -> str:
     from inferometer.report.page.render import render_page
 
     runs = [(record, summarize(record)) for record in map(read_run, folders)]
-    answers = [_lines(answer_of(record, summary)) for record, summary in runs]
+    answers = [_told(answer_of(record, summary)) for record, summary in runs]
     return render_page(built(runs, language, answers))
 
 
-def _lines(answer: Answer | None) -> list[str]:
-    return [] if answer is None else answer_lines(answer.found, answer.variable)
+def _told(answer: Answer | None) -> Told | None:
+    return None if answer is None else told_of(answer.found, answer.variable)
 
 
 def _failed(summary: RunSummary) -> list[str]:

@@ -7,7 +7,7 @@ import os
 import sys
 from types import TracebackType
 
-from inferometer.errors import InferometerError
+from inferometer.errors import InferometerError, place_of
 
 INTERRUPTED = 130
 OWN_FAULT = 70  # EX_SOFTWARE
@@ -59,6 +59,6 @@ def _judged(error: BaseException) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, "interrupted"
     return OWN_FAULT, (
-        f"error: this is a fault of Inferometer itself: {type(error).__name__}\n"
-        "next: set INFEROMETER_DEBUG=1 to see where, and report it"
+        f"error: this is a fault of Inferometer itself: {place_of(error)}\n"
+        "next: report it, with what INFEROMETER_DEBUG=1 shows"
     )

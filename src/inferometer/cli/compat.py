@@ -15,7 +15,7 @@ from itertools import groupby
 from inferometer.cli.parse import Parser, parse_run
 from inferometer.errors import InferometerError, UsageError
 from inferometer.exchange.compat.convert import Converted, convert
-from inferometer.exchange.compat.shell import filled, quoted
+from inferometer.exchange.compat.shell import executes, filled, plain, quoted
 from inferometer.exchange.compat.signs import straightened
 from inferometer.exchange.compat.tool import Kind, Remark
 from inferometer.exchange.compat.tools import SENTENCES, tools
@@ -28,13 +28,15 @@ _EXAMPLES = """examples:
   inferometer compat -- evalscope perf --url http://127.0.0.1:8000/v1/chat/completions --parallel 1 10 --number 20 200
   inferometer compat "aiperf profile --model m --url 127.0.0.1:8000 --streaming --concurrency 16" --run --label first
   inferometer compat - < bench.sh > bench-inferometer.sh
-Words behind --run go to the inferometer command. Variables that the text gives no value ($host) stay variables; --run
-takes them from the environment. Nothing of the text is executed. Exit code 2: nothing in it can be translated."""
+Words behind --run (behind the line, if --run is first) go to the inferometer command. Variables that the text gives
+no value ($host) stay variables; --run takes them from the environment. Nothing of the text is executed.
+Exit code 2: nothing in it can be translated."""
 _FLAGS = ("--list", "--json", "-q", "--quiet", "-h", "--help")
 _RUN = "--run"
 _WIDTH = 110
 # Where a secret is looked for that must not be shown.
 _SECRETS = {"--api-key": "OPENAI_API_KEY", "--app-code": "INFEROMETER_APP_CODE"}
+_PASSWORD = re.compile(r"(?<=://)([^/@:]*):([^/@$]+)(?=@)")
 _SECRET_HEADER = re.compile(r"(?i)([\w-]*(?:auth|key|token|cookie|secret)[\w-]*): *(?!\$)(.+)")
 
 
@@ -100,14 +102,25 @@ def _parsed(argv: Sequence[str]) -> _Asked:
     flags: set[str] = set()
     while words and words[0] in _FLAGS:
         flags.add(words.pop(0))
+    first = words[:1] == [_RUN]
+    words = words[1:] if first else words
     plain = words[:1] == ["--"]
     words = words[1:] if plain else words
-    extra = None
-    if _RUN in words:
+    extra: list[str] | None = [] if first else None
+    if _RUN in words and not first:
         at = words.index(_RUN)
         words, extra = words[:at], words[at + 1 :]
+    elif first and not plain:  # --run "the line" FLAGS
+        words, extra = words[:1], words[1:]
     lines = [word for word in words if word not in _FLAGS]
-    one_text = not plain and (len(lines) < 2 or bool(re.search(r"\s", words[0])))
+    one_text = not plain and (len(lines) < 2 or bool(re.search(r"\s", lines[0])))
+    ours = [] if plain else lines if one_text else lines[:1]
+    strange = next((line for line in ours if re.fullmatch(r"--?[A-Za-z][\w-]*(=\S*)?", line)), None)
+    if strange is not None:
+        raise UsageError(
+            f"{strange} is no flag of inferometer compat",
+            "put the other tool's line in quotation marks or behind --, and flags of inferometer run behind --run",
+        )
     if not one_text:
         return _Asked(shlex.join(straightened(word) for word in words), frozenset(flags), extra)
     flags |= {word for word in words if word in _FLAGS}
@@ -152,6 +165,11 @@ def _run(native: Sequence[Converted], extra: Sequence[str]) -> int:
     from inferometer.cli.verbs import dispatch
 
     for each in native:
+        if not_run := [word for word in each.argv if executes(word)]:
+            raise UsageError(
+                f"{plain(not_run[0])} is a command of the line, and none of it is executed",
+                "write its result in its place; or print the translation and run that in a shell",
+            )
         missing = [name for name in each.variables if name not in os.environ]
         if missing:
             told = [remark.text for remark in each.remarks if remark.kind is Kind.MISSING]
@@ -173,8 +191,9 @@ def _problem(each: Converted) -> InferometerError | None:
     from inferometer.spec import load_points
 
     verb, *flags = each.argv
-    if each.variables or verb not in ("run", "search"):
+    if each.variables or any(map(executes, flags)) or verb not in ("run", "search"):
         return None
+    flags = list(map(plain, flags))
     try:
         merged = merged_from(parse_run(flags, verb))
         if verb == "run":
@@ -200,12 +219,16 @@ def _without_secrets(each: Converted) -> Converted:
         elif secret is not None:
             names.append(re.sub(r"\W", "_", secret[1].upper()))
             words.append(f"{secret[1]}: ${names[-1]}")
+        elif _PASSWORD.search(word):
+            names.append("PASSWORD")
+            words.append(_PASSWORD.sub(r"\1:$PASSWORD", word))
         else:
             words.append(word)
     told = [
         Remark(Kind.MISSING, "", f"set {name}: what was given is not shown") for name in dict.fromkeys(names)
     ]
-    return replace(each, argv=tuple(words), remarks=(*each.remarks, *told))
+    variables = tuple(dict.fromkeys([*each.variables, *names]))
+    return replace(each, argv=tuple(words), remarks=(*each.remarks, *told), variables=variables)
 
 
 def _machine(
@@ -214,10 +237,8 @@ def _machine(
     commands = [
         {
             "tool": each.tool,
-            "argv": ["inferometer", *each.argv],
-            "command": shlex.join(["inferometer", *each.argv])
-            if not each.variables
-            else _command(each.argv, " "),
+            "argv": ["inferometer", *map(plain, each.argv)],
+            "command": _command(each.argv, " "),
             "variables": each.variables,
             "remarks": [
                 {"kind": one.kind.name.lower(), "word": one.word, "text": one.text} for one in each.remarks
@@ -261,7 +282,7 @@ def _told(kind: Kind, remarks: Sequence[Remark]) -> list[str]:
 
 def _comment(text: str, indent: str) -> str:
     return textwrap.fill(
-        " ".join(text.split(" ")), _WIDTH, initial_indent=f"# {indent}", subsequent_indent=f"# {indent}  ",
+        text, _WIDTH, initial_indent=f"# {indent}", subsequent_indent=f"# {indent}  ",
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
 

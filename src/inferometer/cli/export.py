@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
         asked.to,
         points=asked.points,
         asked=Asked(asked.detailed, asked.encoding, _settings(asked.set)),
-        overwrite=asked.force,
+        overwrite=asked.overwrite,
     )
     _tell(done, asked)
     return 0
@@ -81,7 +81,7 @@ def _parser() -> Parser:
         default="utf-8",
         help="of CSV; utf-8-sig is what Excel on a Chinese Windows reads (default utf-8)",
     )
-    parser.add_argument("--force", action="store_true", help="replace files that exist")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument("--json", action="store_true", help="print what was written as one JSON object")
     parser.add_argument(
         "--out", default="runs", metavar="DIR", help="directory of run folders (default runs)"

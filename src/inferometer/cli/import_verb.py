@@ -44,7 +44,8 @@ def main(argv: list[str]) -> int:
 
     for result in results:
         points = len(result.summary.points)
-        listed = f"{result.requests:,} requests" if result.requests else "no requests one by one"
+        count = f"{result.requests:,} request{'s' * (result.requests != 1)}"
+        listed = count if result.requests else "no requests one by one"
         print(
             f"imported  {result.format}: {points} load point{'s' * (points != 1)}, {listed}, {result.summary.model}"
         )

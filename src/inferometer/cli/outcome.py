@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferometer.cli.tables import print_wanted
@@ -37,12 +36,16 @@ def width() -> int:
     return shutil.get_terminal_size((100, 24)).columns
 
 
-def print_page(folder: Path) -> None:
-    """Where the report of a run is, if it was written."""
+def print_page(result: RunResult) -> None:
+    """Where the report of a run is, if it was written, or why it could not be."""
     from inferometer.report.files import REPORT_HTML
 
-    page = folder / REPORT_HTML
-    if page.exists():
+    page = result.path / REPORT_HTML
+    if result.page_fault:
+        again = f"INFEROMETER_DEBUG=1 inferometer report {result.path} --html"
+        why = f"{result.page_fault}; what was measured is kept, and {again} shows more"
+        print(f"warning: {page} was not written: {why}", file=sys.stderr)
+    elif page.exists():
         print(f"report  {page}")
 
 
@@ -54,7 +57,7 @@ def print_outcome(result: RunResult, as_json: bool, output: Output | None = None
     if output is not None:
         print_wanted(result, output, width(), colour=colour())
     print(f"run  {result.path}")
-    print_page(result.path)
+    print_page(result)
     if output is not None:
         print_tracked(result, output.track)
     if result.summary.state != "complete" and result.summary.prediction is None:

@@ -101,7 +101,7 @@ def print_found(result: SearchResult, as_json: bool, output: Output | None = Non
         print("simulated: no real server was measured")
     path = result.run.path
     print(f"run  {path}  (each load point: inferometer report {path})")
-    print_page(path)
+    print_page(result.run)
     if output is not None:
         print_tracked(result.run, output.track)
     if result.run.summary.state != "complete" and result.run.summary.prediction is None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from inferometer.errors import InferometerError
+from inferometer.errors import InferometerError, place_of
 
 if TYPE_CHECKING:
     from inferometer.api import RunResult
@@ -17,8 +17,12 @@ def print_tracked(result: RunResult, names: Sequence[str]) -> None:
     for name in dict.fromkeys(names):
         from inferometer.api.tracking import track
 
+        again = f"inferometer export {result.path} --as {name}"
         try:
             print(f"track  {track(result.path, name, summary=result.summary)}")
+            continue
         except InferometerError as error:
-            again = f"then inferometer export {result.path} --as {name}"
-            print(f"warning: --track {name}: {error.message}; {error.next_step}, {again}", file=sys.stderr)
+            why = f"{error.message}; {error.next_step}, then {again}"
+        except Exception as error:  # noqa: BLE001 - a fault in what is sent takes nothing away that was measured
+            why = f"{place_of(error)}; INFEROMETER_DEBUG=1 {again} shows more"
+        print(f"warning: --track {name}: {why}", file=sys.stderr)

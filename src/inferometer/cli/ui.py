@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 from inferometer.cli.parse import Parser
+from inferometer.ui.sessions import TOKEN_VARIABLE
 
 _TEXT = """\
 Pages over a directory of runs, for a browser: the list, each report, comparisons, runs in progress as they go, and a
-form for a new run. Served to this machine alone; with --host to others too, who then need the token. Ctrl-C ends it,
-and the run that was started from it."""
-_TOKEN = "INFEROMETER_UI_TOKEN"  # noqa: S105 - the name of a variable
+form for a new run. Served to this machine alone, to whoever is logged in there: give --token where others are. With
+--host it is served to other machines too, which always takes a token. Ctrl-C ends it, and the run that was started
+from it."""
 
 
 def main(argv: list[str]) -> int:
@@ -29,7 +30,7 @@ def main(argv: list[str]) -> int:
             out=Path(asked.out),
             host=asked.host,
             port=asked.port,
-            token=asked.token or os.environ.get(_TOKEN) or None,
+            token=asked.token or os.environ.get(TOKEN_VARIABLE) or None,
             read_only=asked.read_only,
         )
     )
@@ -56,7 +57,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--token",
         metavar="TOKEN",
-        help=f"what browsers have to bring; else environment {_TOKEN}, else made where it is needed",
+        help=f"what browsers have to bring; else environment {TOKEN_VARIABLE}, else made where it is needed",
     )
     parser.add_argument("--read-only", action="store_true", help="start no runs and change no labels")
     parser.add_argument("--open", action="store_true", help="open the list in this machine's browser")

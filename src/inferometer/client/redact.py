@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from inferometer.spec.url import without_credentials
+from inferometer.spec.url import USER_IN_URL, without_credentials
 
 ERROR_TEXT_LIMIT = 400
 _SHORTEST_PART = 8  # characters; shorter parts of a header value are words such as "Basic"
@@ -26,7 +26,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
         for part in re.split(r"[\s;,=]+", secret):
             if len(part) >= _SHORTEST_PART:
                 text = text.replace(part, "***")
-    text = without_credentials(text)
+    text = USER_IN_URL.sub("***", without_credentials(text))
     return _SECRET_SHAPES.sub(lambda m: f"{m[1] or m[3] or ''}***", text)
 
 

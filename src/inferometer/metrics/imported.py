@@ -7,6 +7,7 @@ that the client of the other tool kept up.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
@@ -33,6 +34,8 @@ _RECOMPUTED = (
     "cached_share", "request_throughput", "input_throughput", "output_throughput", "total_throughput",
     "concurrency_mean", "concurrency_peak", "output_throughput_per_user",
 )  # fmt: skip
+_OF_ENDS = {"concurrency_mean", "concurrency_peak"}  # which take the end of failed requests, too
+_MARK = re.compile(r"(?:^|[(;] ?)(INVALID: [^()]+)")  # as ``exchange.exporting`` marks what it writes
 _AGREES = 0.01  # a recomputed figure that differs by less is the same one, rounded
 
 
@@ -50,7 +53,7 @@ def summarize_imported(run: RunRecord, imported: Imported) -> RunSummary:
         point = _summary(data, told, measure)
         points.append(point)
         checks += list(_differences(point, told, imported.tool))
-    own = decide([_measured_by_us(imported)])
+    own = decide([_measured_by_us(imported), *_invalid(run.meta.model, imported)])
     word = worst([own.word, *(point.verdict.word for point in points)])
     return RunSummary(
         schema=SCHEMA,
@@ -117,7 +120,12 @@ def _metrics() -> Iterator[Metric]:
 def _values(data: PointData) -> dict[str, float | None]:
     if not has_send_times(data.table):
         return {}
-    found = {metric.key: metric.compute(data) for metric in _metrics() if metric.scope == "point"}
+    ends = not bool(np.isnan(data.table.number("end_ns")).any())
+    found = {
+        metric.key: metric.compute(data)
+        for metric in _metrics()
+        if metric.scope == "point" and (ends or metric.key not in _OF_ENDS)
+    }
     return {key: None if value is None else float(value) for key, value in found.items()}
 
 
@@ -221,6 +229,32 @@ def _measured_by_us(imported: Imported) -> Condition:
         next_step="planned send times, kernel receive times and the health of that client are not recorded, so that "
         "nothing proves its figures; inferometer run measures the same load with proof",
     )
+
+
+def _invalid(model: str, imported: Imported) -> Iterator[Condition]:
+    """What a run of ours was INVALID for, which its exports say wherever they have room for a text."""
+    marks = [model, imported.stated, [point.stated for point in imported.points]]
+    found = next(filter(None, map(_MARK.search, _texts(marks))), None)
+    if found is not None:
+        yield Condition(
+            name="as it was exported",
+            level="hard",
+            asked="a run that its own conditions do not call INVALID",
+            measured=None,
+            limit=None,
+            unit="",
+            ok=False,
+            next_step=f"the files say: {found[1]}; measure again",
+        )
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (text for each in value.values() for text in _texts(each))
+    elif isinstance(value, list):
+        yield from (text for each in value for text in _texts(each))
 
 
 def _conditions(

@@ -36,8 +36,11 @@ _WHY_STOPPED = {
 
 
 def sends_late(e: Evidence) -> str:
-    """What to do where fewer requests were in flight than there could be; in virtual time no client is ever late."""
-    if e.table.point.virtual:
+    """What to do where fewer requests were in flight than there could be; in virtual time no client is ever late.
+
+    Where more requests fail than succeed, the failures are the reason, however fast the client is.
+    """
+    if e.table.point.virtual or e.counts.failed > e.counts.ok:
         return "see the failures: a request that is refused is hardly in flight"
     return "use a less busy or faster client machine: it was slow to send again"
 

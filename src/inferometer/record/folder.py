@@ -96,7 +96,7 @@ def read_meta(folder: Path) -> RunMeta:
         ) from None
     try:
         meta = msgspec.json.decode(data, type=RunMeta)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RunFolderError(
             f"{str(path)!r} cannot be read: {error}", "the file was changed by hand?"
         ) from None

@@ -7,16 +7,18 @@ start.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
-from inferometer.record.folder import JOURNAL, RUN_JSON
+from inferometer.record.folder import JOURNAL
 from inferometer.record.journal import MAGIC, PointEnd, PointStart, frames_in
 from inferometer.record.types import ClockMark, HealthSample, RequestRecord
 
 Frame = RequestRecord | PointStart | PointEnd | HealthSample | ClockMark
 
 MOST_BYTES = 4 << 20  # of one segment in one look, so that a look at a long journal stays short
+_HEAD_BYTES = 64  # hold the first frame's check sum, which tells journals apart
 
 
 class RunFollower:
@@ -52,10 +54,19 @@ class RunFollower:
         """Whether there is no journal any more: the run has ended and its tables are there, or it was removed."""
         return not (self.folder / JOURNAL).is_dir()
 
-    @property
-    def gone(self) -> bool:
-        """Whether this is no run folder any more."""
-        return not (self.folder / RUN_JSON).is_file()
+
+def quiet_s(folder: Path, realtime_ns: int) -> float | None:
+    """Seconds since a run's journal was last written to, by the times of its files; None where there is none.
+
+    Args:
+        folder: the run folder.
+        realtime_ns: now, since 1970.
+    """
+    journal, times = folder / JOURNAL, []
+    for path in (journal, *journal.glob("*.seg")):
+        with contextlib.suppress(FileNotFoundError):  # closed since
+            times.append(path.stat().st_mtime_ns)
+    return max(0.0, (realtime_ns - max(times)) / 1e9) if times else None
 
 
 class _Segment:
@@ -64,16 +75,17 @@ class _Segment:
     def __init__(self, path: Path) -> None:
         self.behind = False
         self._path = path
-        self._inode = 0
+        self._head = b""
         self._read = 0  # bytes that were read and need not be looked at again
 
     def read(self) -> list[Frame]:
         try:
             with self._path.open("rb") as file:
-                about = os.fstat(file.fileno())
-                if about.st_ino != self._inode or about.st_size < self._read:
-                    self._inode, self._read = about.st_ino, 0
-                return self._new_frames(file.fileno(), about.st_size)
+                size, head = os.fstat(file.fileno()).st_size, os.pread(file.fileno(), _HEAD_BYTES, 0)
+                if size < self._read or not head.startswith(self._head):
+                    self._read = 0  # another journal of that name; its inode may be that of the one before
+                self._head = head
+                return self._new_frames(file.fileno(), size)
         except FileNotFoundError:  # closed since the directory was read
             self.behind = False
             return []

@@ -226,7 +226,7 @@ def read_run(folder: Path) -> RunRecord:
     """A closed run as columns.
 
     Raises:
-        RunFolderError: not a run folder, or a run that was never closed (killed, or still going on).
+        RunFolderError: not a run folder, a run that was never closed (killed, or still going on), or damaged tables.
     """
     meta = read_meta(folder)
     whole = (folder / REQUESTS).exists() and (folder / CHUNKS).exists()
@@ -234,10 +234,16 @@ def read_run(folder: Path) -> RunRecord:
         raise RunFolderError(
             f"run {folder.name!r} was not closed (state {meta.state!r})", f"inferometer runs recover {folder}"
         )
-    with duckdb.connect() as connection:
-        known = _column_names(connection, folder / REQUESTS)
-        tables = tuple(_read_point(connection, folder, point, known) for point in meta.points)
-        telemetry = _read_telemetry(connection, folder / TELEMETRY)
+    try:
+        with duckdb.connect() as connection:
+            known = _column_names(connection, folder / REQUESTS)
+            tables = tuple(_read_point(connection, folder, point, known) for point in meta.points)
+            telemetry = _read_telemetry(connection, folder / TELEMETRY)
+    except (OSError, duckdb.Error) as error:
+        raise RunFolderError(
+            f"the tables of run {folder.name!r} cannot be read: {str(error).partition(chr(10))[0]}",
+            "were its files copied whole?",
+        ) from None
     return RunRecord(folder, meta, tables, telemetry, read_prediction(folder), read_imported(folder))
 
 

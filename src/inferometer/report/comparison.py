@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from inferometer.metrics.comparing.compare import Comparison, LoadComparison, Pair
@@ -111,6 +112,8 @@ def change(delta: float | None, figure: Kind) -> str:
         return "n/a"
     if delta == 0.0:
         return "~"
+    if math.isinf(delta):
+        return "from 0"
     return f"{_signed(delta)} pp" if figure.absolute else f"{_signed(delta)} %"
 
 
@@ -124,12 +127,17 @@ def interval(effect: Effect) -> str:
 
 
 def verdict(effect: Effect) -> str:
-    """The word, with what it rests on where that is less than repeats, and how many repeats would do."""
+    """The word, with what it rests on where that is less than repeats, and how many repeats would do.
+
+    Where a figure alone would be called different and is not as one of several that decide, it says so.
+    """
     if effect.word != "unsure":
         return effect.word
     inside = []
     if effect.basis in ("within-run only", "noise told"):
         inside.append({"within-run only": "within-run only", "noise told": "single run"}[effect.basis])
+    if effect.p_holm is not None and effect.p_welch is not None and effect.p_welch <= 0.05 < effect.p_holm:
+        inside.append(f"p {effect.p_holm:.2g} after Holm")
     if effect.repeats_needed is not None and effect.repeats_needed > min(
         len(effect.a.values), len(effect.b.values)
     ):
@@ -139,12 +147,18 @@ def verdict(effect: Effect) -> str:
 
 def next_steps(comparison: Comparison) -> Iterator[str]:
     """For each figure that decides and is unsure: how many repeats it takes, and by which spread."""
+    for pair, title, each in undecided(comparison):
+        where = f" at {title}" if title else ""
+        yield f"{pair.a} -> {pair.b} {each.figure.title}{where}: {_needs(each)}"
+
+
+def undecided(comparison: Comparison) -> Iterator[tuple[Pair, str, Effect]]:
+    """The figures that decide, are unsure and would not be with more repeats, each with the title of its load."""
     for pair in comparison.pairs:
-        for title, load in loads_titled(pair):
-            where = f" at {title}" if title else ""
-            for each in load.effects:
+        for title, effects in [*((t, load.effects) for t, load in loads_titled(pair)), ("", pair.curves)]:
+            for each in effects:
                 if each.primary and each.word == "unsure" and each.repeats_needed is not None:
-                    yield f"{pair.a} -> {pair.b} {each.figure.title}{where}: {_needs(each)}"
+                    yield pair, title, each
 
 
 def _needs(effect: Effect) -> str:

@@ -74,7 +74,8 @@ def _pair(pair: Pair, everything: bool) -> Iterator[str]:
             yield "\n</details>"
     over = [e for e in (*pair.curves, *shown(pair.means, everything=everything)) if e.word != "absent"]
     if over:
-        yield "\n<details><summary>over load: at equal SLO, area under the front, geometric means</summary>"
+        shut = "" if not any(e.primary for e in over) else " open"
+        yield f"\n<details{shut}><summary>over load: at equal SLO, area under the front, geometric means</summary>"
         yield from _table(pair, over)
         yield "\n</details>"
     for note in pair.notes:

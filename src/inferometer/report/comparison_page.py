@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -14,12 +15,14 @@ from inferometer.metrics.summary import RunSummary
 from inferometer.report.comparison import (
     HEADER,
     cells,
+    change,
     figure_title,
     interval,
     loads_titled,
     next_steps,
     shown,
     side_words,
+    undecided,
     value,
 )
 from inferometer.report.page.model import (
@@ -103,8 +106,11 @@ def comparison_page(
 
 def _answer(comparison: Comparison) -> Section:
     sides = Facts(facts=tuple((same(side.letter), same(side_words(side))) for side in comparison.sides))
-    steps = (*comparison.notes, *next_steps(comparison)) if comparison.comparable else ()
-    notes = tuple(Note(text=same(text)) for text in steps)
+    steps = [
+        Words(step, _needs_zh(*found))
+        for step, found in zip(next_steps(comparison), undecided(comparison), strict=True)
+    ]
+    notes = tuple(Note(text=text) for text in (*map(same, comparison.notes), *steps))
     return Section(
         key="answer",
         title=Words("Is the difference real?", "差异是真实的吗？"),
@@ -112,22 +118,37 @@ def _answer(comparison: Comparison) -> Section:
     )
 
 
+def _needs_zh(pair: Pair, title: str, effect: Effect) -> str:
+    """A line of ``next_steps`` in Chinese."""
+    tell = ""
+    if effect.repeats_to_tell is not None:
+        tell = f"；要确认 {change(effect.delta, effect.figure)} 不是偶然，需 {effect.repeats_to_tell:,} 次"
+    spread = 0.0 if effect.spread is None else effect.spread * 100
+    return (
+        f"{pair.a} → {pair.b} {effect.figure.title}{f'（{title}）' if title else ''}：要精确到 "
+        f"±{effect.threshold * 100:.3g} %，每侧需重复 {effect.repeats_needed:,} 次{tell}"
+        f"（各次测量间的标准差约 {spread:.2g} %）"
+    )
+
+
 def _verdict(comparison: Comparison) -> Verdict:
     if not comparison.comparable:
-        reasons = [f"{p.a} → {p.b}: {d}" for p in comparison.pairs for d in p.gate.unequal]
-        return Verdict(word="NOT COMPARABLE", reasons=tuple(map(same, reasons)), tone="bad")
+        unequal = [f"{p.a} → {p.b}: {d}" for p in comparison.pairs for d in p.gate.unequal]
+        return Verdict(word="NOT COMPARABLE", reasons=tuple(map(same, unequal)), tone="bad")
     words = [each.word for _, each in comparison.primary()]
-    reasons = [_sentence(pair, each) for pair, each in comparison.primary()]
+    reasons = tuple(_sentence(pair, each) for pair, each in comparison.primary())
     word = next((word for word in ("worse", "unsure", "better", "same") if word in words), "unsure")
-    return Verdict(word=word.upper(), reasons=tuple(map(same, reasons)), tone=_TONES[word])
+    return Verdict(word=word.upper(), reasons=reasons, tone=_TONES[word])
 
 
-def _sentence(pair: Pair, effect: Effect) -> str:
+def _sentence(pair: Pair, effect: Effect) -> Words:
     load = next((title for title, load in loads_titled(pair) if any(e is effect for e in load.effects)), "")
     where = f" ({load})" if load else ""
     values = f"{value(effect.a.value, effect.figure)} → {value(effect.b.value, effect.figure)}"
     row = cells(effect)
-    return f"{pair.a} → {pair.b} {figure_title(effect.figure)}{where}: {row[7]}, {values}, {row[3]} {interval(effect)}"
+    told = f"{pair.a} → {pair.b} {figure_title(effect.figure)}{where}"
+    figures = f"{values}, {row[3]} {interval(effect)}"
+    return Words(f"{told}: {row[7]}, {figures}", f"{told}：{_WORDS[effect.word].zh}，{figures}")
 
 
 def _of_pair(pair: Pair, comparison: Comparison) -> Iterator[Section]:
@@ -299,4 +320,4 @@ def _course(key: str, pair: Pair, axis: str, figure: str) -> Chart | None:
 
 
 def _percent(share: float | None) -> float | None:
-    return None if share is None else share * 100.0
+    return None if share is None or math.isinf(share) else share * 100.0

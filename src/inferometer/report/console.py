@@ -28,7 +28,7 @@ from inferometer.report.sparklines import spark_lines
 from inferometer.report.speculative import speculative_lines
 from inferometer.report.steady import steady_lines
 from inferometer.report.sweep import repeat_notes, repeat_table, repeated, served_columns, titled
-from inferometer.report.text import ABSENT, count, number, paint, percent, quantity, table
+from inferometer.report.text import ABSENT, apart, count, number, paint, percent, quantity, table
 from inferometer.report.vllm_block import render_vllm_block
 
 _ERROR_KINDS_SHOWN = 3
@@ -127,10 +127,11 @@ def _headline(summary: RunSummary, judged: Sequence[tuple[str, Verdict]]) -> str
 
 def _reason(condition: Condition) -> str:
     text = condition.name
+    measured, limit = apart(condition.measured, condition.limit, condition.unit)
     if condition.measured is not None:
-        text += f" {quantity(condition.measured, condition.unit)}"
+        text += f" {measured}"
         if condition.limit is not None:
-            text += f", limit {quantity(condition.limit, condition.unit)}"
+            text += f", limit {limit}"
     text += f" ({condition.asked})" if condition.asked not in ("", "share") else ""
     return f"{text}. Next: {condition.next_step}." if condition.next_step else text
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +9,9 @@ import msgspec
 
 from inferometer.errors import RunFolderError
 from inferometer.metrics.summary import RunSummary, summarize
+from inferometer.record.draft import draft_of
 from inferometer.record.tables import RunRecord
+from inferometer.report.search import Told
 
 REPORT_HTML = "report.html"
 
@@ -45,13 +44,13 @@ def write_summary(run: RunRecord, summary: RunSummary | None = None) -> tuple[Pa
     return tuple(path for path, _ in plan)
 
 
-def write_page(run: RunRecord, summary: RunSummary, answer: Sequence[str] = ()) -> Path:
+def write_page(run: RunRecord, summary: RunSummary, answer: Told | None = None) -> Path:
     """Write ``report.html`` into the run folder.
 
     Args:
         run: the closed run.
         summary: its summary.
-        answer: lines of what a search found; empty for another run.
+        answer: what a search found; None for another run.
 
     Raises:
         RunFolderError: the file cannot be written, or the stored spec cannot be read.
@@ -67,15 +66,11 @@ def write_page(run: RunRecord, summary: RunSummary, answer: Sequence[str] = ()) 
 def _write(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        temporary = Path(name)
+        draft = draft_of(path, content + b"\n")
         try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content + b"\n")
-            temporary.chmod(0o644)
-            temporary.replace(path)
+            draft.replace(path)
         finally:
-            temporary.unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
         raise RunFolderError(message, "free space or fix its permissions") from error

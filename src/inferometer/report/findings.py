@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from inferometer.metrics.capacity import Capacity
 from inferometer.metrics.failures import Reading
 from inferometer.metrics.summary import PointSummary, RunSummary
 from inferometer.metrics.verdict import Condition
 from inferometer.record.tables import RunRecord
-from inferometer.report.condition_words import condition_failed, condition_picture, condition_step
+from inferometer.report.condition_words import (
+    condition_asked,
+    condition_failed,
+    condition_figures,
+    condition_name,
+    condition_picture,
+    condition_step,
+)
 from inferometer.report.finding import Finding
 from inferometer.report.load_findings import load_findings
 from inferometer.report.plots.terms import point_names
 from inferometer.report.point_findings import point_findings
-from inferometer.report.text import count, quantity
+from inferometer.report.text import count
 from inferometer.report.words import Words
 
 __all__ = ["Finding", "findings"]
@@ -36,18 +44,19 @@ _GATEWAY_STEPS = {
 Named = Sequence[tuple[Words, PointSummary]]
 
 
-def findings(summary: RunSummary, run: RunRecord) -> list[Finding]:
+def findings(summary: RunSummary, run: RunRecord, capacity: Capacity | None = None) -> list[Finding]:
     """All findings: those that make figures wrong, then those that qualify them, then what they mean.
 
     Args:
         summary: the numbers.
         run: the records that they were made of; its engine counters are read.
+        capacity: what a search for the largest load within limits found.
     """
     named = list(zip(point_names(summary.points), summary.points, strict=True))
     found = [
         *_failures(named),
         *_conditions(summary, named),
-        *load_findings(summary),
+        *load_findings(summary, capacity),
         *point_findings(summary, run, named),
     ]
     return sorted(found, key=lambda finding: _LEVELS[finding.level])
@@ -63,8 +72,15 @@ def _conditions(summary: RunSummary, named: Named) -> Iterator[Finding]:
             places.setdefault(condition.name, []).append((name, point, condition))
     for found in places.values():
         failing = [each for each in found if each[2].ok is False]
-        place, shown, condition = (failing or found)[0]
+        place, shown, condition = max(failing or found, key=lambda each: _excess(each[2]))
         yield _of_condition(condition, place, shown, len(failing or found) - 1)
+
+
+def _excess(condition: Condition) -> float:
+    """How far beyond its limit it is, as a share of the limit."""
+    if condition.measured is None or condition.limit is None:
+        return 0.0
+    return abs(condition.measured - condition.limit) / max(abs(condition.limit), 1e-9)
 
 
 def _doubtful(conditions: Iterable[Condition]) -> list[Condition]:
@@ -81,7 +97,8 @@ def _of_condition(
         Words(f"{what.en}{at.en}{more.en}.", f"{at.zh}{what.zh}{more.zh}。")
         if known
         else Words(
-            f"Not known{at.en}{more.en}: {condition.name}.", f"{at.zh}无法判断 {condition.name}{more.zh}。"
+            f"Not known{at.en}{more.en}: {condition.name}.",
+            f"{at.zh}无法判断{condition_name(condition.name).zh}{more.zh}。",
         )
     )
     stem = condition_picture(condition)
@@ -97,14 +114,13 @@ def _of_condition(
 
 def _measured(condition: Condition) -> Words:
     """Asked, measured and limit, as far as there are numbers."""
-    if condition.measured is None:
-        return Words(f"asked: {condition.asked}", f"要求：{condition.asked}")
-    measured = quantity(condition.measured, condition.unit)
-    if condition.limit is None:
-        return Words(f"{condition.asked}: {measured}", f"{condition.asked}：{measured}")
-    limit = quantity(condition.limit, condition.unit)
+    asked, (measured, limit) = condition_asked(condition), condition_figures(condition)
+    if measured is None:
+        return Words(f"asked: {asked.en}", f"要求：{asked.zh}")
+    if limit is None:
+        return Words(f"{asked.en}: {measured.en}", f"{asked.zh}：{measured.zh}")
     return Words(
-        f"{condition.asked}: {measured}, limit {limit}", f"{condition.asked}：实测 {measured}，限值 {limit}"
+        f"{asked.en}: {measured.en}, limit {limit.en}", f"{asked.zh}：实测 {measured.zh}，限值 {limit.zh}"
     )
 
 
@@ -121,19 +137,26 @@ def _failures(named: Named) -> Iterator[Finding]:
         yield Finding(
             key=f"failures:{reading.status}:{reading.http_status or ''}",
             level="bad",
-            text=_reading(reading),
+            text=reading_words(reading),
             evidence=Words(
                 f"{count(reading.count)} of {count(ended)} requests at {name.en}",
                 f"{name.zh}：{count(ended)} 个请求中的 {count(reading.count)} 个",
             ),
-            next_step=Words(
-                reading.next_step, _GATEWAY_STEPS.get(reading.http_status or 0, "缩短回答，或提高时间上限")
-            ),
+            next_step=reading_step(reading),
             picture=f"request_rate-{point.index}",
         )
 
 
-def _reading(reading: Reading) -> Words:
+def reading_step(reading: Reading) -> Words:
+    """What to do about failures of one kind."""
+    limited = "缩短回答（--max-tokens），或提高时间上限"
+    if reading.limit_s is not None:
+        return Words(reading.next_step, limited)
+    return Words(reading.next_step, _GATEWAY_STEPS.get(reading.http_status or 0, limited))
+
+
+def reading_words(reading: Reading) -> Words:
+    """What failures of one kind mean."""
     code = reading.http_status
     chinese = (
         "回答在固定时间后被截断" if code is None else f"HTTP {code}：{_GATEWAY.get(code, reading.meaning)}"

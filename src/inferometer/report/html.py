@@ -28,7 +28,8 @@ from inferometer.report.page.model import (
 from inferometer.report.plots.build import Pictures, pictures_of
 from inferometer.report.plots.model import Heat, Plot
 from inferometer.report.plots.throughput import throughput_latency
-from inferometer.report.sections.headline import TONES, headline
+from inferometer.report.search import Told
+from inferometer.report.sections.headline import TONES, headline, verdict_of
 from inferometer.report.sections.measured import environment, measured
 from inferometer.report.sections.tables import client, conditions, failures, groups, load_table, steady_blocks
 from inferometer.report.words import Language, Words, same
@@ -44,17 +45,15 @@ _NO_POINTS: Final = Note(
 )
 
 
-def report_page(
-    runs: Sequence[Run], language: Language = "en", answers: Sequence[Sequence[str]] = ()
-) -> Page:
+def report_page(runs: Sequence[Run], language: Language = "en", answers: Sequence[Told | None] = ()) -> Page:
     """The report of one run, or of several over each other and then one by one.
 
     Args:
         runs: at least one; records and their summaries.
         language: shown first.
-        answers: for each run the lines of what a search found (``report.search.answer_lines``); empty where it is none.
+        answers: for each run what a search found; None where it is none.
     """
-    found = [tuple(lines) for lines in answers] or [()] * len(runs)
+    found = list(answers) or [None] * len(runs)
     if len(runs) == 1:
         sections = run_sections(*runs[0], found[0])
         title = _title(runs[0][1])
@@ -86,15 +85,16 @@ def _subtitle(summaries: Sequence[RunSummary]) -> Words:
     )
 
 
-def run_sections(run: RunRecord, summary: RunSummary, answer: Sequence[str] = ()) -> tuple[Section, ...]:
+def run_sections(run: RunRecord, summary: RunSummary, answer: Told | None = None) -> tuple[Section, ...]:
     """One run from the answer to its evidence; parts that there is nothing to say of are left out."""
-    pictures = pictures_of(run, summary)
+    capacity = None if answer is None else answer.capacity
+    pictures = pictures_of(run, summary, capacity)
     overview = _sorted(pictures.overview)
     table = load_table([("", summary)])
-    found = findings(summary, run)
-    told = (Code(text="\n".join(answer)),) if answer else ()
+    found = findings(summary, run, capacity)
+    told = (Code(text="\n".join(answer.lines)),) if answer else ()
     sections = [
-        _section("result", Words("Result", "结论"), headline(summary)),
+        _section("result", Words("Result", "结论"), headline(summary, capacity)),
         _section("measured", Words("What was measured", "测量内容"), measured(run, summary)),
         _section("search", Words("What the search found", "搜索结果"), told),
         _section(
@@ -191,7 +191,7 @@ def _together(runs: Sequence[Run]) -> Iterator[Section]:
     names = run_names([summary for _, summary in runs])
     named = [(name, summary) for name, (_, summary) in zip(names, runs, strict=True)]
     words: list[Word] = [summary.verdict.word for _, summary in runs]
-    reasons = tuple(same(f"{name}: {summary.verdict.word}") for name, summary in named)
+    reasons = tuple(_judged(name, summary) for name, summary in named)
     word = worst(words)
     yield _section(
         "result", Words("Result", "结论"), (Verdict(word=word, reasons=reasons, tone=TONES[word]),)
@@ -200,6 +200,14 @@ def _together(runs: Sequence[Run]) -> Iterator[Section]:
     drawn = tuple(Picture(plot=plot) for plot in throughput_latency(named))
     blocks: tuple[Block, ...] = (*drawn, *((table,) if table else (_NO_POINTS,)))
     yield _section("loads", Words("Throughput and latency", "吞吐与延迟"), blocks)
+
+
+def _judged(name: str, summary: RunSummary) -> Words:
+    """A run's verdict with its first reason, which is what the verdict means where every condition holds."""
+    means, *reasons = verdict_of(summary).reasons
+    first = reasons[0] if reasons else means
+    word = summary.verdict.word
+    return Words(f"{name}: {word}: {first.en}", f"{name}：{word}：{first.zh}")
 
 
 def run_names(summaries: Sequence[RunSummary]) -> list[str]:
@@ -214,7 +222,7 @@ def run_names(summaries: Sequence[RunSummary]) -> list[str]:
     return [summary.run_id for summary in summaries]
 
 
-def _apart(runs: Sequence[Run], answers: Sequence[Sequence[str]]) -> Iterator[Section]:
+def _apart(runs: Sequence[Run], answers: Sequence[Told | None]) -> Iterator[Section]:
     """Each run folded, its parts to choose from; keys are unique on the page."""
     names = run_names([summary for _, summary in runs])
     for place, (name, (run, summary), answer) in enumerate(zip(names, runs, answers, strict=True), start=1):

@@ -1,4 +1,4 @@
-"""Findings over the loads of a run: knee, limits that are met or not, overload, repeats."""
+"""Findings over the loads of a run: knee, limits that are met or not, repeats; overload is one of the steady window."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from inferometer.metrics.capacity import Capacity
 from inferometer.metrics.rows import Row
 from inferometer.metrics.slo import SloResult
 from inferometer.metrics.summary import RunSummary
 from inferometer.report.finding import Finding
 from inferometer.report.plots.loads import Load, families, knee_of, loads_of, met_up_to
+from inferometer.report.search import capacity_interval, capacity_words
 from inferometer.report.text import number, quantity
 from inferometer.report.words import Words
 
 _RISES = (
     0.05  # of the throughput, from the second heaviest load to the heaviest: more than repeats may differ
 )
-_CARRIED = 0.95
 _RATE, _TOKENS = "request_throughput_per_s", "output_throughput_per_s"
 _CHANGES = (
     (_TOKENS, Words("output throughput", "输出吞吐"), "tok/s"),
@@ -26,13 +27,16 @@ _CHANGES = (
 )
 
 
-def load_findings(summary: RunSummary) -> Iterator[Finding]:
-    """Those of each family of loads; a name tells families apart."""
+def load_findings(summary: RunSummary, capacity: Capacity | None = None) -> Iterator[Finding]:
+    """Those of each family of loads; a name tells families apart. Of a search its own answer on the limits."""
     if not summary.rows:
         return
+    if capacity is not None:
+        yield _searched(capacity)
     found: dict[str, list[tuple[Words, Finding]]] = {}
     for name, loads in families(loads_of(summary)):
-        for finding in _of_family(loads):
+        limited = () if capacity is not None else _limits(loads)
+        for finding in (*limited, *_knee(loads)):
             found.setdefault(f"{finding.key}: {finding.level}", []).append((name, finding))
     for alike in found.values():
         yield _at(*alike[0], others=len(alike) - 1)
@@ -49,10 +53,18 @@ def _at(family: Words, finding: Finding, others: int) -> Finding:
     return msgspec.structs.replace(finding, text=text)
 
 
-def _of_family(loads: Sequence[Load]) -> Iterator[Finding]:
-    yield from _limits(loads)
-    yield from _overload(loads)
-    yield from _knee(loads)
+def _searched(capacity: Capacity) -> Finding:
+    load, interval = capacity_words(capacity), capacity_interval(capacity)
+    known = capacity.load is not None
+    why = f"; {capacity.why}" if capacity.why else ""
+    return Finding(
+        key="slo",
+        level="info" if known and capacity.status != "unsure" else "warn",
+        text=Words(f"All limits are met up to {load.en}.", f"直到{load.zh} 均满足全部 SLO。")
+        if known
+        else Words(f"Load that meets all limits: {load.en}.", f"满足全部 SLO 的负载：{load.zh}。"),
+        evidence=Words(interval.en + why, interval.zh + why),
+    )
 
 
 def _limits(loads: Sequence[Load]) -> Iterator[Finding]:
@@ -80,6 +92,7 @@ def _limits(loads: Sequence[Load]) -> Iterator[Finding]:
         return
     first = beyond[0]
     broken = [result for point in first.points for result in point.slo if result.met is False]
+    lost = next((load for load in beyond if load.slo_met is False), None)
     unknown = [result for point in first.points for result in point.slo if result.met is None]
     up_to = (
         Words("Not even the lightest load meets all limits.", "最小的负载也未满足全部 SLO。")
@@ -94,7 +107,7 @@ def _limits(loads: Sequence[Load]) -> Iterator[Finding]:
                 f"Whether {first.title.en} meets the limits is not known.",
                 f"无法判断{first.title.zh} 是否满足 SLO。",
             ),
-            evidence=_readings(first, unknown),
+            evidence=_readings(first, unknown) if lost is None else _both(first, unknown, lost),
             next_step=Words(
                 "send more requests (--num-prompts), or limit a lower percentile",
                 "增加 --num-prompts，或限制更低的百分位",
@@ -115,6 +128,13 @@ def _limits(loads: Sequence[Load]) -> Iterator[Finding]:
         ),
         picture=_picture(judged),
     )
+
+
+def _both(first: Load, unknown: Sequence[SloResult], lost: Load) -> Words:
+    """What is not known of one load, and what the first load beyond it breaks."""
+    broken = [result for point in lost.points for result in point.slo if result.met is False]
+    here, there = _readings(first, unknown), _readings(lost, broken)
+    return Words(f"{here.en}; not met: {there.en}", f"{here.zh}；未满足：{there.zh}")
 
 
 def _readings(load: Load, results: Sequence[SloResult]) -> Words:
@@ -145,43 +165,9 @@ def _picture(loads: Sequence[Load]) -> str | None:
     return f"throughput_{metric}" if len(loads) < 2 or kind == "none" else f"{metric}_over_{kind}"
 
 
-def _overload(loads: Sequence[Load]) -> Iterator[Finding]:
-    """The lightest rate that the service did not keep up with, while the load was held."""
-    for load in loads:
-        steady = load.points[0].steady
-        rate = None if steady is None else steady.request_throughput
-        sessions = bool(load.row.load.get("sessions"))
-        limited = (
-            load.row.load.get("max_concurrency") is not None
-        )  # then the limit may be what holds requests back
-        if load.kind != "rate" or sessions or limited or rate is None or rate.interval is None:
-            continue
-        if rate.per_s < _CARRIED * load.value and rate.interval.high < load.value:
-            yield Finding(
-                key="overload",
-                level="warn",
-                text=Words(
-                    f"{load.title.en} is more than the service completes: requests queue up.",
-                    f"{load.title.zh} 超出服务能力：请求不断排队。",
-                ),
-                evidence=Words(
-                    f"{number(rate.per_s)} req/s were answered in the steady window (95 %: {number(rate.interval.low)} "
-                    f"to {number(rate.interval.high)}); latencies grow with the length of the run",
-                    f"稳态区间内每秒完成 {number(rate.per_s)} 个请求（95 %：{number(rate.interval.low)} 至 "
-                    f"{number(rate.interval.high)}）；延迟随运行时间增长",
-                ),
-                next_step=Words(
-                    "read latencies of lower rates; at this one they say how long the run was",
-                    "参考更低请求率下的延迟",
-                ),
-                picture=f"in_flight-{load.points[0].index}",
-            )
-            return
-
-
 def _knee(loads: Sequence[Load]) -> Iterator[Finding]:
     """Where the knee is and what lies beyond it; or that throughput still rises."""
-    known = [load for load in loads if load.value > 0]
+    known = [load for load in loads if load.value > 0 and load.reached]
     knee = knee_of(known)
     if knee is not None:
         last = known[-1]

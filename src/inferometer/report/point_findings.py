@@ -62,43 +62,36 @@ def _simulated(summary: RunSummary, named: Named) -> Iterator[Finding]:
 
 
 def _waited(name: Words, point: PointSummary) -> Weighed:
-    """TTFT from the planned time differs from that since the send: requests waited in the client."""
+    """Requests waited in the client for a permit, so that TTFT from the planned time is longer than that from the send.
+
+    What the generator itself was late by is a condition of the verdict, and within its limit no finding.
+    """
     planned, sent = point.stats.get("ttft_ms"), point.stats_from_sent.get("ttft_ms")
-    if planned is None or sent is None or not planned.mean > sent.mean:
+    waits, limit = point.stats.get("queue_wait_ms"), point.load.get("max_concurrency")
+    if planned is None or sent is None or waits is None or limit is None or not planned.mean > sent.mean:
         return
-    permits = "queue_wait_ms" in point.stats
-    waited = point.stats["queue_wait_ms"].mean if permits else planned.mean - sent.mean
-    limit = point.load.get("max_concurrency")
-    why = (
-        Words(f"the limit of {limit} in flight held requests back", f"并发上限 {limit} 使请求等待")
-        if permits and limit is not None
-        else Words("requests were sent later than they were due", "请求晚于计划发出")
-    )
-    step = (
-        Words(
-            "raise --max-concurrency, or lower the rate: beyond the limit the queue stands in the client",
-            "提高 --max-concurrency，或降低请求率",
-        )
-        if permits and limit is not None
-        else Words("see the lateness of sends", "查看发送滞后")
-    )
+    waiting = f"{count(waits.count)} of {count(point.counts.records)}"
     yield (
         planned.mean / max(sent.mean, 1e-9),
         Finding(
             key="waited",
             level="warn",
             text=Words(
-                f"A part of the TTFT at {name.en} went by before the send: {why.en}.",
-                f"{name.zh}：TTFT 的一部分发生在发送之前，{why.zh}。",
+                f"A part of the TTFT at {name.en} went by before the send: the limit of {limit} in flight held "
+                "requests back.",
+                f"{name.zh}：TTFT 的一部分发生在发送之前，并发上限 {limit} 使请求等待。",
             ),
             evidence=Words(
                 f"mean TTFT {number(planned.mean, 1)} ms from the planned time, {number(sent.mean, 1)} ms from the "
-                f"send; mean wait {number(waited, 1)} ms",
+                f"send; {waiting} requests waited, {number(waits.mean, 1)} ms on the average",
                 f"平均 TTFT：自计划时刻 {number(planned.mean, 1)} ms，自发送 {number(sent.mean, 1)} ms；"
-                f"平均等待 {number(waited, 1)} ms",
+                f"等待的请求 {waiting}，平均等待 {number(waits.mean, 1)} ms",
             ),
-            next_step=step,
-            picture=f"{'request_rate' if permits else 'client_send_lag'}-{point.index}",
+            next_step=Words(
+                "raise --max-concurrency, or lower the rate: beyond the limit the queue stands in the client",
+                "提高 --max-concurrency，或降低请求率",
+            ),
+            picture=f"request_rate-{point.index}",
         ),
     )
 
@@ -231,8 +224,9 @@ def _short(name: Words, point: PointSummary) -> Weighed:
                 key="answer lengths",
                 level="info",
                 text=Words(
-                    f"Answers are {'shorter' if off < 0 else 'longer'} than was asked for at {name.en}.",
-                    f"{name.zh}：回答比要求的{'短' if off < 0 else '长'}。",
+                    f"Answers {'end before' if off < 0 else 'are longer than'} the length that was asked for at "
+                    f"{name.en}.",
+                    f"{name.zh}：回答{'在达到要求的长度之前结束' if off < 0 else '比要求的长'}。",
                 ),
                 evidence=Words(
                     f"{number(stat.mean, 1)} output tokens on the average, {number(asked, 1)} asked "

@@ -5,17 +5,37 @@ from __future__ import annotations
 import math
 import re
 import textwrap
+from typing import NamedTuple
 
 from inferometer.metrics.capacity import Capacity, Probe, Reading
 from inferometer.metrics.targets import KneeResult, MaxBatchResult, PeakResult
 from inferometer.report.max_batch import max_batch_lines, round_lines
+from inferometer.report.plots.terms import load_words
 from inferometer.report.targets import knee_lines, peak_lines
 from inferometer.report.text import ABSENT, count, number, quantity, table
+from inferometer.report.words import Words
 
 UNITS = {"request-rate": "req/s", "session-rate": "sessions/s", "max-concurrency": "in flight"}
 NAMES = {"request-rate": "rate", "session-rate": "session rate", "max-concurrency": "concurrency"}
 _CHANCE = 0.05  # of having seen no failure although more fail (for many requests the rule of three)
 _SPLIT = 0.95  # share of the draws from which on another limit is not worth a word
+
+
+class Told(NamedTuple):
+    """What a search found, for a page.
+
+    Attributes:
+        lines: of its report.
+        capacity: of a search for the largest load within limits; None of others.
+    """
+
+    lines: tuple[str, ...]
+    capacity: Capacity | None = None
+
+
+def told_of(found: Capacity | PeakResult | KneeResult | list[MaxBatchResult], variable: str) -> Told:
+    """The result of any search, and of a capacity itself."""
+    return Told(tuple(answer_lines(found, variable)), found if isinstance(found, Capacity) else None)
 
 
 def answer_lines(
@@ -30,6 +50,32 @@ def answer_lines(
     if isinstance(found, KneeResult):
         return knee_lines(found, load)
     return [*max_batch_lines(found), *(line for each in found for line in ("", *round_lines(each)))]
+
+
+def capacity_words(found: Capacity) -> Words:
+    """The largest load within the limits, in both languages."""
+    if found.status == "none":
+        return Words("not at any load", "任何负载都不满足")
+    if found.load is None:
+        return Words("not known", "未知")
+    unit = "" if found.variable == "max-concurrency" else f" {UNITS[found.variable]}"
+    load = load_words(f"{NAMES[found.variable]} {_value(found, found.load)}{unit}")
+    if found.status in ("at least", "client"):
+        return Words(f"at least {load.en}", f"至少{load.zh}")
+    return Words(f"{load.en}, unsure", f"{load.zh}，不确定") if found.status == "unsure" else load
+
+
+def capacity_interval(found: Capacity) -> Words:
+    """How surely it is known, and which limit is crossed first."""
+    told, chinese = ["as the search found"], ["由搜索得出"]
+    if found.low is not None and found.high is not None:
+        ends = _value(found, found.low), _value(found, found.high)
+        told.append(f"95 % interval {ends[0]} to {ends[1]}")
+        chinese.append(f"95 % 区间 {ends[0]} 至 {ends[1]}")
+    if found.limited_by is not None:
+        told.append(f"limited by {found.limited_by}")
+        chinese.append(f"受限于 {found.limited_by}")
+    return Words(", ".join(told), "，".join(chinese))
 
 
 def capacity_lines(found: Capacity, width: int = 100) -> list[str]:

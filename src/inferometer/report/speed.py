@@ -14,7 +14,7 @@ from inferometer.metrics.speed import SpeedRow
 from inferometer.metrics.speed_conditions import SpeedSummary
 from inferometer.metrics.verdict import Condition
 from inferometer.record.folder import write_atomic
-from inferometer.report.text import count, number, paint, percent, quantity, table
+from inferometer.report.text import apart, count, number, paint, percent, table
 
 EVALSCOPE_JSON, QWEN_MD, SUMMARY_JSON = "speed_benchmark.json", "speed.md", "speed_summary.json"
 FORMATS = ("console", "md", "csv", "json")
@@ -130,10 +130,11 @@ def _verdict_lines(summary: SpeedSummary, colour: bool) -> list[str]:
 
 def _reason(condition: Condition) -> str:
     text = condition.name
+    measured, limit = apart(condition.measured, condition.limit, condition.unit)
     if condition.measured is not None:
-        text += f" {quantity(condition.measured, condition.unit)}"
+        text += f" {measured}"
     if condition.limit is not None:
-        text += f", limit {quantity(condition.limit, condition.unit)}"
+        text += f", limit {limit}"
     return f"{text} ({condition.asked}). Next: {condition.next_step}."
 
 

@@ -48,6 +48,20 @@ def quantity(value: float | None, unit: str) -> str:
     return f"{written} {unit}".rstrip()
 
 
+def apart(value: float | None, limit: float | None, unit: str) -> tuple[str, str]:
+    """A value and what it is held against, as ``quantity``; with as many digits more as it takes to tell them apart."""
+    texts = quantity(value, unit), quantity(limit, unit)
+    if value is None or limit is None or value == limit:
+        return texts
+    shown = [float(text.split()[0].replace(",", "")) for text in texts]
+    if shown[0] != shown[1]:
+        return texts
+    factor, sign = (100, "%") if unit == "share" else (1, unit)
+    one, other = value * factor, limit * factor
+    digits = next((n for n in range(2, 10) if round(one, n) != round(other, n)), 10)
+    return f"{one:,.{digits}f} {sign}".rstrip(), f"{other:,.{digits}f} {sign}".rstrip()
+
+
 def paint(text: str, word: Word, colour: bool) -> str:
     """``text`` in the ANSI colour of a verdict, if colour is wanted."""
     return f"\x1b[1;{_COLOURS[word]}m{text}\x1b[0m" if colour else text

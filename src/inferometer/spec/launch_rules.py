@@ -10,6 +10,7 @@ from inferometer.spec.launch import Launch
 from inferometer.spec.model import RunSpec
 from inferometer.spec.options import SECRET_MARK
 from inferometer.spec.problems import Problem
+from inferometer.spec.url import USER_IN_URL
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=", re.ASCII)
 # How names of flags and variables that hold a secret end: HF_TOKEN, --api-key, but not --max-num-batched-tokens.
@@ -17,7 +18,6 @@ _SECRET_ENDS = frozenset(
     {"token", "secret", "password", "passwd", "key", "keys", "apikey", "credential", "credentials", "auth"}
 )
 _NO_SECRETS = frozenset({"bos", "eos", "pad", "unk", "stop", "image", "partition", "sort"})  # --eos-token
-_USER = re.compile(r"(?<=://)[^/\s@]+(?=@)")  # of a proxy or hub: http://NAME:PASSWORD@HOST
 _MOST_CORE = 65_535
 
 
@@ -127,7 +127,7 @@ def is_secret(name: str) -> bool:
 def shown_variable(text: str) -> str:
     """``NAME=VALUE`` as it may be shown and stored."""
     name, sign, _ = text.partition("=")
-    return f"{name}={SECRET_MARK}" if sign and is_secret(name) else _USER.sub(SECRET_MARK, text)
+    return f"{name}={SECRET_MARK}" if sign and is_secret(name) else USER_IN_URL.sub(SECRET_MARK, text)
 
 
 def shown_words(words: Sequence[str]) -> list[str]:

@@ -143,7 +143,7 @@ def _one_side(flag: str, dist: str | None, length: int | None, data: Workload) -
     return around(length, data.range_ratio, data.range_ratio_as)
 
 
-def around(length: int, ratio: float, meaning: str) -> Dist:
+def around(length: int, ratio: float, meaning: str) -> Uniform:
     """Lengths around one, as peers mean ``--random-range-ratio``.
 
     vLLM: whole numbers from floor(L(1-r)) to ceil(L(1+r)). SGLang and LMDeploy: from max(int(L r), 1) to L.

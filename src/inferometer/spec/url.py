@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 CREDENTIAL_IN_QUERY = re.compile(
     r"(?i)([?&](?:[\w-]*key|[\w-]*token|[\w-]*secret|password|sig|signature|code)=)([^&\s\"'#]+)"
 )
+USER_IN_URL = re.compile(r"(?<=://)[^/\s@]+(?=@)")  # of addresses in a text: http://NAME:PASSWORD@HOST
 
 _NO_PORT = re.compile(r":(?!//|\d*/?$).*$", re.DOTALL)
 _USER = re.compile(r"(?<=/)[^/]*@|^[^/]*@")  # of an address, however it is mistyped

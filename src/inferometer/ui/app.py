@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import urlencode
 
 import msgspec
@@ -13,13 +14,16 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from inferometer.errors import InferometerError
-from inferometer.ui import exposition
+from inferometer.errors import InferometerError, place_of
+from inferometer.exchange.prometheus.exposition import answer
+from inferometer.metrics.comparing.noise import NOISE_JSON
+from inferometer.record.folder import RUN_JSON
+from inferometer.ui.exposition import families_of
 from inferometer.ui.guard import Guard
 from inferometer.ui.house import House, folder_of, house_of, no_run, page, trouble
 from inferometer.ui.labels import label_lines, labels_of
 from inferometer.ui.listing import listing, query_of
-from inferometer.ui.live import running
+from inferometer.ui.live import running, was_killed
 from inferometer.ui.starting import new_run, started, stop
 from inferometer.ui.store import Store, StoredRun
 from inferometer.ui.templating import static_files
@@ -47,7 +51,7 @@ def make_app(house: House) -> ASGIApp:
         Route("/metrics", _metrics),
         Route("/static/{stamp}/{name}", _static),
     ]
-    handlers = {InferometerError: _trouble, 404: _nothing_here}
+    handlers = {InferometerError: _trouble, 404: _nothing_here, Exception: _fault}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.house = house
     settings = house.settings
@@ -57,6 +61,12 @@ def make_app(house: House) -> ASGIApp:
 async def _trouble(request: Request, error: Exception) -> Response:
     assert isinstance(error, InferometerError)
     return trouble(request, 409, error.message, error.next_step)
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    """A fault of ours: told with its place and without its values, which may be anything."""
+    message = f"this is a fault of Inferometer itself: {place_of(error)}, for {request.url.path}"
+    return trouble(request, 500, message, "report it; the other pages go on")
 
 
 async def _nothing_here(request: Request, error: Exception) -> Response:
@@ -69,15 +79,31 @@ async def _list(request: Request) -> Response:
     runs = await run_in_threadpool(store.runs)
     speed = await run_in_threadpool(store.measurements_of_speed)
     found = listing(runs, query)
+    now_ns = house_of(request).watches.clock.realtime_ns()
+    opened = [run.name for run in found.runs if run.state == "open"]
     return page(
-        request, "runs.html", query=query, found=found, total=len(runs), speed=speed, out=str(store.out)
+        request,
+        "runs.html",
+        query=query,
+        found=found,
+        killed={name for name in opened if was_killed(store.out / name, now_ns)},
+        total=len(runs),
+        speed=speed,
+        out=str(store.out),
     )
 
 
 def _key(store: Store, names: Sequence[str]) -> tuple[object, ...]:
-    """What a report is of, and when that last changed."""
-    stamps = [(store.out / name / file) for name in names for file in ("run.json", "requests.parquet")]
-    return (*names, *(path.stat().st_mtime_ns if path.exists() else 0 for path in stamps))
+    """What a report is of, and when that last changed; the noise that was learned counts in comparisons."""
+    paths = [store.out / name / file for name in names for file in (RUN_JSON, "requests.parquet")]
+    return (*names, *(_changed_ns(path) for path in [*paths, store.out / NOISE_JSON]))
+
+
+def _changed_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 async def _run(request: Request) -> Response:
@@ -85,11 +111,12 @@ async def _run(request: Request) -> Response:
     if folder is None:
         return no_run(request)
     run = await run_in_threadpool(house.store.run, folder.name)
-    assert run is not None
+    if run is None:  # it was removed meanwhile
+        return no_run(request)
     if run.state == "open":
         return RedirectResponse(f"/runs/{folder.name}/live", 303)
     key = _key(house.store, [folder.name])
-    report = await run_in_threadpool(house.kept_page, key, lambda: house.deeds.report(folder))
+    report = await house.kept(key, lambda: house.deeds.report(folder))
     return page(
         request,
         "run.html",
@@ -111,9 +138,17 @@ async def _compare(request: Request) -> Response:
         return trouble(request, 400, message, "tick them in the list")
     known = [folder for folder in folders if folder is not None]
     key = ("comparison", different, *_key(house.store, names))
-    report = await run_in_threadpool(house.kept_page, key, lambda: house.deeds.comparison(known, different))
+    made = await house.kept(key, lambda: house.deeds.comparison(known, different))
     query = urlencode([("run", name) for name in names])
-    return page(request, "compare.html", report=report, names=names, query=query, different=different)
+    return page(
+        request,
+        "compare.html",
+        report=made.page,
+        comparable=made.comparable,
+        names=names,
+        query=query,
+        different=different,
+    )
 
 
 async def _label(request: Request) -> Response:
@@ -172,8 +207,9 @@ async def _metrics(request: Request) -> Response:
     house = house_of(request)
     runs = await run_in_threadpool(house.store.runs)
     folders = [house.store.out / run.name for run in runs if run.state == "open"]
-    text = exposition.render(await run_in_threadpool(running, house.watches, folders))
-    return Response(text, media_type=exposition.CONTENT_TYPE)
+    families = families_of(await run_in_threadpool(running, house.watches, folders))
+    content, kind = answer(families, request.headers.get("accept", ""))
+    return Response(content, headers={"Content-Type": kind})
 
 
 def _json(content: object, status: int = 200) -> Response:

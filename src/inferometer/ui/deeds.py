@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from inferometer.report.page.model import Page
+
+
+class Compared(NamedTuple):
+    """A comparison as a page.
+
+    Attributes:
+        page: the comparison, or what differs where there is none.
+        comparable: whether there is one.
+    """
+
+    page: Page
+    comparable: bool
 
 
 class Deeds(Protocol):
@@ -20,7 +32,7 @@ class Deeds(Protocol):
         """
         ...
 
-    def comparison(self, folders: Sequence[Path], allow_different: bool) -> Page:
+    def comparison(self, folders: Sequence[Path], allow_different: bool) -> Compared:
         """Two runs or more, the first of which is the baseline.
 
         Args:

@@ -3,6 +3,7 @@
 * A name that is not ours is a page of somebody else that had its name resolved to this machine (DNS rebinding).
 * A change takes a POST from a page of ours: by Origin and Sec-Fetch-Site where browsers tell them, by a cookie that is
   only sent from our own pages, and by a sign in the form that is bound to it. GET and HEAD change nothing.
+* A page of somebody else may lead here, and may not have parts of ours, which would cost time here at each view.
 * No script runs but those that we serve as files, and no page of anybody can hold ours in a frame.
 """
 
@@ -12,7 +13,7 @@ import ipaddress
 import socket
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
@@ -80,11 +81,16 @@ class Guard:
                 421,
                 "This server does not answer to that name. Open it by the address that it printed when it started.",
             )
+        if _is_part_of_another_site(headers):
+            return _no(403, "This is no part of a page of another site.")
         return None
 
     def _entering(self, scope: Scope, headers: Headers) -> Response | None:
         """Find or begin the session; or the way in."""
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=_MOST_FIELDS))
+        try:
+            query = dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=_MOST_FIELDS))
+        except ValueError:
+            return _no(400, f"An address has at most {_MOST_FIELDS} fields.")
         if self._sessions.is_token(query.get("token", "")):
             return self._let_in(scope, headers, query)
         session = self._sessions.of_cookie(headers.get("cookie", ""))
@@ -109,7 +115,7 @@ class Guard:
     def _let_in(self, scope: Scope, headers: Headers, query: Mapping[str, str]) -> Response:
         """The token is right: a cookie in its place, and out of the address with it."""
         rest = urlencode({name: value for name, value in query.items() if name != "token"})
-        path = "/" + scope["path"].lstrip("/\\") + (f"?{rest}" if rest else "")
+        path = "/" + quote(scope["path"].lstrip("/\\")) + (f"?{rest}" if rest else "")
         cookie = {"set-cookie": self._sessions.set_cookie(self._sessions.begin())}
         if headers.get("sec-fetch-site") == "cross-site":
             # From a link in somebody's page the browser would not send the strict cookie along a redirect.
@@ -171,6 +177,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _is_part_of_another_site(headers: Headers) -> bool:
+    """Whether a page of somebody else asks for this behind the back of its reader: a picture, a script, a stream."""
+    foreign = headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
+    return foreign and headers.get("sec-fetch-mode", "navigate") != "navigate"
 
 
 def _from_our_pages(headers: Headers) -> bool:

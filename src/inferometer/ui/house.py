@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlencode
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from inferometer.clock import Clock
-from inferometer.report.page.model import Page
+from inferometer.clock import AnchoredClock
 from inferometer.report.words import Language
 from inferometer.ui.deeds import Deeds
 from inferometer.ui.guard import session_of
@@ -22,7 +23,8 @@ from inferometer.ui.started import Started
 from inferometer.ui.store import Store
 from inferometer.ui.templating import render
 
-_PAGES_KEPT = 8
+_REPORTS_KEPT = 8
+_Made = TypeVar("_Made")
 
 
 class Settings(NamedTuple):
@@ -48,7 +50,9 @@ class House:
 
     Attributes:
         closing: set when the server ends: streams end with it.
-        pages: reports that were made a while ago, by what they are of and when that last changed.
+        making: held while a report is made.
+        streams: pages that follow a run now.
+        reports: those that were made a while ago, by what they are of and when that last changed.
     """
 
     settings: Settings
@@ -58,18 +62,23 @@ class House:
     started: Started
     sessions: Sessions
     closing: asyncio.Event = field(default_factory=asyncio.Event)
-    pages: dict[tuple[object, ...], Page] = field(default_factory=dict)
+    making: asyncio.Lock = field(default_factory=asyncio.Lock)
+    streams: int = 0
+    reports: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
-    def kept_page(self, key: tuple[object, ...], make: Callable[[], Page]) -> Page:
-        """A page, made once for what it is of."""
-        page = self.pages.pop(key, None) or make()
-        self.pages[key] = page
-        while len(self.pages) > _PAGES_KEPT:
-            del self.pages[next(iter(self.pages))]
-        return page
+    async def kept(self, key: tuple[object, ...], make: Callable[[], _Made]) -> _Made:
+        """A report, made once for what it is of; one at a time, for a large run takes a large part of the memory."""
+        async with self.making:
+            if key not in self.reports:
+                self.reports[key] = await run_in_threadpool(make)
+            made: _Made = self.reports.pop(key)
+            self.reports[key] = made  # the latest comes last
+            while len(self.reports) > _REPORTS_KEPT:
+                del self.reports[next(iter(self.reports))]
+        return made
 
 
-def make_house(settings: Settings, deeds: Deeds, clock: Clock) -> House:
+def make_house(settings: Settings, deeds: Deeds, clock: AnchoredClock) -> House:
     """Everything that the pages of one server share."""
     return House(
         settings=settings,
@@ -99,9 +108,12 @@ def language_of(request: Request) -> Language:
 def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
     """A page with what every one of them needs."""
     house, session = house_of(request), session_of(request.scope)
+    language = language_of(request)
+    other = [(name, text) for name, text in request.query_params.multi_items() if name != "lang"]
     text = render(
         template,
-        language_of(request),
+        language,
+        switched="?" + urlencode([*other, ("lang", "en" if language == "zh" else "zh")]),
         sign=house.sessions.sign(session),
         read_only=house.settings.read_only,
         busy=house.started.busy,

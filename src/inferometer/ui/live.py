@@ -7,17 +7,18 @@ in the second in which it ended.
 from __future__ import annotations
 
 import threading
+from array import array
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from inferometer.clock import Clock
+from inferometer.clock import AnchoredClock
 from inferometer.errors import InferometerError
 from inferometer.metrics.percentiles import stat
 from inferometer.record.folder import read_meta
-from inferometer.record.following import RunFollower
+from inferometer.record.following import RunFollower, quiet_s
 from inferometer.record.journal import PointEnd, PointStart
 from inferometer.record.lock import is_written
 from inferometer.record.types import HealthSample, PointRecord, RequestRecord
@@ -64,14 +65,16 @@ class LiveRun(msgspec.Struct, frozen=True, kw_only=True):
     """A run so far.
 
     Attributes:
+        folder: its path, as the pages were given it.
         state: "open": it goes on; "quiet": nothing came for a while and nobody writes to it, it was killed; "closed":
             it has ended, and can be reported.
         points: those that have begun, in their order.
         points_total: measured ones that were planned; a search plans as it goes.
-        quiet_s: since the journal was last written to; None before it was.
+        quiet_s: since the journal was last written to; None when it has ended.
     """
 
     name: str
+    folder: str
     model: str
     simulated: bool
     state: str
@@ -109,10 +112,10 @@ class _Point:
         self.last_s = 0.0
         self.failed = 0
         self.tokens = 0
-        self.ends_s: list[float] = []
-        self.sizes: list[int] = []
-        self.ttft_ms: list[float] = []
-        self.tpot_ms: list[float] = []
+        self.ends_s = array("d")  # eight bytes each: a run may have millions
+        self.sizes = array("q")
+        self.ttft_ms = array("d")
+        self.tpot_ms = array("d")
         self.in_flight: dict[int, int] = {}
         self.flights: list[tuple[float, int]] = []
 
@@ -171,10 +174,10 @@ class _Point:
         bins = int(self.last_s // span_s)
         if bins < 1:
             return None
-        ends, ttft = np.array(self.ends_s), np.array(self.ttft_ms)
-        place = np.minimum((ends // span_s).astype(np.int64), bins)
+        place = np.minimum((np.array(self.ends_s) // span_s).astype(np.int64), bins)
         counts = np.bincount(place, minlength=bins + 1)[:bins]
         tokens = np.bincount(place, weights=np.array(self.sizes), minlength=bins + 1)[:bins]
+        ttft = np.array(self.ttft_ms)[np.argsort(place, kind="stable")]
         flights = np.full(bins, np.nan)
         for at_s, number in self.flights:
             flights[min(int(at_s // span_s), bins - 1)] = number
@@ -182,7 +185,7 @@ class _Point:
             seconds=(np.arange(bins) + 1.0) * span_s,
             requests_per_s=counts / span_s,
             output_per_s=tokens / span_s,
-            ttft_ms=np.array([_median(ttft[place == each]) for each in range(bins)]),
+            ttft_ms=np.array([_median(part) for part in np.split(ttft, np.cumsum(counts))[:bins]]),
             in_flight=flights,
             count=int(counts.sum()),
         )
@@ -193,16 +196,15 @@ class Watch:
 
     Args:
         folder: the run folder.
-        clock: says what a look costs to repeat, and how long the journal has been quiet.
+        clock: says when to read anew, and how long the journal has been quiet.
     """
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, clock: AnchoredClock) -> None:
         self._follower = RunFollower(folder)
         self._clock = clock
         self._points: dict[int, _Point] = {}
         self._lock = threading.Lock()
         self._looked_ns: int | None = None
-        self._changed_ns = clock.now_ns()
         self._found: tuple[LiveRun, Course | None] | None = None
 
     def look(self) -> tuple[LiveRun, Course | None]:
@@ -215,35 +217,33 @@ class Watch:
             now_ns = self._clock.now_ns()
             if self._found is None or self._looked_ns is None or now_ns - self._looked_ns > _LOOK_EVERY_NS:
                 self._looked_ns = now_ns
-                self._found = self._read(now_ns)
+                self._found = self._read()
             return self._found
 
-    def _read(self, now_ns: int) -> tuple[LiveRun, Course | None]:
+    def _read(self) -> tuple[LiveRun, Course | None]:
         meta = read_meta(self._follower.folder)
-        came = self._take()
+        self._take()
         while self._follower.behind:
-            came |= self._take()
-        if came:
-            self._changed_ns = now_ns
-        quiet_s = (now_ns - self._changed_ns) / 1e9
+            self._take()
+        now_ns = self._clock.realtime_ns()
         state = "closed" if self._follower.closed else "open"
-        if state == "open" and quiet_s > _QUIET_S and not is_written(self._follower.folder):
+        if state == "open" and was_killed(self._follower.folder, now_ns):
             state = "quiet"
         points = [self._points[index] for index in self._points]
         run = LiveRun(
             name=self._follower.folder.name,
+            folder=str(self._follower.folder),
             model=meta.model,
             simulated=meta.simulated,
             state=state,
             points=[point.figures() for point in points],
             points_total=sum(point.kind == "measure" for point in meta.points),
-            quiet_s=quiet_s,
+            quiet_s=quiet_s(self._follower.folder, now_ns),
         )
         return run, points[-1].course() if points else None
 
-    def _take(self) -> bool:
-        frames = self._follower.look()
-        for frame in frames:
+    def _take(self) -> None:
+        for frame in self._follower.look():
             if isinstance(frame, PointStart):
                 self._begin(frame)
             elif isinstance(frame, PointEnd):
@@ -257,7 +257,6 @@ class Watch:
                     self._points[frame.point].add(frame)
             elif isinstance(frame, HealthSample) and frame.point in self._points:
                 self._points[frame.point].sample(frame)
-        return bool(frames)
 
     def _begin(self, frame: PointStart) -> None:
         known = self._points.get(frame.point.index)
@@ -268,10 +267,10 @@ class Watch:
 
 
 class Watches:
-    """One ``Watch`` a run that somebody looks at."""
+    """One ``Watch`` a run that somebody looks at; ``clock`` is that of all."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: AnchoredClock) -> None:
+        self.clock = clock
         self._kept: dict[Path, Watch] = {}
         self._lock = threading.Lock()
 
@@ -280,7 +279,7 @@ class Watches:
         with self._lock:
             while len(self._kept) >= 16 and folder not in self._kept:
                 del self._kept[next(iter(self._kept))]
-            return self._kept.setdefault(folder, Watch(folder, self._clock))
+            return self._kept.setdefault(folder, Watch(folder, self.clock))
 
     def forget(self, folder: Path) -> None:
         """Of a run that has ended."""
@@ -288,10 +287,18 @@ class Watches:
             self._kept.pop(folder, None)
 
 
+def was_killed(folder: Path, realtime_ns: int) -> bool:
+    """Whether nobody writes to a run that was not closed. Only after a while: see ``is_written``."""
+    since_s = quiet_s(folder, realtime_ns)
+    return since_s is not None and since_s > _QUIET_S and not is_written(folder)
+
+
 def running(watches: Watches, folders: list[Path]) -> list[LiveRun]:
-    """Those of ``folders`` that go on."""
+    """Those of ``folders`` that go on; of the others nothing is read."""
     found = []
     for folder in folders:
+        if was_killed(folder, watches.clock.realtime_ns()):
+            continue
         try:
             run, _ = watches.of(folder).look()
         except InferometerError:  # it was removed meanwhile
@@ -305,7 +312,7 @@ def _first_known(*values: int | None) -> int | None:
     return next((value for value in values if value is not None), None)
 
 
-def _percentiles(values: list[float]) -> dict[str, float | None]:
+def _percentiles(values: array[float]) -> dict[str, float | None]:
     found = stat(np.array(values, dtype=np.float64), SHOWN)
     return {} if found is None else found.percentiles
 

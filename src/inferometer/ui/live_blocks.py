@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Final
 
@@ -98,7 +99,7 @@ def _state(run: LiveRun) -> Note | None:
         return None
     step = None
     if run.state == "quiet":
-        step = same(f"inferometer runs recover {run.name}")
+        step = same(f"inferometer runs recover {shlex.quote(run.folder)}")
     return Note(text=_STATES[run.state], tone="warn" if run.state == "quiet" else "plain", next_step=step)
 
 

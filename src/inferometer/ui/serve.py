@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import secrets
 import signal
 import socket
@@ -11,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 
-from inferometer.clock import Clock
+from inferometer.clock import AnchoredClock
 from inferometer.errors import UsageError
 from inferometer.ui.app import make_app
 from inferometer.ui.deeds import Deeds
@@ -25,7 +27,7 @@ _STOP_LIMIT_S = 15.0  # for a run to write what it has
 _STOP_STEP_S = 0.5
 
 
-def serve(settings: Settings, deeds: Deeds, clock: Clock, on_ready: Callable[[str], None]) -> None:
+def serve(settings: Settings, deeds: Deeds, clock: AnchoredClock, on_ready: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; call it from the main thread.
 
     A run that goes on then is asked to stop at once and waited for; a second signal kills it.
@@ -54,8 +56,12 @@ def checked(settings: Settings) -> Settings:
     """The settings, with a token where one is needed and none was given.
 
     Raises:
-        UsageError: there is no such port, or the token is too short.
+        UsageError: ``out`` is a file, there is no such port, or the token is too short.
     """
+    if settings.out.exists() and not settings.out.is_dir():
+        raise UsageError(
+            f"--out {str(settings.out)!r} is no directory", "give the one that run folders lie in"
+        )
     if not 0 <= settings.port <= _LAST_PORT:
         raise UsageError(f"--port {settings.port} must lie between 0 and {_LAST_PORT}", "0 takes a free one")
     token = settings.token
@@ -77,11 +83,20 @@ def listening(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    except (OSError, UnicodeError) as error:
+        raise UsageError(
+            f"--host {host!r}: {getattr(error, 'strerror', error)}",
+            "give an address of this machine, or 0.0.0.0 for all of them",
+        ) from None
+    try:
         listener = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
+        of_host = error.errno == errno.EADDRNOTAVAIL
         raise UsageError(
-            f"cannot listen at {host}:{port}: {error.strerror or error}",
-            "is it running already? --port 0 takes a free port",
+            f"cannot listen at {host}:{port}: {os.strerror(error.errno or 0)}",
+            "give an address of this machine"
+            if of_host
+            else "is it running already? --port 0 takes a free port",
         ) from None
     listener.setblocking(False)
     return listener

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from inferometer.clock import Clock
 from inferometer.errors import UsageError
 from inferometer.interpreter import own_program
 from inferometer.record.folder import JOURNAL, RUN_JSON
+from inferometer.ui.sessions import TOKEN_VARIABLE
 
 _TAIL_BYTES = 16 * 1024
 _PLAN_LIMIT_S = 60.0
@@ -66,6 +68,7 @@ class Started:
         self._said: IO[bytes] | None = None
         self._argv: Sequence[str] = ()
         self._before: set[str] = set()
+        self._name: str | None = None
         self._stops = 0
         self._stopped_ns = 0
 
@@ -92,10 +95,10 @@ class Started:
             stdin=subprocess.DEVNULL,
             stdout=self._said,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **command.secret},
+            env=_environment(command),
             start_new_session=True,  # Ctrl-C in the terminal is for the server, which then ends the run
         )
-        self._argv, self._stops = command.argv, 0
+        self._argv, self._stops, self._name = command.argv, 0, None
 
     def progress(self) -> Progress | None:
         """How far it is; None when none was started."""
@@ -103,6 +106,8 @@ class Started:
             return None
         said = _tail(self._said)
         code = self._process.poll()
+        if code is None:
+            self._look_for_it(self._process)
         return Progress(self._argv, self._folder(said, code), code, self._stops > 0, said)
 
     def stop(self) -> None:
@@ -126,7 +131,7 @@ class Started:
         self._process = self._said = None
 
     def _folder(self, said: str, code: int | None) -> Path | None:
-        """Its folder: as its last line says, else the first that came since it was started and is open."""
+        """Its folder: as its last line says, else the one that it was seen to write to."""
         if code is not None:
             last = said.strip().rpartition("\n")[2]
             try:
@@ -134,9 +139,15 @@ class Started:
             except ValueError:
                 told = None
             run = told.get("run") if isinstance(told, dict) else None
-            return self._out / Path(run).name if isinstance(run, str) else None
-        new = sorted(_open_runs(self._out) - self._before)
-        return self._out / new[0] if new else None
+            if isinstance(run, str):
+                return self._out / Path(run).name
+        return self._out / self._name if self._name else None
+
+    def _look_for_it(self, process: subprocess.Popen[bytes]) -> None:
+        new = sorted(_open_runs(self._out) - self._before) if self._name is None else []
+        held = _held_by(process.pid, self._out) if new else None
+        mine = [name for name in new if held is None or name in held]
+        self._name = mine[0] if mine else self._name
 
 
 def plan_of(command: Command) -> tuple[bool, str]:
@@ -147,7 +158,7 @@ def plan_of(command: Command) -> tuple[bool, str]:
             words,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env={**os.environ, **command.secret},
+            env=_environment(command),
             timeout=_PLAN_LIMIT_S,
             check=False,
         )
@@ -155,6 +166,26 @@ def plan_of(command: Command) -> tuple[bool, str]:
         return False, f"the plan took longer than {_PLAN_LIMIT_S:g} s"
     out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     return (True, (err + out).strip()) if done.returncode == 0 else (False, (err or out).strip())
+
+
+def _environment(command: Command) -> dict[str, str]:
+    """Ours and its secrets, without the token of the pages, which is no matter of a run."""
+    ours = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
+    return {**ours, **command.secret}
+
+
+def _held_by(pid: int, out: Path) -> set[str] | None:
+    """Names of the folders in ``out`` that a process has open, as a run has its own; None where none can tell."""
+    try:
+        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return None
+    names = set()
+    for each in descriptors:
+        with contextlib.suppress(OSError):  # closed since
+            path = each.readlink()
+            names.update([path.name] if path.parent == out.resolve() else [])
+    return names
 
 
 def _open_runs(out: Path) -> set[str]:

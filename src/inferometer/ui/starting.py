@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from inferometer.errors import UsageError
 from inferometer.ui.form import groups, judge, without_secrets
 from inferometer.ui.house import house_of, page
 from inferometer.ui.started import plan_of
@@ -20,14 +21,17 @@ async def new_run(request: Request) -> Response:
         return page(request, "new.html", groups=groups(), given={}, problems={}, plan=None)
     fields, form = request.scope["fields"], request.scope["form"]
     judged = judge(form, os.environ)
-    plan: tuple[bool, str] | None = None
-    if judged.command is not None:
-        house = house_of(request)
-        if "start" in form:
-            house.started.start(judged.command)
+    problems, plan = judged.problems, None
+    if judged.command is not None and "start" in form:
+        try:
+            house_of(request).started.start(judged.command)
+        except UsageError as error:
+            problems = {"": [str(error)]}
+        else:
             return RedirectResponse("/started", 303)
+    elif judged.command is not None:
         plan = await run_in_threadpool(plan_of, judged.command)
-    return _form_again(request, without_secrets(fields), judged.problems, plan)
+    return _form_again(request, without_secrets(fields), problems, plan)
 
 
 def _form_again(

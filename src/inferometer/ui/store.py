@@ -31,6 +31,8 @@ FILES = (
     "engine.log",
 )
 _NOTHING = (0, 0)
+# One folder with nonsense in it must not hide the others: also wrong types in a load, and brackets in brackets.
+_UNREADABLE = (OSError, msgspec.DecodeError, ValueError, TypeError, AttributeError, RecursionError)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
 
@@ -205,9 +207,10 @@ def _stamp(path: str) -> tuple[int, int]:
 def _read(folder: Path, is_open: int) -> StoredRun:
     try:
         meta = _runs.decode((folder / RUN_JSON).read_bytes())
-    except (OSError, msgspec.DecodeError) as error:
-        return StoredRun(name=folder.name, problem=f"{RUN_JSON} cannot be read: {error}")
-    measured = [point for point in meta.points if point.kind == "measure"]
+        measured = [point for point in meta.points if point.kind == "measure"]
+        load = _loads([point.load for point in measured])
+    except _UNREADABLE as error:
+        return StoredRun(name=folder.name, problem=f"{RUN_JSON} cannot be read: {_why(error)}")
     run = StoredRun(
         name=folder.name,
         created_utc=meta.created_utc[:19],
@@ -217,7 +220,7 @@ def _read(folder: Path, is_open: int) -> StoredRun:
         state="open" if is_open else meta.state,
         verdict=str((meta.verdict or {}).get("word", "")),
         simulated=meta.simulated,
-        load=_loads([point.load for point in measured]),
+        load=load,
         points=len(measured),
         requests=sum(point.dispatched for point in measured),
     )
@@ -226,8 +229,12 @@ def _read(folder: Path, is_open: int) -> StoredRun:
         return run
     try:
         return _with_numbers(run, _summaries.decode(path.read_bytes()))
-    except (OSError, msgspec.DecodeError) as error:
-        return msgspec.structs.replace(run, problem=f"{SUMMARY_JSON} cannot be read: {error}")
+    except _UNREADABLE as error:
+        return msgspec.structs.replace(run, problem=f"{SUMMARY_JSON} cannot be read: {_why(error)}")
+
+
+def _why(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _with_numbers(run: StoredRun, summary: _Summary) -> StoredRun:

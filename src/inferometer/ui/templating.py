@@ -70,6 +70,8 @@ def _figure(value: float | None) -> str:
     """Three figures and more; empty where there is none."""
     if value is None:
         return ""
+    if abs(value) >= 1e12:  # no figure of this field: of a file that holds nonsense
+        return f"{value:.3g}"
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{value:,.{digits}f}"
 

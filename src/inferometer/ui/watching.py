@@ -16,10 +16,11 @@ from inferometer.report.page.columns import data_text
 from inferometer.report.page.model import Picture
 from inferometer.report.page.render import render_blocks
 from inferometer.report.words import Language
-from inferometer.ui.house import House, folder_of, house_of, language_of, no_run, page
+from inferometer.ui.house import House, folder_of, house_of, language_of, no_run, page, trouble
 from inferometer.ui.live import Course, LiveRun
 from inferometer.ui.live_blocks import blocks_of, pictures_of
 
+MOST_STREAMS = 64  # each is drawn for twice a second, beside a load that is measured
 _LOOK_EVERY_S = 0.5
 _SIGN_OF_LIFE_S = 10.0
 
@@ -56,11 +57,22 @@ async def events(request: Request) -> Response:
     house, folder = house_of(request), folder_of(request)
     if folder is None:
         return no_run(request)
+    if house.streams >= MOST_STREAMS:
+        return trouble(request, 503, f"{MOST_STREAMS} pages look at runs in progress already", "close some")
     stream = _looks(house, folder, language_of(request))
     return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
 
 async def _looks(house: House, folder: Path, language: Language) -> AsyncIterator[bytes]:
+    house.streams += 1
+    try:
+        async for look in _until_the_end(house, folder, language):
+            yield look
+    finally:
+        house.streams -= 1
+
+
+async def _until_the_end(house: House, folder: Path, language: Language) -> AsyncIterator[bytes]:
     """What is new of a run, twice a second, until it has ended or the server does."""
     before, quiet_s = b"", 0.0
     while not house.closing.is_set():

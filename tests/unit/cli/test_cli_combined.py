@@ -41,6 +41,21 @@ def test_a_prefix_added_to_an_unknown_length_is_refused():
     )
 
 
+def test_a_prefix_before_lengths_that_are_drawn_moves_all_of_them():
+    spec = spec_of(
+        "--random-prefix-len 8 --random-input-len 100 --random-output-len 20 --random-range-ratio 0.5 "
+        "--range-ratio-as vllm"
+    )
+    assert (spec.workload.input_dist, spec.workload.output_dist) == (
+        "uniform:min=58,max=158",
+        "uniform:min=10,max=30",
+    )
+    assert (spec.prefix.prefix_len, spec.workload.range_ratio) == (8, None)
+    spec = spec_of("--isl 100 --isl-stddev 10 --prefix-prompt-length 30")
+    assert spec.workload.input_dist == "normal:mean=130,std=10,min=31"
+    assert "zipf" in refusal("--input-dist zipf:alpha=1,max=9 --prefix-prompt-length 30")
+
+
 def test_a_line_of_sglang_with_groups():
     spec = spec_of(
         "--dataset-name generated-shared-prefix --gsp-num-groups 8 --gsp-prompts-per-group 16 "

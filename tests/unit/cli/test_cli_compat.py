@@ -6,6 +6,7 @@ import io
 import json
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +93,41 @@ def test_keys_become_variables(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Authorization: $AUTHORIZATION" in told.out
     for secret in ("sk-1", "gh-2", "aws-3", "hush-4", "hush-5"):
         assert secret not in told.out + told.err
+
+
+def test_a_machine_gets_a_command_whose_keys_a_shell_fills_in(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["compat", "--json", "vllm bench serve --api-key sk-1 --base-url http://me:hush-2@h:1"])
+    out = capsys.readouterr().out
+    (command,) = json.loads(out)["commands"]
+    assert command["variables"] == ["PASSWORD", "OPENAI_API_KEY"]
+    assert '--url "http://me:$PASSWORD@h:1"' in command["command"]
+    assert '--api-key "$OPENAI_API_KEY"' in command["command"]
+    assert "sk-1" not in out
+    assert "hush-2" not in out
+
+
+@pytest.mark.parametrize("argv", [["--run", LINE, "--dry-run"], ["--run", "--", *shlex.split(LINE)]])
+def test_run_may_stand_in_front(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    asked = compat._parsed(argv)
+    assert asked.extra == argv[2:] * ("--" not in argv)
+    assert shlex.split(asked.text) == shlex.split(LINE)
+
+
+@pytest.mark.parametrize("argv", [[LINE, "--jsn"], ["--jsn", LINE]])
+def test_a_flag_that_is_not_known_is_refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["compat", *argv]) == 2
+    assert "--jsn is no flag of inferometer compat" in capsys.readouterr().err
+
+
+def test_a_command_inside_the_line_is_written_out_and_never_run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    line = f"vllm bench serve --model $(touch {tmp_path}/x; echo m)"
+    assert cli.main(["compat", "-q", line]) == 0
+    assert f'--model "$(touch {tmp_path}/x; echo m)"' in capsys.readouterr().out
+    assert cli.main(["compat", line, "--run", "--dry-run"]) == 2
+    assert "none of it is executed" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
 
 
 def test_what_our_own_rules_refuse_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,17 +42,21 @@ def test_a_tracker_that_fails_is_told_and_the_others_are_served(monkeypatch, cap
         asked.append((path, name, summary))
         if name == "mlflow":
             raise TrackerError("mlflow did not take the run: no route", "check MLFLOW_TRACKING_URI")
+        if name == "otlp":
+            raise ZeroDivisionError
         return f"{name}  http://there"
 
     api = types.ModuleType("inferometer.api.tracking")
     api.track = track
     monkeypatch.setitem(sys.modules, "inferometer.api.tracking", api)
     result = types.SimpleNamespace(path=Path("runs/x"), summary="numbers")
-    print_tracked(result, ("mlflow", "wandb", "wandb"))
+    print_tracked(result, ("mlflow", "otlp", "wandb", "wandb"))
     out, err = capsys.readouterr()
-    assert asked == [(Path("runs/x"), "mlflow", "numbers"), (Path("runs/x"), "wandb", "numbers")]
+    assert asked == [(Path("runs/x"), name, "numbers") for name in ("mlflow", "otlp", "wandb")]
     assert out == "track  wandb  http://there\n"
-    assert err == (
+    failed, faulty = err.splitlines()
+    assert failed == (
         "warning: --track mlflow: mlflow did not take the run: no route; check MLFLOW_TRACKING_URI, "
-        "then inferometer export runs/x --as mlflow\n"
+        "then inferometer export runs/x --as mlflow"
     )
+    assert faulty.startswith("warning: --track otlp: ZeroDivisionError at cli/tracking.py:")

@@ -32,12 +32,13 @@ def test_what_looks_like_a_credential_is_gone(text: str) -> None:
         ("theme=dark; session=c00k1eV4lue", "no session c00k1eV4lue"),
         ("S3CR3TVALUE", "no such path: /v1/x?api-version=2&key=S3CR3TVALUE"),
         ("", "no such path: /v1/x?key=dXNlcjpwYXNz"),
+        ("", "no route to http://dXNlcjpwYXNz@h:1/x"),
     ],
 )
 def test_a_part_of_a_secret_is_gone_too(secret: str, said: str) -> None:
     told = redact(said, [secret] if secret else [])
     assert "***" in told
-    assert not {"dXNlcjpwYXNz", "c00k1eV4lue", "S3CR3TVALUE"} & set(told.replace("=", " ").split())
+    assert not any(part in told for part in ("dXNlcjpwYXNz", "c00k1eV4lue", "S3CR3TVALUE"))
 
 
 def test_ordinary_words_stay() -> None:

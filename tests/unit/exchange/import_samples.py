@@ -28,6 +28,7 @@ SAMPLES: tuple[tuple[str, str, int, int], ...] = (
     ("vllm/console.txt", "vllm", 1, 0),
     ("evalscope", "evalscope", 1, 6),
     ("guidellm", "guidellm", 1, 2),
+    ("guidellm_table", "guidellm", 1, 0),
     ("aiperf", "aiperf", 1, 6),
     ("aiperf/profile_export_aiperf.csv", "aiperf", 1, 0),
     ("aiperf/profile_export.jsonl", "aiperf", 1, 6),
@@ -98,8 +99,8 @@ def numbers_in(path: Path, tool: str) -> Iterator[tuple[str, float]]:
             next(file)  # the header, in which some write percentiles
             for row in csv.reader(file):
                 for cell in row:
-                    number, _ = quantity_of(cell)
-                    if number is not None:
+                    number, rest = quantity_of(cell)
+                    if number is not None and not rest.startswith("-"):  # a date, or an identifier
                         yield row[0], number
 
 

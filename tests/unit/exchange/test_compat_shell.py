@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from inferometer.errors import UsageError
@@ -77,3 +79,63 @@ def test_words_go_back_into_a_shell_with_their_variables_alive() -> None:
     assert quoted('${a}"b') == '"${a}\\"b"'
     assert variables_in("${a}-$b") == ["a", "b"]
     assert filled("${a}-$b", {"a": "1"}) == "1-$b"
+
+
+def test_signs_that_are_quoted_are_words_and_a_quoted_dollar_sign_begins_no_variable() -> None:
+    (command,) = commands("""tool --a ';' --b "&&" --c '|' --d '$x' --e \\$y --f "$z" """)
+    assert command.words[1:8] == ["--a", ";", "--b", "&&", "--c", "|", "--d"]
+    assert [variables_in(word) for word in command.words[8::2]] == [[], [], ["z"]]
+    assert [quoted(word) for word in command.words[8::2]] == ["'$x'", "'$y'", '"$z"']
+    assert quoted(commands("tool '$a'\"$b\"")[0].words[1]) == '"\\$a$b"'
+    assert filled(commands("tool '$a'$b")[0].words[1], {"a": "1", "b": "2"}) == "$a2"
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("for c in 1 2; do tool --n $c --m $((c * 10)) > log_$c.txt 2>&1; done", [["1", "2"], ["10", "20"]]),
+        ("k=3; for c in $(seq 1 3); do tool --n $c --m $((k+$c)); done", [["1", "2", "3"], ["4", "5", "6"]]),
+        ("for c in {1..5..2}; do tool --n $c --m $((${c}/2)); done", [["1", "3", "5"], ["0", "1", "2"]]),
+        ("for c in {4,8}; do tool --n $c --m $((-c % 3)); done", [["4", "8"], ["-1", "-2"]]),
+        ('all="1 2"; for c in $all; do tool --n $c --m 0; done', [["1", "2"], ["0"]]),
+        ('all=(1 2); for c in "${all[@]}"; do tool --n $c --m 0; done', [["1", "2"], ["0"]]),
+        ("for c in $(seq 1 9999999); do tool --n $c --m 0; done", [["$(seq 1 9999999)"], ["0"]]),
+        ("tool --n $((unknown*2)) --m $((2**9))", [["$((unknown*2))"], ["$((2**9))"]]),
+        ("tool --n $((1/0)) --m 0", [["$((1/0))"], ["0"]]),
+        ("(tool --n 1 --m 0 &); wait", [["1"], ["0"]]),
+        ('ARGS="--n 1 --m 0"; tool $ARGS', [["1"], ["0"]]),
+    ],
+)  # fmt: skip
+def test_loops_and_sums_as_scripts_of_sweeps_write_them(text: str, values: list[list[str]]) -> None:
+    words = commands(text)[0].words
+    at = words.index("--m")
+    assert [words[words.index("--n") + 1 : at], words[at + 1 :]] == values
+
+
+def test_a_text_that_a_command_is_fed_with_is_no_command() -> None:
+    assert words_of("cat > x.json <<'EOF'\ntool --n 'not closed\nEOF\ntool --n 1") == [
+        ["cat"],
+        ["tool", "--n", "1"],
+    ]
+
+
+def test_a_home_directory_and_a_command_inside_stay_what_a_shell_makes_of_them() -> None:
+    (command,) = commands('tool --path ~/x --not a~/b --from "$(cat "a b" | head -1)/c" `id`')
+    assert [quoted(word) for word in command.words[1:]] == [
+        "--path", '"$HOME/x"', "--not", "'a~/b'", "--from", '"$(cat "a b" | head -1)/c"', '"$(id)"',
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["tool $(cat x", "tool `id", 'tool "$(a', "tool \\"])
+def test_what_is_not_closed_is_told(text: str) -> None:
+    with pytest.raises(UsageError, match="not closed"):
+        commands(text)
+
+
+def test_a_shell_reads_back_what_is_written_for_it() -> None:
+    script = """tool 'it'"'"'s' "a\\"b" 'x;y' "$HOME/z" '$HOME' "q \\\\ \\$r ~" "$(echo "s  t")" """
+    (command,) = commands(script)
+    again = " ".join(quoted(word) for word in command.words[1:])
+    told = [subprocess.run(["sh", "-c", f"printf '%s\\n' {words}"], capture_output=True, text=True, check=True).stdout
+            for words in (script.partition(" ")[2], again)]  # fmt: skip
+    assert told[0] == told[1] != ""

@@ -34,6 +34,79 @@ def test_vllm_bench_serve_with_all_that_it_does_unsaid() -> None:
     )
 
 
+def test_a_prefix_of_vllm_comes_before_lengths_that_a_ratio_draws() -> None:
+    # Lengths of these 60 requests were 62 + 50 to 130 + 50, and 14 to 26 (vLLM 0.32 against a recording server).
+    lengths = "vllm bench serve --random-input-len 100 --random-output-len 20"
+    line = ours(f"{lengths} --random-prefix-len 50 --random-range-ratio 0.3")
+    assert line.endswith(
+        "--input-dist uniform:min=120,max=180 --output-dist uniform:min=14,max=26 --prefix-len 50"
+    )
+    line = ours(f"""{lengths} --random-range-ratio '{{"input": 0.3, "output": 0.5}}'""")
+    assert line.endswith("--input-dist uniform:min=70,max=130 --output-dist uniform:min=10,max=30")
+    strange = ours(f"""{lengths} --random-range-ratio '{{"input": 3, "output": 0.5}}'""")
+    assert '--range-ratio {"input": 3, "output": 0.5}' in strange
+
+
+def test_the_early_script_of_vllm_was_greedy_and_its_ratio_had_two_meanings() -> None:
+    line = "benchmark_serving.py --model m --dataset-name random --random-range-ratio 0.5"
+    assert "--temperature 0" in ours(line)
+    assert "--temperature" not in ours("vllm bench serve --model m")
+    assert "--range-ratio-as sglang" in told(line, Kind.DIFFERS)["--random-range-ratio"]
+
+
+@pytest.mark.parametrize(
+    ("line", "drawn"),
+    [
+        (
+            "aiperf profile --isl 100 --isl-stddev 10 --osl 20 --prefix-prompt-length 30 --num-prefix-prompts 3",
+            "--input-dist normal:mean=130,std=10,min=31 --prefix-len 30",
+        ),
+        (
+            "evalscope perf --dataset random --min-prompt-length 50 --max-prompt-length 100 --prefix-length 20",
+            "--input-dist uniform:min=70,max=120 --prefix-len 20",
+        ),
+    ],
+)
+def test_a_prefix_comes_before_lengths_that_are_drawn(line: str, drawn: str) -> None:
+    assert drawn in ours(line)
+
+
+def test_settings_of_a_body_that_evalscope_gives_in_two_ways_are_one_body() -> None:
+    line = """evalscope perf --dataset random --frequency-penalty 0.1 --extra-args '{"ignore_eos": true}'"""
+    assert '--extra-body {"ignore_eos": true, "frequency_penalty": 0.1}' in ours(line)
+    assert "--no-ignore-eos" not in ours(line)
+    assert "--extra-args" in told(line.replace("true}", "]"), Kind.REFUSED)
+
+
+def test_sampling_of_mindie_stays_json() -> None:
+    line = """benchmark --TestType client --DatasetType synthetic --Tokenizer true --DoSampling true
+        --SamplingParams '{"top_k": 10, "watermark": true, "stop": ["it'\"'\"'s"]}'""".replace("\n", " ")
+    assert '--extra-body {"top_k": 10, "watermark": true, "stop": ["it\'s"]}' in ours(line)
+    assert "--Tokenizer" not in told(line, Kind.REFUSED)
+
+
+@pytest.mark.parametrize("number", ["inf", "nan", "many"])
+def test_a_warm_up_of_evalscope_that_is_no_number_does_not_break_it(number: str) -> None:
+    assert f"--warmup {0 if number == 'many' else number}" in ours(f"evalscope perf --warmup-num {number}")
+
+
+def test_what_a_container_is_told_to_run_is_translated() -> None:
+    found = one("docker exec -it c1 python3 -m sglang.bench_serving --num-prompts 3")
+    assert found.tool == "sglang.bench_serving"
+    assert "docker exec -it c1" in " ".join(remark.text for remark in found.remarks)
+    assert not one("docker run image nvidia-smi").argv
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_told"),
+    [("", True), ("--backend openai-chat", False), ("--repetition-penalty 1", False),
+     ("""--extra-body '{"repetition_penalty": 1.0}'""", False)],
+)  # fmt: skip
+def test_the_penalty_that_vllm_sends_unasked_is_told(flags: str, is_told: bool) -> None:
+    remarks = one(f"vllm bench serve --model m {flags}").remarks
+    assert any(r.kind is Kind.DIFFERS and "repetition_penalty 1.0" in r.text for r in remarks) is is_told
+
+
 def test_the_limit_of_vllm_alone_is_a_closed_loop() -> None:
     line = ours("vllm bench serve --model m --max-concurrency 8 --burstiness 2")
     assert "--max-concurrency 8" in line
@@ -176,7 +249,8 @@ def test_genai_bench_has_pairs_of_lengths_and_minutes() -> None:
     )
     assert line == (
         "run --url http://h:1 --backend openai-chat --model m --max-concurrency 4 8 --num-prompts 50 --duration 10m "
-        "--pair matrix --warmup 0 --dataset random --input-len 256 16 --output-len 64 8 --tokenizer /t --no-ignore-eos"
+        "--pair matrix --warmup 0 --dataset random --input-len 256 16 --output-len 64 8 --tokenizer /t --temperature 0 "
+        "--no-ignore-eos"
     )
 
 

@@ -17,7 +17,7 @@ def test_files_appear_in_folders_that_were_not_there(tmp_path: Path) -> None:
 def test_one_file_in_the_way_and_none_is_written(tmp_path: Path) -> None:
     taken = tmp_path / "y.json"
     taken.write_bytes(b"mine")
-    with pytest.raises(UsageError, match=r"exists already .*--force"):
+    with pytest.raises(UsageError, match=r"exists already .*--overwrite"):
         place_all({tmp_path / "x.json": b"1", taken: b"2"})
     assert [path.name for path in tmp_path.iterdir()] == ["y.json"]
     assert taken.read_bytes() == b"mine"

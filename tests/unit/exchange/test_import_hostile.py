@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import json
 import pickle
 import sqlite3
@@ -34,9 +35,16 @@ def refused(path: Path, out: Path, **how: str) -> str:
     [
         ("empty.json", b"  \n", "the file is empty"),
         ("other.json", b'{"answer": 42}', "holds a JSON object with answer"),
-        ("cut.json", VLLM.encode()[:400], "no known result file"),
-        ("noise.bin", b"\xff\x00\x80\x81" * 40, "neither UTF-8 nor GB18030"),
-        ("deep.json", b"[" * 100_000, "no known result file"),
+        ("cut.json", VLLM.encode()[:400], "no whole JSON (Unterminated string"),
+        ("noise.bin", b"\xff\x00\x80\x81" * 40, "binary data, not text"),
+        ("latin.txt", b"\xff caf\xe9 ", "neither UTF-8 nor GB18030"),
+        ("deep.json", b"[" * 100_000, "no whole JSON (nested too deeply)"),
+        ("nested.json", b'{"a":' * 480 + b"1" + b"}" * 480, "no whole JSON (nested more than 64 deep)"),
+        (
+            "far.json",
+            VLLM.replace('"completed": 6', '"completed": 1e300').encode(),
+            "is 1e+300, which is not",
+        ),
         ("prose.txt", b"It was quick.", "text that begins with 'It was quick.'"),
         (
             "perf.csv",
@@ -54,6 +62,40 @@ def test_what_is_no_result_is_refused_with_a_reason(
     message = refused(path, tmp_path / "runs")
     assert name in message
     assert says in message
+
+
+def test_pictures_and_empty_logs_beside_the_results_are_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "plot.png").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\xff\xfe\x80\x81")
+    (folder / "stderr.log").write_bytes(b"")
+    (folder / "result.json").write_text(VLLM)
+    found, files = read_all(sources_of(folder))
+    assert [file.name for file in files] == ["result.json"]
+    assert "not read: plot.png, stderr.log" in found.notes
+
+
+def test_half_a_character_of_a_cut_answer_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "cut.json"
+    path.write_text(json.dumps(json.loads(VLLM) | {"model_id": "m\ud83d", "label": "\U0001f600"}))
+    [result] = import_files([path], tmp_path / "runs", now_utc=NOW)
+    assert result.summary.model == "m?"
+    assert result.summary.imported is not None
+    assert result.summary.imported.stated["label"] == "\U0001f600"
+
+
+def test_a_time_before_all_calendars_is_no_time(tmp_path: Path) -> None:
+    content = json.loads((DATA / "made_inference_benchmarker/results.json").read_text("utf-8"))
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(content | {"start_time": "0001-01-01T00:00:00+14:00"}))
+    [result] = import_files([path], tmp_path / "runs", now_utc=NOW)
+    assert result.summary.created_utc == NOW.isoformat(timespec="seconds")
+
+
+def test_folders_are_read_in_the_order_of_the_numbers_in_their_names(tmp_path: Path) -> None:
+    for name in ("c16.json", "c1.json", "c4.json", "b.json"):
+        (tmp_path / name).write_text("{}")
+    assert [each.name for each in sources_of(tmp_path)] == ["b.json", "c1.json", "c4.json", "c16.json"]
 
 
 def test_places_that_hold_nothing_are_named(tmp_path: Path) -> None:
@@ -118,6 +160,25 @@ def test_yaml_makes_no_objects_and_does_not_explode(tmp_path: Path) -> None:
     bomb = tmp_path / "bomb.yaml"
     bomb.write_text(body + "a: &a [1, 1]\nb: [*a, *a]\n")
     assert "no known result file" in refused(bomb, tmp_path / "runs")
+
+
+def test_json_inside_of_cells_is_bounded_too(tmp_path: Path) -> None:
+    deep = "[" * 100_000
+    database = tmp_path / "benchmark_data.db"
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "CREATE TABLE result (start_time REAL, latency REAL, success INTEGER, inter_token_latencies TEXT)"
+        )
+        connection.execute("INSERT INTO result VALUES (1.0, 0.5, 1, ?)", (deep,))
+    connection.close()
+    assert read_all(sources_of(database))[0].points[0].requests[0].gaps_s is None
+    rows = (DATA / "guidellm_table/benchmarks.csv").read_text("utf-8").splitlines()
+    cells = next(csv.reader([rows[3]]))
+    cells[next(csv.reader([rows[1]])).index("Backend")] = deep
+    path = tmp_path / "benchmarks.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([*csv.reader(rows[:3]), cells])
+    assert "nested too deeply" in refused(path, tmp_path / "runs")
 
 
 def test_numbers_that_are_none_stay_visible_and_are_not_taken(tmp_path: Path) -> None:

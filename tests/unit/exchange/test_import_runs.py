@@ -76,6 +76,101 @@ def test_failures_above_the_limit_make_it_invalid_and_unknown_ones_do_not(tmp_pa
     assert [c.name for c in unknown.points[0].verdict.unknown] == ["errors"]
 
 
+def test_a_failed_request_whose_end_is_not_told_is_not_taken_to_last_until_the_end(tmp_path: Path) -> None:
+    content = json.loads((DATA / "vllm/detailed.json").read_text("utf-8"))
+    content["errors"][0] = "Service Unavailable"
+    content |= {"completed": 5, "failed": 1}
+    path = tmp_path / "failed.json"
+    path.write_text(json.dumps(content))
+    [point] = import_files([path], tmp_path / "runs", now_utc=NOW)[0].summary.points
+    assert (point.counts.ok, point.counts.failed) == (5, 1)
+    assert point.values["concurrency_mean"] is None
+    assert point.values["concurrency_peak"] == content["max_concurrent_requests"]  # as stated
+    assert point.values["request_throughput_per_s"] is not None
+
+
+def test_a_failed_request_of_guidellm_ends_when_it_was_resolved(tmp_path: Path) -> None:
+    content = json.loads((DATA / "guidellm/benchmarks.json").read_text("utf-8"))
+    requests = content["benchmarks"][0]["requests"]
+    failed = requests["successful"].pop()
+    failed |= {"request_latency": None, "time_to_first_token_ms": None, "output_tokens": None}
+    timings = failed["info"]["timings"]
+    timings |= {"last_token_iteration": None, "resolve_end": failed["request_start_time"] + 0.25}
+    requests["errored"] = [failed]
+    path = tmp_path / "benchmarks.json"
+    path.write_text(json.dumps(content))
+    run = read_run(import_files([path], tmp_path / "runs", now_utc=NOW)[0].path)
+    [table] = run.tables
+    took_ns = table.number("end_ns") - table.number("sent_ns")
+    assert took_ns[table.text("status") == "stream_error"] == pytest.approx([0.25e9], rel=1e-6)
+
+
+def test_an_error_of_aiperf_keeps_its_http_status(tmp_path: Path) -> None:
+    line = json.loads((DATA / "aiperf/profile_export.jsonl").read_text("utf-8").splitlines()[0])
+    error = {"code": 503, "type": "Service Unavailable", "message": "too busy"}
+    path = tmp_path / "profile_export.jsonl"
+    path.write_text(json.dumps(line) + "\n" + json.dumps(line | {"metrics": {}, "error": error}) + "\n")
+    [point] = import_files([path], tmp_path / "runs", now_utc=NOW)[0].summary.points
+    assert point.counts.by_status == {"ok": 1, "http_error": 1}
+    assert [(e.http_status, e.example) for e in point.counts.errors] == [(503, "too busy")]
+
+
+def test_latencies_of_zero_are_no_measurements(tmp_path: Path) -> None:
+    """vLLM writes a TPOT of 0 for answers of one token; EvalScope, of answers that were not streamed."""
+    content = json.loads((DATA / "vllm/detailed.json").read_text("utf-8"))
+    for name in ("mean", "median", "std", "p50", "p99"):
+        content[f"{name}_tpot_ms"] = 0.0
+    content["output_lens"] = [1] * 6
+    path = tmp_path / "one_token.json"
+    path.write_text(json.dumps(content))
+    summary = import_files([path], tmp_path / "runs", now_utc=NOW)[0].summary
+    assert "tpot_ms" not in summary.points[0].stats
+    assert summary.imported is not None
+    zeros = summary.imported.points[0].stated["0, as nothing was measured"]
+    assert zeros["tpot_ms"]["mean"] == 0.0  # nothing is lost
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("benchmark_summary.json", "benchmark_args.json"):
+        content = json.loads((DATA / "evalscope" / name).read_text("utf-8"))
+        content |= {"Avg TPOT (ms)": 0.0, "Avg ITL (ms)": 0.0} if "summary" in name else {"stream": False}
+        (folder / name).write_text(json.dumps(content))
+    [point] = import_files([folder], tmp_path / "runs", now_utc=NOW)[0].summary.points
+    assert {"ttft_ms", "tpot_ms", "itl_ms"}.isdisjoint(point.stats)
+    assert "e2el_ms" in point.stats
+
+
+def test_what_we_exported_as_invalid_is_not_sound_when_it_comes_back(tmp_path: Path) -> None:
+    source = (DATA / "made_inferencex/agg_sample.json").read_text("utf-8")
+    for name, mark in (("sound.json", {}), ("marked.json", {"verdict": "INVALID: client CPU"})):
+        (tmp_path / name).write_text(json.dumps(json.loads(source) | mark))
+        verdict = import_files([tmp_path / name], tmp_path / "runs", now_utc=NOW)[0].summary.verdict
+        assert verdict.word == ("INVALID" if mark else "WARN")
+        assert any("INVALID: client CPU" in c.next_step for c in verdict.failed) == bool(mark)
+
+
+def test_rows_without_a_limit_of_concurrency_are_not_repeats(tmp_path: Path) -> None:
+    """LMDeploy's table holds the rate alone, which is infinite for every number of concurrent requests."""
+    header, first, *_ = (DATA / "made_lmdeploy/restful.csv").read_text("utf-8").splitlines()
+    cells = dict(zip(header.split(","), first.split(","), strict=True)) | {"request_rate": "inf"}
+    row = ",".join(cells[name] for name in header.split(","))
+    path = tmp_path / "results.csv"
+    path.write_text("\n".join([header, row, row]) + "\n")
+    [result] = import_files([path], tmp_path / "runs", now_utc=NOW)
+    repeats = [point.load["repeat"] for point in result.summary.points]
+    assert repeats == [1, 1]
+
+
+def test_a_summary_of_aiperf_without_any_success_is_known(tmp_path: Path) -> None:
+    failed = {"unit": "requests", "avg": 5.0}
+    phases = {"phases": [{"name": "profiling", "concurrency": 2}]}
+    path = tmp_path / "profile_export_aiperf.json"
+    path.write_text(json.dumps({"input_config": phases, "error_request_count": failed}))
+    [result] = import_files([path], tmp_path / "runs", now_utc=NOW)
+    [point] = result.summary.points
+    assert (result.tool, point.load["max_concurrency"], point.counts.failed) == ("aiperf", 2, 5)
+
+
 def test_several_files_are_several_runs_or_one_together(tmp_path: Path) -> None:
     files = [DATA / "vllm/detailed.json", DATA / "vllm/appended.jsonl"]
     assert [len(r.summary.points) for r in import_files(files, tmp_path, now_utc=NOW)] == [1, 2]

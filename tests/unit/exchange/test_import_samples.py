@@ -72,6 +72,12 @@ def test_tools_that_use_a_name_for_something_else_do_not_mislead() -> None:
     )
     assert stated["time_per_output_token_ms"]["successful"]["mean"] > guidellm.reported.stats["tpot_ms"].mean
 
+    [table] = found_in("guidellm_table")[0].points  # its CSV, with three requests of ten that failed
+    assert (table.load["max_concurrency"], table.reported.completed, table.reported.failed) == (2, 7, 3)
+    assert table.reported.stats["tpot_ms"].mean == pytest.approx(4.644895, rel=1e-6)
+    assert table.reported.stats["e2el_ms"].percentiles["99"] == pytest.approx(84.42115783691406)
+    assert table.reported.values["concurrency_mean"] == pytest.approx(0.93, abs=0.01)
+
     [llmperf] = found_in("made_llmperf")[0].points
     assert "itl_ms" not in llmperf.reported.stats
     assert "tpot_ms" not in llmperf.reported.stats

@@ -87,6 +87,8 @@ def test_requests_fall_into_the_buckets_of_the_genai_conventions():
     first = found["gen_ai.client.operation.time_to_first_chunk", ""]
     assert dict(zip(first.bounds, first.counts, strict=False))[0.04] == 2, "30 ms lies in (20, 40]"
     gaps = found["gen_ai.client.operation.time_per_output_chunk", ""]
+    # "SHOULD be specified with ExplicitBucketBoundaries of", word for word the same for all three.
+    assert whole.bounds == first.bounds == gaps.bounds == tuple(0.01 * 2**power for power in range(14))
     assert (sum(gaps.counts), gaps.low) == (4, pytest.approx(0.03))
     assert found["gen_ai.client.operation.duration", "timeout"].high == pytest.approx(0.4)
     common = whole.attributes

@@ -1,6 +1,7 @@
 """Runs sent to real trackers without a network, and read back with readers that are not ours."""
 
 import gzip
+import os
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -25,7 +26,8 @@ def record(tmp_path):
         point(*steady_requests(20, gap_ms=100.0 * i), index=i, load=load, end_ns=int(2e9 * i))
         for i, load in enumerate(loads, 1)
     ]
-    return run(*tables, spec={"endpoint": {"url": "http://h:1", "backend": "openai-chat", "api_key": "***"}})
+    endpoint = {"url": "http://h:1", "backend": "openai-chat", "api_key": "***"}
+    return run(*tables, spec={"endpoint": endpoint}, labels={"gp@u": "h100"})
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +63,7 @@ def test_mlflow_has_params_metrics_by_load_tags_and_files(record, file, tmp_path
     assert found.data.params == {"endpoint.url": "http://h:1", "endpoint.backend": "openai-chat"}
     assert found.data.tags["verdict"] == summarize(record).verdict.word
     assert found.data.tags["simulated"] == "false"
+    assert found.data.tags["label.gp_u"] == "h100", "its names take no @"
     history = client.get_metric_history(found.info.run_id, "output_throughput_per_s")
     assert [(one.step, round(one.value, 2)) for one in history] == [(2, 30.03), (8, 15.01)]
     assert [one.path for one in client.list_artifacts(found.info.run_id)] == ["run.json"]
@@ -164,9 +167,11 @@ def test_otlp_brings_histograms_and_gauges_at_the_times_they_are_of(record, monk
         url = f"http://127.0.0.1:{collector.server_port}"
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         line = send("otlp", record, summarize(record))
+        assert send("otlp", record, summarize(record), options={"endpoint": url}) == line
     assert threading.active_count() == threads
     assert line == f"otlp  {url}/v1/metrics  service inferometer  run {record.meta.run_id}"
-    ((path, body),) = collector.bodies
+    (path, body), (again, _) = collector.bodies
+    assert again == path
     assert path == "/v1/metrics"
     (resource,) = ExportMetricsServiceRequest.FromString(body).resource_metrics
     named = {one.key: one.value.string_value for one in resource.resource.attributes}
@@ -175,7 +180,7 @@ def test_otlp_brings_histograms_and_gauges_at_the_times_they_are_of(record, monk
     first = metrics["gen_ai.client.operation.time_to_first_chunk"]
     assert first.unit == "s"
     assert [(one.count, round(one.sum, 6)) for one in first.histogram.data_points] == [(20, 0.6), (20, 0.6)]
-    assert first.histogram.data_points[0].bucket_counts[4] == 20, "30 ms lies in (20, 40]"
+    assert first.histogram.data_points[0].bucket_counts[2] == 20, "30 ms lies in (20, 40]"
     rate = metrics["inferometer.output_throughput_per_s"].gauge.data_points
     assert [round(one.as_double, 2) for one in rate] == [30.03, 15.01]
     assert {one.key: one.value.string_value for one in rate[1].attributes}[
@@ -190,6 +195,51 @@ def test_a_collector_that_refuses_is_named_with_what_it_said(record):
             send("otlp", record, summarize(record), options={"endpoint": endpoint})
     assert endpoint in refused.value.message
     assert "OTEL_EXPORTER_OTLP_ENDPOINT" in refused.value.next_step
+
+
+@pytest.mark.parametrize("name", ["mlflow", "otlp"])
+def test_a_password_in_the_address_of_a_tracker_is_not_told(record, monkeypatch, name):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.1")
+    option = {"mlflow": "uri", "otlp": "endpoint"}[name]
+    with pytest.raises(TrackerError) as refused:
+        send(name, record, summarize(record), options={option: "http://joe:hunter2@127.0.0.1:9"})
+    assert "127.0.0.1" in refused.value.message
+    assert "hunter2" not in str(refused.value)
+
+
+def test_mlflow_is_given_up_after_a_few_attempts_unless_its_own_variables_say_otherwise(record, monkeypatch):
+    asked = {}
+
+    class Client:
+        def __init__(self, tracking_uri):
+            asked.update({name: value for name, value in os.environ.items() if "_HTTP_REQUEST_" in name})
+            raise ConnectionError("no route")
+
+    monkeypatch.setattr("mlflow.tracking.MlflowClient", Client)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+    with pytest.raises(TrackerError, match="no route"):
+        send("mlflow", record, summarize(record), options={"uri": "http://h:1"})
+    assert asked == {"MLFLOW_HTTP_REQUEST_TIMEOUT": "7", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7"
+
+
+def test_a_run_that_mlflow_does_not_take_whole_is_marked_as_failed_there(record, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    uri = (tmp_path / "store").as_uri()
+    with pytest.raises(TrackerError):
+        send(
+            "mlflow", record, summarize(record), [tmp_path / "is not there"], {"uri": uri, "experiment": "e"}
+        )
+
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    (found,) = client.search_runs([client.get_experiment_by_name("e").experiment_id])
+    assert found.info.status == "FAILED"
 
 
 def test_a_library_that_fails_becomes_one_error_with_a_next_step(record):

@@ -23,9 +23,13 @@ from inferometer.metrics.comparing.effects import (
 )
 from inferometer.metrics.comparing.fronts import Curve, area, at_slo
 from inferometer.metrics.comparing.names import FAILED, OUTPUT, Kind, kind_named, kind_of
+from inferometer.metrics.comparing.noise import threshold_from
 from inferometer.metrics.comparing.ranks import fewest_for, rank_test
+from inferometer.metrics.comparing.sides import parts_of, runs_differ
 from inferometer.metrics.comparing.trend import Visit, trend_of
+from inferometer.metrics.comparing.units import Unit
 from inferometer.metrics.slo import PointLimit, parse_slo
+from inferometer.report.comparison import change, verdict
 
 THRESHOLD = 0.02
 
@@ -142,6 +146,90 @@ def test_shares_are_compared_by_their_difference() -> None:
     found = made(FAILED, parts(0, 0, 0, 0), parts(0.02, 0.03, 0.02, 0.03))
     assert found.delta == pytest.approx(0.025)
     assert found.word == "worse"
+
+
+def test_from_nothing_to_something_is_a_change_and_from_nothing_to_nothing_is_none() -> None:
+    goodput = "goodput_per_s"
+    found = made(goodput, parts(0, 0, 0, 0, 0), parts(5, 5, 6, 5, 7))
+    assert (found.word, found.delta, found.low) == ("better", math.inf, None)
+    assert change(found.delta, found.figure) == "from 0"
+    assert made(goodput, parts(5, 5, 6, 5, 7), parts(0, 0, 0, 0, 0)).word == "worse"
+    nothing = made(goodput, parts(0, 0, 0, 0), parts(0, 0, 0, 0))
+    assert (nothing.word, nothing.delta) == ("same", 0.0)
+
+
+def test_numbers_of_any_size_are_compared() -> None:
+    found = made(OUTPUT, parts(1e-300, 1, 2, 3), parts(1e308, 1, 2, 3))
+    assert found.word == "unsure"
+    assert found.high is not None
+    assert math.isfinite(found.high)
+
+
+def test_a_figure_that_only_holm_holds_back_says_so() -> None:
+    a, b = parts(100, 101, 99, 100, 102), parts(102.2, 102.3, 101.7, 103.9, 102.4)
+    keys = (
+        OUTPUT,
+        *(f"ttft_ms.p{p}" for p in (50, 90, 95, 99)),
+        *(f"tpot_ms.p{p}" for p in (50, 90, 95, 99)),
+    )
+    nine = [effect(kind(key), a, b if key == OUTPUT else a, THRESHOLD) for key in keys]
+    found = decided([msgspec.structs.replace(each, primary=True) for each in nine])[0]
+    assert effect(kind(OUTPUT), a, b, THRESHOLD).word == "better"
+    assert found.word == "unsure"
+    assert "after Holm" in verdict(found)
+
+
+def unit(run: str, repeat: int, value: float) -> Unit:
+    return Unit(run, repeat, repeat, {OUTPUT: Part(value, 0.0, 0.0)}, {})
+
+
+def test_repeats_of_runs_that_differ_are_no_runs_of_their_own() -> None:
+    alike = [unit(run, r, value) for run in "ab" for r, value in enumerate((99.0, 100.0, 101.0))]
+    assert not runs_differ(alike, OUTPUT)
+    assert len(parts_of(alike, OUTPUT)) == 6
+    apart = [unit(run, r, base + r) for run, base in (("a", 90.0), ("b", 110.0)) for r in range(3)]
+    assert runs_differ(apart, OUTPUT)
+    assert [part.value for part in parts_of(apart, OUTPUT)] == [91.0, 111.0]
+    assert not runs_differ([unit(run, 1, value) for run, value in (("a", 90.0), ("b", 110.0))], OUTPUT)
+
+
+def test_two_restarts_of_the_same_server_are_hardly_ever_called_different() -> None:
+    """Runs differ by as much as their repeats do; counted one by one, three pairs in ten are called different."""
+    rng = np.random.default_rng(3)
+
+    def side() -> list[Part]:
+        level = 0.01 * rng.standard_normal((2, 1)) + 0.01 * rng.standard_normal((2, 5))
+        units = [unit(f"r{run}", r, 100.0 * math.exp(level[run, r])) for run in range(2) for r in range(5)]
+        return parts_of(units, OUTPUT)
+
+    found = [effect(kind(OUTPUT), side(), side(), 1e-6).word for _ in range(60)]
+    assert sum(word in ("better", "worse") for word in found) <= 6
+
+
+@pytest.mark.parametrize(("family", "spread", "size"), [(1, 0.02, 0.05), (3, 0.02, 0.05), (9, 0.02, 0.05)])
+def test_the_repeats_that_are_said_to_tell_do_so_in_four_of_five_cases(
+    family: int, spread: float, size: float
+) -> None:
+    repeats = repeats_to_tell(math.log1p(size), spread, family)
+    assert repeats is not None
+    rng = np.random.default_rng(9)
+
+    def side(middle: float) -> list[Part]:
+        return parts(*np.exp(middle + spread * rng.standard_normal(repeats)))
+
+    others = [effect(kind("ttft_ms.p99"), parts(1, 2), parts(1, 2), THRESHOLD)] * (family - 1)
+    found = 0
+    for _ in range(100):
+        changed = effect(kind(OUTPUT), side(0.0), side(math.log1p(size)), THRESHOLD)
+        every = [msgspec.structs.replace(each, primary=True) for each in (changed, *others)]
+        found += decided(every)[0].word == "better"
+    assert found >= 72
+
+
+def test_a_spread_that_is_stated_is_not_one_of_two_runs() -> None:
+    half = 1.96 * 0.01 * math.sqrt(2.0)
+    assert threshold_from(Noise(0.01), 1, 1) == pytest.approx(math.expm1(half), rel=1e-3)
+    assert threshold_from(Noise(0.01, 5), 1, 1) == pytest.approx(math.expm1(half * 2.776 / 1.96), rel=1e-3)
 
 
 def test_repeats_needed_make_the_interval_fit() -> None:

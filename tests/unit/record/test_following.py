@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from inferometer.record import ChunkColumns, PointRecord, RequestRecord
 from inferometer.record import following as following_module
-from inferometer.record.following import RunFollower
+from inferometer.record.following import RunFollower, quiet_s
 from inferometer.record.journal import MAGIC, JournalWriter, PointEnd, PointStart, RequestFrame
 from inferometer.record.lock import is_written, writing
 
@@ -99,15 +100,28 @@ def test_a_journal_that_begins_anew_is_read_from_its_start(journal: Path) -> Non
     path.write_bytes(MAGIC + as_bytes(request(0), request(1)))
     follower = RunFollower(journal.parent)
     assert len(follower.look()) == 2
+    whole = MAGIC + as_bytes(*(request(number) for number in range(5, 15)))
+    path.write_bytes(
+        whole
+    )  # longer than the one before, and in the same inode, as file systems give them again
+    assert follower.look() == [request(number).record for number in range(5, 15)]
+
+
+def test_how_long_a_journal_has_been_quiet_is_told_by_its_files(journal: Path) -> None:
+    path = journal / "worker-0.seg"
+    path.write_bytes(MAGIC)
+    for place, at_ns in ((journal, 3_000_000_000), (path, 5_000_000_000)):
+        os.utime(place, ns=(at_ns, at_ns))
+    assert quiet_s(journal.parent, 12_000_000_000) == 7.0
+    assert quiet_s(journal.parent, 4_000_000_000) == 0.0  # the file server's clock is ahead
     path.unlink()
-    path.write_bytes(MAGIC + as_bytes(request(5)))
-    assert follower.look() == [request(5).record]
+    journal.rmdir()
+    assert quiet_s(journal.parent, 12_000_000_000) is None
 
 
 def test_a_closed_run_has_nothing_more(journal: Path) -> None:
     follower = RunFollower(journal.parent)
     assert not follower.closed
-    assert follower.gone  # there is no run.json
     journal.rmdir()
     assert follower.closed
     assert follower.look() == []

@@ -6,11 +6,14 @@ import inspect
 import re
 from typing import Any
 
+import msgspec
 import numpy as np
 from drawn_runs import closed_loop, drawn, load, saturating
 from run_builder import Chunk, point, request
 
+from inferometer.metrics.capacity import Capacity
 from inferometer.metrics.conditions import HARD, WARN
+from inferometer.metrics.verdict import Condition
 from inferometer.record.types import ServerCounters
 from inferometer.report.condition_words import CONDITIONS
 from inferometer.report.findings import Finding, findings
@@ -98,7 +101,73 @@ def test_waiting_for_a_permit_is_no_work_of_the_server() -> None:
     # planned 0, 10, ... 390; sent 0, 40, ... 1560: mean 195 + 10 and 780 - 195 later
     assert "mean TTFT 595.0 ms from the planned time, 10.0 ms from the send" in said.evidence.en
     assert "the limit of 1 in flight" in said.text.en
-    assert "overload" not in found(*drawn(table))
+
+
+def test_lateness_within_its_limit_is_no_finding() -> None:
+    requests = [
+        request(i, planned=i * 40.0, sent=i * 40.0 + 0.5, first_token=i * 40.0 + 10, last_token=i * 40.0 + 30,
+                end=i * 40.0 + 30, output_tokens_server=2, input_tokens_server=3)
+        for i in range(40)
+    ]  # fmt: skip
+    record, summary = drawn(point(requests, load=load(None, request_rate=25.0, closed=False)))
+    assert "ttft_ms" in summary.points[0].stats_from_sent, "it is told in the tables"
+    assert "waited" not in found(record, summary)
+
+
+def test_a_condition_is_told_from_where_it_is_worst() -> None:
+    record, summary = saturating()
+    points = []
+    for place, one in enumerate(summary.points):
+        lag = Condition(name="send lag", level="hard", asked="p99", measured=3.0 + 5.0 * (place == 3), limit=2.0,
+                        unit="ms", ok=False, next_step="x")  # fmt: skip
+        verdict = msgspec.structs.replace(one.verdict, conditions=[lag])
+        points.append(msgspec.structs.replace(one, verdict=verdict))
+    said = found(record, msgspec.structs.replace(summary, points=points))["condition:send lag"]
+    assert said.text.en == "The client sent late at concurrency 16 and 4 more."
+    assert "8 ms" in said.evidence.en.replace(".00", "")
+    assert said.picture == "client_send_lag-4"
+
+
+def test_an_unknown_limit_hides_no_limit_that_is_broken_beyond() -> None:
+    said = found(*saturating(spec={"measure": {"slo": ["p99_ttft<=1s", "p50_ttft<=60ms"]}}))["slo"]
+    assert said.text.en == "Whether concurrency 2 meets the limits is not known."
+    assert said.evidence.en.endswith("not met: concurrency 32: p50_ttft<=60ms: 110 ms")
+
+
+def test_what_a_search_found_stands_above_the_loads_that_it_measured() -> None:
+    record, summary = saturating(spec={"measure": {"slo": ["p50_ttft<=30ms"]}})
+    capacity = Capacity(variable="max-concurrency", status="bracketed", load=11.0, low=9.0, high=13.0,
+                        limited_by="p50_ttft<=30ms", why="the budget is spent")  # fmt: skip
+    said = {each.key: each for each in findings(summary, record, capacity)}["slo"]
+    assert (said.level, said.text.en) == ("info", "All limits are met up to concurrency 11.")
+    assert "95 % interval 9 to 13" in said.evidence.en
+    zones = [mark for plot in pictures_of(record, summary, capacity).overview
+             if plot.key in ("ttft_over_concurrency", "throughput_over_concurrency")
+             for mark in plot.marks if mark.zone and mark.axis == "x"]  # type: ignore[union-attr]  # fmt: skip
+    assert [(mark.end, mark.name.zh) for mark in zones] == [(11.0, "满足 SLO，直到并发数 11")] * 2
+    none = {
+        e.key: e
+        for e in findings(summary, record, Capacity(variable="request-rate", status="none", load=None))
+    }
+    assert (none["slo"].level, none["slo"].text.en) == (
+        "warn",
+        "Load that meets all limits: not at any load.",
+    )
+
+
+def test_more_than_the_service_carries_is_told_by_the_steady_window() -> None:
+    requests, chunks, free = [], [], 0.0
+    for i in range(300):
+        due = i * 10.0
+        free = max(due, free + 1e3 / 60.0)
+        requests.append(request(i, planned=due, sent=due, first_token=free + 10, last_token=free + 50, end=free + 50,
+                                output_tokens_server=2, input_tokens_server=3))  # fmt: skip
+        chunks += [Chunk(i, free + 10, read=0), Chunk(i, free + 50, read=1)]
+    said = found(*drawn(point(requests, chunks, load=load(None, request_rate=100.0, closed=False))))
+    told = said["condition:steady window"].next_step
+    assert told is not None
+    assert "in flight grew until the end" in told.en
+    assert "the service carried about 60" in told.en
 
 
 def test_preemptions_are_what_the_engine_counted_meanwhile() -> None:

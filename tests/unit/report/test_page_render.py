@@ -49,7 +49,12 @@ def chart(
 ) -> Chart:
     values = np.array(x)
     series = Series(
-        name=same(name), x=values, y=values * 2, low=values, high=values * 3, labels=(name,) * len(values)
+        name=same(name),
+        x=values,
+        y=values * 2,
+        low=values,
+        high=values * 3,
+        labels=(same(name),) * len(values),
     )
     return Chart(key=key, title=same("t"), x=AXIS, y=Axis(same("y"), "ms"), series=(series,), link=link, **N)
 

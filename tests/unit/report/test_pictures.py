@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 from drawn_runs import chart, closed_loop, drawn, load, saturating
@@ -15,6 +16,7 @@ from inferometer.record.imported import Imported, ImportedPoint, ImportedStat
 from inferometer.record.prediction import PointPrediction, Predicted, Prediction
 from inferometer.record.tables import PointTable, RunRecord, Telemetry
 from inferometer.report.plots.build import pictures_of
+from inferometer.report.plots.loads import knee_of, loads_of
 from inferometer.report.plots.model import Chart, Gantt, Heat, Mark
 from inferometer.report.plots.place import Place
 from inferometer.report.plots.table import columns_of
@@ -36,7 +38,8 @@ def test_throughput_stands_against_latency_with_the_knee_where_power_is_highest(
     _record, summary = saturating()
     found = chart(throughput_latency([("", summary)]), "throughput_ttft")
     line = found.series[0]
-    assert line.labels == tuple(f"concurrency {c}" for c in (2, 4, 8, 16, 32))
+    assert [label.en for label in line.labels] == [f"concurrency {c}" for c in (2, 4, 8, 16, 32)]
+    assert line.labels[0].zh == "并发数 2"
     # 2 users with 4 tokens each 20 + 3 x 10 ms: 8 tokens each 50 ms
     assert np.allclose(line.x[:2], (160.0, 320.0))
     assert np.allclose(line.y, (20.0, 20.0, 22.0, 50.0, 110.0))
@@ -59,7 +62,7 @@ def test_loads_that_another_beats_in_both_are_not_on_the_front() -> None:
     _, summary = saturating()
     _, front = chart(throughput_latency([("", summary)]), "throughput_ttft").series
     # 2 brings less than 4 at the same 20 ms; 16 and 32 are slower than 8 and bring less
-    assert (front.labels, front.role) == (("concurrency 4", "concurrency 8"), "good")
+    assert ([label.en for label in front.labels], front.role) == (["concurrency 4", "concurrency 8"], "good")
     fast = drawn(closed_loop(16, 21.0, 10.0), label="fast")[1]
     both = chart(throughput_latency([("slow", summary), ("fast", fast)]), "throughput_ttft")
     slow_line, fast_line, front = both.series
@@ -276,6 +279,50 @@ def test_what_was_sampled_beside_the_load_is_drawn_by_name_and_source() -> None:
     assert chart(plots, "client_cpu-1").series[0].y.tolist() == [50.0]
     assert mark(chart(plots, "client_cpu-1"), "limit", "y").start == 85.0
     assert quantity_of("power_watts").unit == "W"
+
+
+def test_the_interval_of_either_axis_has_columns_of_its_own() -> None:
+    tables = [
+        closed_loop(c, 20.0 + repeat, 10.0, index=2 * c + repeat, repeat=repeat + 1)
+        for c in (2, 4)
+        for repeat in (0, 1)
+    ]
+    overview = pictures_of(*drawn(*tables)).overview
+    header, rows = columns_of(chart(overview, "throughput_over_concurrency"))
+    tokens, requests = "output_throughput_tok_per_s", "request_throughput_req_per_s"
+    assert header[3:] == [
+        tokens,
+        requests,
+        *(f"{n}_{end}" for n in (tokens, requests) for end in ("low", "high")),
+    ]
+    known = {row[0]: [cell != "" for cell in row[3:]] for row in rows}
+    assert known["output throughput"] == [True, False, True, True, False, False]
+    assert known["request throughput"] == [False, True, False, False, True, True]
+
+
+def test_a_wait_for_the_send_lies_on_no_other_request() -> None:
+    late = [request(i, planned=i * 10.0, sent=i * 10.0 + 35.0 * (i % 2), first_token=i * 10.0 + 40, end=i * 10.0 + 45)
+            for i in range(20)]  # fmt: skip
+    record, summary = drawn(point(late, load=load(None, request_rate=100.0, closed=False)))
+    timeline = pictures_of(record, summary).points[0].plots[0]
+    assert isinstance(timeline, Gantt)
+    spans = sorted(zip(timeline.lane, timeline.planned, timeline.end, strict=True))
+    for (lane, _, end), (other, planned, _) in pairwise(spans):
+        assert lane != other or planned >= end
+
+
+def test_a_knee_takes_requests_enough_to_reach_the_loads_and_a_fall_that_is_no_chance() -> None:
+    loads = ((1, 20.0, 10.0), (4, 19.0, 9.5), (16, 21.0, 10.5), (64, 40.0, 20.0))
+    few = [
+        closed_loop(1, t, g, index=k + 1, rounds=1, max_concurrency=c) for k, (c, t, g) in enumerate(loads)
+    ]
+    _, summary = drawn(*few)
+    assert knee_of(loads_of(summary)) is None, "one request makes no 64 at once"
+    lives = {
+        c: math.sqrt(c) * (0.995 if c == 2 else 1.0) for c in (1, 2, 4)
+    }  # equal power, but for 1 % of it
+    flat = [closed_loop(c, 20.0 * life, 10.0 * life, index=c) for c, life in lives.items()]
+    assert knee_of(loads_of(drawn(*flat)[1])) is None
 
 
 def test_columns_have_units_and_empty_cells_where_nothing_is() -> None:

@@ -22,6 +22,7 @@ from inferometer.report.html import report_page, run_names
 from inferometer.report.page.in_numbers import plots_of
 from inferometer.report.page.model import Block, Cards, Choice, Page, Picture, Table, Verdict
 from inferometer.report.page.render import render_page
+from inferometer.report.search import Told
 from inferometer.report.sections.command import command_of
 from inferometer.report.sections.headline import headline
 from inferometer.report.sections.tables import load_table
@@ -36,6 +37,8 @@ CLOSED: dict[str, Any] = WHOLE | {
     "output_len": 3,
 }
 LIMITS: dict[str, Any] = {"measure": {"slo": ["p90_ttft<=40ms", "tpot:100"]}}
+
+FAST: dict[str, Any] = {"measure": {"slo": ["request_throughput>=20"]}}
 
 
 def closed(index: int, concurrency: int, count: int = 20, **more: Any) -> PointTable:
@@ -70,6 +73,35 @@ def test_the_headline_answers_how_fast_up_to_where_and_how_many_failed() -> None
     assert found["SLO met up to"] == ("concurrency 8", "p90_ttft<=40ms (the highest measured)")
     assert found["99 % of requests within the SLO up to"][0] == "concurrency 4"
     assert found["Requests answered"] == ("900", "40 failed (4.3 %)")
+
+
+def test_loads_of_several_lengths_are_answered_each_for_itself() -> None:
+    ladder = [
+        closed(1, 1, 200, gap_ms=20),
+        closed(2, 4, 200, gap_ms=20),
+        closed(3, 1, 200, input_len=16, gap_ms=20),
+        closed(4, 4, 200, input_len=16, gap_ms=100),
+    ]
+    _, summary = measured(*ladder, spec=FAST)
+    found = cards(summary)
+    kept = "concurrency 4, in 8, out 3; concurrency 1, in 16, out 3"
+    assert found["SLO met up to"] == (kept, "request_throughput>=20")
+    assert found["Knee"] == ("not known", "3 loads or more are needed")
+
+
+def test_a_load_that_is_told_in_part_has_its_pictures_over_time() -> None:
+    record, summary = measured(partly_closed(1, 4, 50))
+    page = report_page([(record, summary)])
+    charts = {plot.key: plot for plot in plots_of(section(page, "timelines"))}
+    assert [series.name.en for series in charts["in_flight-1"].series][-1] == "asked"  # type: ignore[union-attr]
+
+
+def test_a_family_that_never_keeps_its_limits_is_said_beside_those_that_do() -> None:
+    _, summary = measured(closed(1, 4, 200, gap_ms=20), closed(2, 4, 200, input_len=16), spec=FAST)
+    assert cards(summary)["SLO met up to"] == (
+        "concurrency 4, in 8, out 3",
+        "request_throughput>=20; others at no load",
+    )
 
 
 def test_the_verdict_tells_each_reason_once_and_says_what_it_means() -> None:
@@ -208,7 +240,7 @@ def test_the_command_asks_for_the_same_again_without_secrets() -> None:
 
 def test_the_page_of_a_run_is_written_whole_into_its_folder(tmp_path: Path) -> None:
     record = run(closed(1, 1, 30), path=tmp_path)
-    path = write_page(record, summarize(record), ["the largest load is 8"])
+    path = write_page(record, summarize(record), Told(("the largest load is 8",)))
     assert path == tmp_path / "report.html"
     assert "the largest load is 8" in path.read_text(encoding="utf-8")
     assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
@@ -224,3 +256,33 @@ def test_a_run_that_was_cut_short_has_a_page_too(state: str) -> None:
     table = next(block for block in section(page, "loads") if isinstance(block, Table))
     assert [row["n"] for row in cells(table)] == ["3", "0"]
     assert render_page(page)
+
+
+def test_where_most_requests_are_refused_the_client_is_not_called_slow() -> None:
+    requests = [
+        request(
+            i,
+            planned=10 * i,
+            sent=10 * i,
+            end=10 * i + 1,
+            status="http_error",
+            http_status=503,
+            streamed=False,
+        )
+        for i in range(200)
+    ]
+    _, summary = measured(point(requests, [], load=CLOSED | {"max_concurrency": 8, "closed": True}))
+    (held,) = [c for c in summary.points[0].verdict.conditions if c.name == "concurrency"]
+    assert held.ok is False
+    assert held.next_step == "see the failures: a request that is refused is hardly in flight"
+
+
+def test_several_runs_are_each_judged_with_their_first_reason() -> None:
+    few = msgspec.structs.replace(measured(closed(1, 4, 20))[1], run_id="few")
+    failed = msgspec.structs.replace(measured(closed(1, 4, 20, failed=20))[1], run_id="failed")
+    record, _ = measured(closed(1, 4, 20))
+    (verdict, *_) = section(report_page([(record, few), (record, failed)]), "result")
+    assert isinstance(verdict, Verdict)
+    assert verdict.word == "INVALID"
+    assert verdict.reasons[0].en.startswith("few: INVALID: concurrency 0.98 requests, limit 3.80 requests")
+    assert verdict.reasons[1].en.startswith("failed: INVALID: errors 50.0 %")

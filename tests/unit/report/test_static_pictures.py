@@ -123,10 +123,15 @@ def test_a_chart_says_its_question_units_n_limit_and_that_it_is_simulated():
 
 def test_points_are_named_where_the_axis_does_not_tell_them():
     labels = ("concurrency 1", "concurrency 4", "concurrency 16")
-    assert {*labels} <= {*drawn(chart(series(labels=labels)))[1]}
+    words = tuple(Words(label, label.replace("concurrency", "并发数")) for label in labels)
+    assert {*labels} <= {*drawn(chart(series(labels=words)))[1]}
+    assert "并发数 4" in drawn(chart(series(labels=words)), language="zh")[1]
     loads = Axis(Words("concurrency", "并发数"), "", "log")
-    assert not {*labels} & {*drawn(chart(series(labels=labels), x=loads))[1]}
-    close = series(x=column(100, 100.1, 400), y=column(10, 10, 80), labels=labels)
+    assert not {*labels} & {*drawn(chart(series(labels=words), x=loads))[1]}
+    rates = tuple(same(f"rate {rate} req/s") for rate in (1, 2, 4))
+    by_rate = chart(series(labels=rates), x=Axis(Words("request rate", "请求率"), "req/s"))
+    assert not {label.en for label in rates} & {*drawn(by_rate)[1]}
+    close = series(x=column(100, 100.1, 400), y=column(10, 10, 80), labels=words)
     assert {"concurrency 4"} & {*drawn(chart(close))[1]} == set(), "it would cover the first"
 
 
@@ -187,7 +192,7 @@ def test_equal_plots_are_equal_bytes(plot, form):
 
 def test_text_is_text_whatever_it_holds():
     hostile = "$x^{2}$ \\frac <script>alert(1)</script> \x00\x1b[31m %s {0}"
-    labels = (hostile, "b", "c")
+    labels = (same(hostile), same("b"), same("c"))
     content = picture(chart(series(hostile, labels=labels), series("b")), "svg", Look(subtitle=hostile))
     assert b"<script" not in content
     assert b"\x00" not in content

@@ -102,6 +102,18 @@ def test_several_things_are_told_at_once_and_the_page_shows_them(tmp_path: Path)
     assert not of.started.busy
 
 
+def test_a_second_run_at_a_time_is_refused_and_its_form_comes_back_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = house(tmp_path)
+    pages = client(of)
+    monkeypatch.setattr(type(of.started), "busy", True)
+    answer = pages.post("/new", data={**URL, "sign": sign(pages, of), "start": "1"})
+    assert answer.status_code == 422
+    assert "a run that was started here goes on" in answer.text
+    assert f'value="{URL["endpoint.url"]}"' in answer.text
+
+
 def test_the_variables_of_the_server_count_as_on_its_command_line() -> None:
     assert judge({}, {"INFEROMETER_URL": URL["endpoint.url"]}).command is not None
 

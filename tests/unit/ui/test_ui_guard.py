@@ -167,6 +167,80 @@ def test_other_machines_need_a_token_which_is_made_where_none_is_given(tmp_path:
         checked(plain._replace(port=70000))
 
 
-def test_a_port_that_is_taken_is_said_so() -> None:
-    with listening("127.0.0.1", 0) as taken, pytest.raises(UsageError, match="cannot listen at"):
+def test_what_cannot_be_listened_at_is_said_so() -> None:
+    with listening("127.0.0.1", 0) as taken, pytest.raises(UsageError, match="already in use") as told:
         listening("127.0.0.1", taken.getsockname()[1])
+    assert "--port 0" in told.value.next_step
+    with pytest.raises(UsageError, match=r"--host 'a\.\.b'") as told:
+        listening("a..b", 0)
+    assert "address of this machine" in told.value.next_step
+    with pytest.raises(UsageError, match=r"cannot listen at 192\.0\.2\.1:0") as told:
+        listening("192.0.2.1", 0)  # TEST-NET-1: of no machine
+    assert "address of this machine" in told.value.next_step
+
+
+def test_runs_lie_in_a_directory(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(UsageError, match="no directory"):
+        checked(Settings(file, "127.0.0.1", 1, None, read_only=False))
+
+
+def test_many_visitors_do_not_end_the_session_of_a_form(tmp_path: Path) -> None:
+    store_run(tmp_path, "a")
+    of = house(tmp_path)
+    pages = client(of)
+    fields = {"sign": sign(pages, of)}
+    for _ in range(1500):  # Prometheus asks for /metrics, and keeps no cookie
+        of.sessions.begin()
+    assert pages.post(LABELS, data=fields).status_code == 303
+
+
+def test_cookies_of_other_servers_of_this_host_do_not_hide_ours(tmp_path: Path) -> None:
+    of = house(tmp_path)
+    session, name = of.sessions.begin(), of.sessions.cookie
+    for strange in (
+        'prefs={"a": "b, c"}',
+        "a b c",
+        "=",
+        f"{name}=forged.{'0' * 64}",
+        f"{name}=",
+        f"{name}=é.é",
+    ):
+        assert of.sessions.of_cookie(strange) is None
+        assert of.sessions.of_cookie(f"{strange}; {name}={session}") == session
+    assert of.sessions.of_cookie(f"{name}={session[:-1]}") is None
+    assert house(tmp_path).sessions.of_cookie(f"{name}={session}") is None  # of a server that has ended
+
+
+@pytest.mark.parametrize("body", ["sign=%C3%A9", "sign=%00", "a=1&" * 1100])
+def test_strange_forms_are_refused_in_words(tmp_path: Path, body: str) -> None:
+    of = house(tmp_path)
+    pages = client(of)
+    sign(pages, of)
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    assert pages.post("/started/stop", content=body, headers=headers).status_code in (400, 403)
+
+
+def test_an_address_of_too_many_fields_is_refused_in_words(tmp_path: Path) -> None:
+    assert client(house(tmp_path)).get("/?" + "a=1&" * 1100).status_code == 400
+
+
+def test_the_way_in_keeps_to_this_server_whatever_the_address_holds(tmp_path: Path) -> None:
+    pages = client(house(tmp_path, token=TOKEN))
+    for path, onward in (
+        ("/%09/evil.example", "/%09/evil.example"),
+        ("/a%0d%0ab", "/a%0D%0Ab"),
+        ("/é", "/%C3%A9"),
+    ):
+        headers = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+        answer = pages.get(f"http://127.0.0.1:8765{path}", params={"token": TOKEN}, headers=headers)
+        assert answer.headers["refresh"] == f"0; url={onward}"
+
+
+@pytest.mark.parametrize(("mode", "status"), [("no-cors", 403), ("cors", 403), ("navigate", 200)])
+def test_another_site_may_lead_here_and_hold_no_part_of_us(tmp_path: Path, mode: str, status: int) -> None:
+    pages = client(house(tmp_path))
+    for site in ("cross-site", "same-site"):
+        headers = {"sec-fetch-site": site, "sec-fetch-mode": mode}
+        assert pages.get("/", headers=headers).status_code == status

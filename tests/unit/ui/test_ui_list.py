@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 from ui_runs import HOSTILE, client, house, numbers, store_run
 
+from inferometer.ui.app import make_app
 from inferometer.ui.listing import PAGE_ROWS, listing, query_of
 from inferometer.ui.store import Store, StoredRun
 
@@ -28,6 +31,74 @@ def test_what_cannot_be_read_is_listed_with_the_reason(tmp_path: Path) -> None:
     b, a = Store(tmp_path).runs()
     assert "run.json cannot be read" in a.problem
     assert "summary.json cannot be read" in b.problem
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"verdict":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"created_utc": "\xff", "model": "m", "state": "complete", "simulated": false}',
+        b'{"created_utc": "", "model": "m", "state": "complete", "simulated": false,'
+        b' "points": [{"kind": "measure", "load": {"request_rate": {"a": 1}}}]}',
+    ],
+)
+def test_nonsense_in_one_folder_hides_no_other(tmp_path: Path, content: bytes) -> None:
+    store_run(tmp_path, "good")
+    (store_run(tmp_path, "bad") / "run.json").write_bytes(content)
+    pages = client(house(tmp_path))
+    assert pages.get("/").text.count("run.json cannot be read") == 1
+    assert [run["name"] for run in pages.get("/api/runs").json()["runs"]] == ["good", "bad"]
+
+
+def test_a_fault_of_ours_is_told_with_its_place_and_without_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_run(tmp_path, "a")
+    of = house(tmp_path)
+    monkeypatch.setattr(of.deeds, "report", lambda folder: {}["a secret"])
+    answer = TestClient(make_app(of), "http://127.0.0.1:8765", raise_server_exceptions=False).get("/runs/a")
+    assert answer.status_code == 500
+    assert "KeyError" in answer.text
+    assert "a secret" not in answer.text
+
+
+def test_a_comparison_is_made_anew_when_noise_was_learned(tmp_path: Path) -> None:
+    for name in "ab":
+        store_run(tmp_path, name)
+    of = house(tmp_path)
+    pages = client(of)
+    for expected in (1, 1, 2):
+        if expected == 2:
+            (tmp_path / "noise.json").write_text("{}")
+        pages.get("/compare?run=a&run=b")
+        assert len(of.deeds.asked) == expected  # type: ignore[attr-defined]
+
+
+def test_only_runs_that_were_not_measured_alike_offer_to_go_on_all_the_same(tmp_path: Path) -> None:
+    for name in ("a", "b", "different"):
+        store_run(tmp_path, name)
+    pages = client(house(tmp_path))
+    offered = [
+        "compare although" in pages.get(f"/compare?run=a&run={asked}").text
+        for asked in ("b", "different", "different&different=1")
+    ]
+    assert offered == [False, True, False]
+
+
+def test_a_killed_run_is_not_listed_as_going_on(tmp_path: Path) -> None:
+    for name in ("killed", "new"):
+        (store_run(tmp_path, name) / "journal").mkdir()
+    os.utime(tmp_path / "killed" / "journal", (0, 0))
+    rows = client(house(tmp_path)).get("/").text.split("<tr>")
+    said = {name: "not closed" in row for row in rows for name in ("killed", "new") if f"/{name}" in row}
+    assert said == {"killed": True, "new": False}
+
+
+def test_without_scripts_the_other_language_keeps_what_was_asked(tmp_path: Path) -> None:
+    for name in "ab":
+        store_run(tmp_path, name)
+    text = client(house(tmp_path)).get("/compare?run=a&run=b&lang=zh").text
+    assert 'href="?run=a&amp;run=b&amp;lang=en"' in text
 
 
 def test_a_folder_is_read_again_only_when_it_has_changed(tmp_path: Path) -> None:
@@ -135,7 +206,9 @@ def test_a_comparison_begins_with_the_oldest_or_the_asked_one(tmp_path: Path) ->
 def test_pages_speak_the_language_of_the_browser_or_the_address(tmp_path: Path) -> None:
     pages = client(house(tmp_path))
     assert '<html lang="en"' in pages.get("/").text
-    assert '<html lang="zh"' in pages.get("/", headers={"accept-language": "zh-CN,zh"}).text
+    chinese = pages.get("/", headers={"accept-language": "zh-CN,zh"}).text
+    assert '<html lang="zh"' in chinese
+    assert 'switch to English / 切换为英文">English</button>' in chinese  # the button leads to the other one
     assert '<html lang="en"' in pages.get("/?lang=en", headers={"accept-language": "zh-CN,zh"}).text
 
 

@@ -10,12 +10,13 @@ from ui_runs import client, house, store_run
 
 from inferometer.clock import VirtualClock
 from inferometer.errors import RunFolderError
+from inferometer.exchange.prometheus.exposition import exposition
 from inferometer.record import ChunkColumns, PointRecord, RequestRecord
 from inferometer.record.journal import JournalWriter, PointEnd, PointStart, RequestFrame
 from inferometer.record.lock import writing
 from inferometer.record.types import HealthSample
-from inferometer.ui.exposition import render
-from inferometer.ui.live import Watch
+from inferometer.ui.exposition import families_of
+from inferometer.ui.live import Watch, Watches, running
 from inferometer.ui.live_blocks import blocks_of, pictures_of
 
 S = 1_000_000_000
@@ -126,14 +127,22 @@ def test_a_load_point_has_ended_when_all_of_its_workers_have(folder: Path) -> No
 
 
 def test_a_killed_run_is_told_from_a_slow_one(folder: Path) -> None:
-    clock = VirtualClock()
-    watch = Watch(folder, clock)
-    watch.look()
+    write(folder, 0, start(0))
+    written_ns = (folder / "journal" / "worker-0.seg").stat().st_mtime_ns
+    clock = VirtualClock(realtime_ns=written_ns + 5 * S)
+    watch, watches = Watch(folder, clock), Watches(clock)
+    assert watch.look()[0].state == "open"
     clock.advance_ns(60 * S)
     with writing(folder):
         assert watch.look()[0].state == "open"
+        assert [run.name for run in running(watches, [folder])] == ["a"]
+    clock.advance_ns(S)
+    quiet = Watch(folder, clock).look()[0]  # known at the first look, too
+    assert (quiet.state, quiet.quiet_s) == ("quiet", pytest.approx(66.0))
+    assert running(watches, [folder]) == []
     clock.advance_ns(S)
     assert watch.look()[0].state == "quiet"
+    (folder / "journal" / "worker-0.seg").unlink()
     (folder / "journal").rmdir()
     clock.advance_ns(S)
     assert watch.look()[0].state == "closed"
@@ -146,13 +155,16 @@ def test_a_killed_run_is_told_from_a_slow_one(folder: Path) -> None:
 def test_prometheus_gets_the_load_point_under_way(folder: Path) -> None:
     write(folder, 0, start(0), *(request(0, i) for i in range(20)), sample(0, 2.0, 3))
     run, _ = Watch(folder, VirtualClock()).look()
-    text = render([run])
-    labels = 'run="a",model="m",load="concurrency 4",kind="measure"'
+    text = exposition(families_of([run]), openmetrics=False)
     assert "inferometer_runs_in_progress 1\n" in text
-    assert f"inferometer_point_requests_finished{{{labels}}} 20\n" in text
-    assert f'inferometer_point_ttft_seconds{{{labels},quantile="0.5"}} 0.05\n' in text
+    assert 'inferometer_run_info{run="a",model="m"} 1\n' in text
+    assert 'inferometer_requests_done_total{run="a",kind="measure"} 20\n' in text
+    assert 'inferometer_requests_in_flight{run="a"} 3\n' in text
+    assert 'kind="measure",load="concurrency 4"} 1\n' in text
+    assert 'inferometer_ttft_seconds{run="a",quantile="0.5"} 0.05\n' in text
     assert 'quantile="0.99"' not in text
-    assert render([]).splitlines()[2:] == ["inferometer_runs_in_progress 0"]
+    nothing = exposition(families_of([]), openmetrics=True)
+    assert nothing.splitlines()[2:] == ["inferometer_runs_in_progress 0", "# EOF"]
 
 
 def test_the_page_needs_no_script_and_leads_to_the_report_at_the_end(folder: Path) -> None:

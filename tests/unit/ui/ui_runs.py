@@ -15,6 +15,7 @@ from inferometer.record.types import PointRecord, RunMeta
 from inferometer.report.page.model import Note, Page, Section
 from inferometer.report.words import same
 from inferometer.ui.app import make_app
+from inferometer.ui.deeds import Compared
 from inferometer.ui.house import House, Settings, make_house
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{7*7}}"
@@ -63,10 +64,12 @@ class Told:
         section = Section(key="only", title=same("Only"), blocks=(Note(text=same(meta.model)),))
         return Page(title=same(meta.model), subtitle=same(""), sections=(section,), simulated=meta.simulated)
 
-    def comparison(self, folders: Sequence[Path], allow_different: bool) -> Page:
+    def comparison(self, folders: Sequence[Path], allow_different: bool) -> Compared:
+        """Not alike are runs of which one is called ``different``."""
         names = [folder.name for folder in folders]
         self.asked.append(("comparison", *names, allow_different))
-        return Page(title=same(" / ".join(names)), subtitle=same(""), sections=(), simulated=False)
+        page = Page(title=same(" / ".join(names)), subtitle=same(""), sections=(), simulated=False)
+        return Compared(page, comparable=allow_different or "different" not in names)
 
     def relabel(self, folder: Path, label: str, labels: Mapping[str, str]) -> None:
         self.asked.append(("relabel", folder.name, label, dict(labels)))

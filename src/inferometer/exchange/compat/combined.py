@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from inferometer.errors import UsageError
+from inferometer.spec.lengths import MOST_TOKENS, Fixed, Normal, Uniform, around, parse_dist
 
 if TYPE_CHECKING:
     from inferometer.exchange.compat.translate import Group, Translation
@@ -30,10 +33,10 @@ def combine(done: Translation) -> None:
     """
     _ratio(done)
     _longest(done)
-    _prefix(done)
-    _per_group(done)
     _spread(done, "--input-dist", "--input-len")
     _spread(done, "--output-dist", "--output-len")
+    _prefix(done)
+    _per_group(done)
 
 
 def _ratio(done: Translation) -> None:
@@ -65,21 +68,79 @@ def _prefix(done: Translation) -> None:
     dataset = _group(done, "--dataset")
     if dataset is not None and dataset.values != ["random"]:
         return
-    lengths = _group(done, "--input-len")
-    if lengths is None or _group(done, "--range-ratio") is not None:
-        raise UsageError(
-            f"{name} adds to the length of prompts, which --prefix-len is a part of here, and that length is "
-            f"{'not given' if lengths is None else 'drawn'}",
-            "write --prefix-len N and, for the whole prompt, --input-len N or --input-dist DIST",
-        )
-    numbers = [word for value in lengths.values for word in value.replace(",", " ").split()]
-    if len(group.values) != 1 or not all(word.isdecimal() for word in (*group.values, *numbers)):
+    if len(group.values) != 1 or not group.values[0].isdecimal():
         raise UsageError(f"{name} {' '.join(group.values)}: it takes one whole number", f"write {name} N")
-    lengths.values = [str(int(number) + int(group.values[0])) for number in numbers]
+    _drawn(done, name)
+    longer = _longer(done, name, int(group.values[0]))
     done.hints.append(
-        f"{name} {group.values[0]} is --prefix-len {group.values[0]} --input-len {' '.join(lengths.values)} here: "
+        f"{name} {group.values[0]} is --prefix-len {group.values[0]} {longer} here: "
         "the prefix is part of the prompt's length"
     )
+
+
+def _drawn(done: Translation, name: str) -> None:
+    """A ratio as the distributions that it means, so that a prefix can be added to one of them alone."""
+    ratio, meaning = _group(done, "--range-ratio"), _group(done, "--range-ratio-as")
+    if ratio is None:
+        return
+    sides = {side: _group(done, f"--{side}-len") for side in ("input", "output")}
+    share = re.fullmatch(r"0?\.[0-9]+|[01](\.0*)?", " ".join(ratio.values))
+    for side, group in sides.items():
+        numbers = [] if group is None else _whole_numbers(group)
+        if group is None or share is None or len(numbers) != 1:
+            raise UsageError(
+                f"{name} adds to lengths that are drawn, of which --prefix-len is a part here",
+                "write one --input-len N, one --output-len N and a --range-ratio from 0 to 1; or --prefix-len N and "
+                "--input-dist DIST for the whole prompt",
+            )
+        found = around(numbers[0], float(share[0]), meaning.values[-1] if meaning else "vllm")
+        done.groups[done.groups.index(group)] = replace(
+            group, name=f"--{side}-dist", values=[f"uniform:min={found.low},max={found.high}"]
+        )
+    done.groups = [each for each in done.groups if each is not ratio and each is not meaning]
+    done.hints.append(
+        f"{done.spelled.get('--range-ratio', '--range-ratio')} {' '.join(ratio.values)} is --input-dist and "
+        "--output-dist here: a prefix comes before what it draws"
+    )
+
+
+def _longer(done: Translation, name: str, prefix: int) -> str:
+    """The flag of the prompts' lengths, with a prefix added to what it says."""
+    lengths, dist = _group(done, "--input-len"), _group(done, "--input-dist")
+    if dist is not None and len(dist.values) == 1:
+        dist.values = [_shifted(dist.values[0], prefix)]
+        return f"--input-dist {dist.values[0]}"
+    numbers = _whole_numbers(lengths) if lengths is not None else []
+    if lengths is None or not numbers:
+        raise UsageError(
+            f"{name} adds to the length of prompts, which --prefix-len is a part of here, and that length is "
+            f"{'not given' if lengths is None else 'no whole number'}",
+            "write --prefix-len N and, for the whole prompt, --input-len N or --input-dist DIST",
+        )
+    lengths.values = [str(number + prefix) for number in numbers]
+    return f"--input-len {' '.join(lengths.values)}"
+
+
+def _shifted(text: str, prefix: int) -> str:
+    """A distribution of lengths with a prefix before each: ``normal`` and ``uniform`` move as a whole."""
+    dist = parse_dist("--input-dist", text)
+    if isinstance(dist, Normal):
+        bounds = f",max={dist.high + prefix}" if dist.high < MOST_TOKENS else ""
+        return f"normal:mean={dist.mean + prefix:g},std={dist.std:g},min={dist.low + prefix}{bounds}"
+    if isinstance(dist, Fixed):
+        return f"fixed:{dist.low + prefix}"
+    if isinstance(dist, Uniform):
+        return f"uniform:min={dist.low + prefix},max={dist.high + prefix}"
+    raise UsageError(
+        f"a prefix cannot be added to --input-dist {text}",
+        "write --prefix-len N, and --input-dist for the whole prompt",
+    )
+
+
+def _whole_numbers(group: Group) -> list[int]:
+    """The numbers of a list; none where one of its words is no whole number."""
+    words = [word for value in group.values for word in value.replace(",", " ").split()]
+    return [int(word) for word in words] if all(word.isdecimal() for word in words) else []
 
 
 def _per_group(done: Translation) -> None:

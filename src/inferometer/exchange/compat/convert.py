@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,6 +29,7 @@ _TOGETHER = frozenset(
 )
 _ENGINE_VARIABLES = re.compile(r"(CUDA|ASCEND|HIP|ROCR|NPU|VLLM|SGLANG|NCCL|HCCL|PYTORCH|OMP)_\w*")
 _SECRET = re.compile(r"key|token|secret|credential|connection-string|auth|header", re.IGNORECASE)
+_CARRIERS = ("docker", "podman", "nerdctl", "kubectl", "oc", "singularity", "apptainer")
 _ON_A_HUB = re.compile(r"\w[\w.-]*/[\w.-]+")
 _HUB_VARIABLES = ("HF_ENDPOINT", "HF_HOME", "HF_TOKEN", "VLLM_USE_MODELSCOPE", "MODELSCOPE_CACHE")
 
@@ -69,6 +70,7 @@ def convert(text: str) -> list[Converted]:
 
 
 def _converted(command: Command) -> Converted:
+    command = _carried(command)
     program = command.program
     tool = _tool_of(program)
     if tool is None:
@@ -93,6 +95,18 @@ def _converted(command: Command) -> Converted:
     argv = _with_tokenizer_file(_argv(verb, [*theirs, *call.ours], call), call)
     found = dict.fromkeys(name for word in argv for name in variables_in(word))
     return Converted(begin, tool.title, (*verb.split(), *argv), tuple(call.remarks), tuple(found), tool.view)
+
+
+def _carried(command: Command) -> Command:
+    """The command that ``docker exec NAME`` and the like carry into a container."""
+    if not command.program or command.program[0] not in _CARRIERS:
+        return command
+    for at in range(1, len(command.words)):
+        inner = replace(command, words=command.words[at:])
+        if _tool_of(inner.program) is not None:
+            inner.notes = [*command.notes, f"{' '.join(command.words[:at])}: the load is sent from here"]
+            return inner
+    return command
 
 
 def _tool_of(program: Sequence[str]) -> Tool | None:

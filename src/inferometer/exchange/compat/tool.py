@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from inferometer.exchange.compat.aliases import Fixed, Needless, Refused, Rename
+from inferometer.exchange.compat.shell import plain
 from inferometer.exchange.compat.translate import Group
 
 
@@ -106,7 +107,7 @@ class Call:
 
     def say(self, kind: Kind, word: str, text: str) -> None:
         """Add a remark, once."""
-        remark = Remark(kind, word, text)
+        remark = Remark(kind, plain(word), plain(text))
         if remark not in self.remarks:
             self.remarks.append(remark)
 
@@ -130,8 +131,8 @@ class Call:
         self.put(flag, f"${variable}")
         self.say(Kind.MISSING, flag, f"set {variable}: {what}")
 
-    def into_body(self, body_of: Mapping[str, str]) -> None:
-        """Sampling flags that have no flag here, as fields of ``--extra-body``."""
+    def into_body(self, body_of: Mapping[str, str], given_as: str = "--extra-body") -> None:
+        """Sampling flags that have no flag here, as fields of ``--extra-body``, which the tool may call otherwise."""
         fields: dict[str, object] = {}
         for name, key in body_of.items():
             value = self.taken(name)
@@ -141,9 +142,16 @@ class Call:
             self.say(Kind.RENAMED, name, f"is the field {key} of --extra-body")
         if not fields:
             return
-        given = self.taken("--extra-body")
-        known = json.loads(given) if given else {}
-        self.put("--extra-body", json.dumps({**known, **fields} if isinstance(known, dict) else fields))
+        given = self.taken(given_as)
+        known = _json(given) if given else {}
+        if not isinstance(known, dict):
+            self.refuse(given_as, "it is no JSON object", "write --extra-body JSON")
+            known = {}
+        merged = json.dumps({**known, **fields, **known})  # the body has the last word, as in vLLM
+        if given is None:
+            self.put("--extra-body", merged)
+        else:
+            self.theirs.append(Group(given_as, [merged]))
 
 
 Settle = Callable[[Call], None]

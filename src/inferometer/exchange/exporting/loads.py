@@ -11,7 +11,8 @@ from inferometer.record.tables import PointTable
 def load_name(load: dict[str, Any]) -> str:
     """``concurrency4``, ``2.5qps``, ``2.5qps-concurrency64``, ``trace``."""
     rate, limit = load.get("request_rate"), load.get("max_concurrency")
-    parts = ["trace"] if load.get("trace") else [] if rate is None else [f"{rate}qps"]
+    told = round(rate, 3) if isinstance(rate, float) else rate
+    parts = ["trace"] if load.get("trace") else [] if rate is None else [f"{told}qps"]
     parts += [] if limit is None else [f"concurrency{limit}"]
     return "-".join(parts) or "load"
 

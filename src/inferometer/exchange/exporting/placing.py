@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from inferometer.errors import UsageError
+from inferometer.record.draft import draft_of
 
-_STEP = "name another place with --to, or replace what is there with --force"
+_STEP = "name another place with --to, or replace what is there with --overwrite"
 
 
 def place_all(files: Mapping[Path, bytes], *, overwrite: bool = False) -> None:
@@ -28,7 +27,8 @@ def place_all(files: Mapping[Path, bytes], *, overwrite: bool = False) -> None:
     drafts: list[tuple[Path, Path]] = []
     try:
         for path, content in files.items():
-            drafts.append((_draft(path, content), path))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            drafts.append((draft_of(path, content), path))
         if not overwrite:
             for path in files:
                 _check(path, overwrite)
@@ -54,18 +54,3 @@ def _check(path: Path, overwrite: bool) -> None:
     above = next(folder for folder in path.parents if folder.exists())
     if not above.is_dir():
         raise UsageError(f"{path} cannot be written: {above} is a file", "name another place with --to")
-
-
-def _draft(path: Path, content: bytes) -> Path:
-    """All of the content under a name beside the one that it will have."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    draft = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-        draft.chmod(0o644)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-    return draft

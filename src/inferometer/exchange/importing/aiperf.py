@@ -54,8 +54,11 @@ _UNIT_IN_NAME = re.compile(r"^(.*?)\s*\(([^()]*)\)$")
 def sniff(source: Source) -> str | None:
     """Its JSON, its CSV, or a line a request."""
     content = source.content
-    if isinstance(content, dict) and isinstance(content.get("request_throughput"), dict):
-        return "summary" if "request_latency" in content else None
+    if isinstance(content, dict) and (
+        {"request_throughput", "request_latency"} <= set(content)
+        or {"input_config", "error_request_count"} <= set(content)  # where all have failed
+    ):
+        return "summary"
     objects = source.objects
     if (
         objects
@@ -227,13 +230,15 @@ def _request(line: Mapping[str, Any]) -> FoundRequest:
     chunks = metrics.get("inter_chunk_latency") or {}
     scale = _UNITS.get(str(chunks.get("unit")), 1.0) / 1e3
     error = line.get("error")
-    latency_s = seconds("request_latency")
-    status = "cancelled" if metadata.get("was_cancelled") else "stream_error" if error else "ok"
+    code = error.get("code") if isinstance(error, dict) else None
+    http_status = code if isinstance(code, int) and 100 <= code <= 599 else None
+    failed = "stream_error" if http_status in (None, 200) else "http_error"
+    status = "cancelled" if metadata.get("was_cancelled") else failed if error else "ok"
     return FoundRequest(
         start_s=None if start_ns is None else (start_ns - _EPOCH_NS) / 1e9,
         ttft_s=seconds("time_to_first_token"),
         ttfat_s=seconds("time_to_first_output_token"),
-        e2el_s=latency_s,
+        e2el_s=seconds("request_latency"),
         end_s=None if end_ns is None or start_ns is None else (end_ns - start_ns) / 1e9,
         gaps_s=[gap * scale for gap in chunks["value"]] if isinstance(chunks.get("value"), list) else None,
         input_tokens=whole("usage_prompt_tokens", "input_sequence_length"),
@@ -241,6 +246,7 @@ def _request(line: Mapping[str, Any]) -> FoundRequest:
         reasoning_tokens=whole("usage_reasoning_tokens", "reasoning_token_count"),
         cached_tokens=whole("usage_prompt_cache_read_tokens"),
         status=status,  # type: ignore[arg-type]
+        http_status=http_status,
         error=None
         if error is None
         else str(error.get("message") if isinstance(error, dict) else error)[:500],

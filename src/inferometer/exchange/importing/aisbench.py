@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from inferometer.exchange.importing.cells import cells_to_stat
+from inferometer.exchange.importing.cells import cells_to_stat, plain_cell
 from inferometer.exchange.importing.formats import Format, Part
 from inferometer.exchange.importing.found import (
     Found,
     FoundPoint,
     FoundRequest,
+    int_of,
     load_of,
     number_of,
     quantity_of,
@@ -99,8 +100,8 @@ def _points(name: str, kinds: Mapping[str, Source]) -> Iterator[FoundPoint]:
         reported = ImportedPoint(
             point=0,
             duration_s=duration_s,
-            completed=_whole(counts["Success Requests"]),
-            failed=_whole(counts["Failed Requests"]),
+            completed=int_of(counts["Success Requests"]),
+            failed=int_of(counts["Failed Requests"]),
             values=values,
             stats=stats,
             stated={"data set": PurePosixPath(name).name, "stage": stage, **stated, **left},
@@ -108,7 +109,7 @@ def _points(name: str, kinds: Mapping[str, Source]) -> Iterator[FoundPoint]:
         )
         load = load_of(
             max_concurrency=whole_or_none(stated.get("Max Concurrency")),
-            num_prompts=_whole(counts["Total Requests"]) or len(requests) or None,
+            num_prompts=int_of(counts["Total Requests"]) or len(requests) or None,
         )
         if stage != "total":
             load["case"] = f"{stage} stage"
@@ -117,10 +118,6 @@ def _points(name: str, kinds: Mapping[str, Source]) -> Iterator[FoundPoint]:
 
 def _stages(common: Mapping[str, Any]) -> list[str]:
     return [stage for value in common.values() if isinstance(value, dict) for stage in value]
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
 
 
 def _table(rows: Sequence[Mapping[str, str]]) -> tuple[dict[str, ImportedStat], dict[str, Any]]:
@@ -135,13 +132,8 @@ def _table(rows: Sequence[Mapping[str, str]]) -> tuple[dict[str, ImportedStat], 
             if rest:
                 left[name] = rest
         else:
-            left[name] = {head: _plain_cell(cell) for head, cell in cells.items()}
+            left[name] = {head: plain_cell(cell) for head, cell in cells.items()}
     return stats, left
-
-
-def _plain_cell(cell: str) -> Any:
-    number, unit = quantity_of(cell)
-    return cell if number is None else number if not unit else {"value": number, "unit": unit}
 
 
 def _common(common: Mapping[str, Any], stage: str) -> tuple[dict[str, float], dict[str, Any]]:
@@ -175,8 +167,8 @@ def _request(each: Mapping[str, Any]) -> FoundRequest:
         start_s=start_s,
         ttft_s=ttft if ok else None,
         e2el_s=e2el if ok else None,
-        input_tokens=_whole(tokens[0]),
-        output_tokens=_whole(tokens[1]),
+        input_tokens=int_of(tokens[0]),
+        output_tokens=int_of(tokens[1]),
         status="ok" if ok else "http_error",
         error=None if ok else str(each.get("error_info") or "failed")[:500],
     )

@@ -17,6 +17,12 @@ def scale_of(unit: str, key: str) -> float:
     return _TO_MS.get(unit, 1.0) if key.endswith("_ms") else 1.0
 
 
+def plain_cell(cell: str) -> Any:
+    """A number, a number with its unit, or the text."""
+    number, unit = quantity_of(cell)
+    return cell if number is None else number if not unit else {"value": number, "unit": unit}
+
+
 def cells_to_stat(
     key: str, cells: Mapping[str, str], *, definition: str = ""
 ) -> tuple[ImportedStat | None, dict[str, Any]]:

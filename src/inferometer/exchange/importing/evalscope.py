@@ -137,7 +137,11 @@ def point_of(
     for key, names in _VALUES:
         taken.value(key, *names)
     _take_means(taken, completed)
-    left = _take_percentiles(taken, rows, completed)
+    left: dict[str, Any] = dict(_take_percentiles(taken, rows, completed))
+    if arguments.get("stream") is False and "ttft_ms" in taken.stats:
+        left["ttft_ms, which is the latency as nothing was streamed"] = plain(
+            msgspec.to_builtins(taken.stats.pop("ttft_ms"))
+        )
     reported = ImportedPoint(
         point=0,
         duration_s=duration_s,

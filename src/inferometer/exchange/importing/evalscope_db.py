@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from inferometer.exchange.importing.found import FoundRequest, number_of
-from inferometer.exchange.importing.source import Source
+from inferometer.exchange.importing.found import FoundRequest, int_of, number_of
+from inferometer.exchange.importing.source import Source, json_of
 
 _COLUMNS = (
     "start_time", "completed_time", "latency", "first_chunk_latency", "prompt_tokens", "completion_tokens",
@@ -63,23 +62,21 @@ def _request(row: dict[str, Any]) -> FoundRequest:
     streamed = bool(ttft_s) and row.get("is_stream") != 0
     last_s = ttft_s + sum(gaps_s) if streamed and ttft_s is not None and gaps_s else latency_s
     ok = bool(row.get("success"))
+    start_s, completed_s = number_of(row.get("start_time")), number_of(row.get("completed_time"))
+    if latency_s is None and start_s is not None and completed_s is not None:
+        latency_s = max(completed_s - start_s, 0.0)  # of a failed one
     return FoundRequest(
-        start_s=number_of(row.get("start_time")),
+        start_s=start_s,
         ttft_s=ttft_s if streamed and ok else None,
         e2el_s=last_s if ok else None,
         end_s=latency_s,
         gaps_s=gaps_s if streamed and ok else None,
-        input_tokens=_whole(row.get("prompt_tokens")),
-        output_tokens=_whole(row.get("completion_tokens")),
+        input_tokens=int_of(row.get("prompt_tokens")),
+        output_tokens=int_of(row.get("completion_tokens")),
         status="ok" if ok else "http_error",
         error=None if ok else "failed, as its database says",
         response_id=None if row.get("request_id") is None else str(row["request_id"]),
     )
-
-
-def _whole(value: Any) -> int | None:
-    number = number_of(value)
-    return None if number is None else int(number)
 
 
 def _gaps(text: Any) -> list[float] | None:
@@ -87,7 +84,7 @@ def _gaps(text: Any) -> list[float] | None:
     if not isinstance(text, str) or not text.startswith("["):
         return None
     try:
-        values = json.loads(text)
+        values = json_of(text)
     except ValueError:
         return None
     numbers = [number_of(value) for value in values]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from inferometer.exchange.importing.found import FoundRequest, Taken, number_of
+from inferometer.exchange.importing.found import FoundRequest, Taken, int_of, number_of
 from inferometer.exchange.importing.source import Source
 
 _STATISTIC = re.compile(r"^(mean|median|std|min|max|p[0-9.]+)_(.+)$")
@@ -60,10 +60,10 @@ def requests_of(source: Source, taken: Taken) -> list[FoundRequest]:
 
 def _request(row: Mapping[str, Any]) -> FoundRequest:
     ttft_s, gaps = number_of(row["ttfts"]), row["itls"]
-    error, output = str(row["errors"] or ""), _whole(row["output_lens"])
+    error, output = str(row["errors"] or ""), int_of(row["output_lens"])
     common: dict[str, Any] = {
         "start_s": number_of(row["start_times"]),
-        "input_tokens": _whole(row["input_lens"]),
+        "input_tokens": int_of(row["input_lens"]),
     }
     if error or (not ttft_s and not output):
         return FoundRequest(**common, status="http_error", error=error[:500] or "no answer")
@@ -72,8 +72,3 @@ def _request(row: Mapping[str, Any]) -> FoundRequest:
     if e2el_s is None and ttft_s is not None and gaps_s is not None:
         e2el_s = ttft_s + sum(gaps_s)
     return FoundRequest(**common, ttft_s=ttft_s or None, e2el_s=e2el_s, gaps_s=gaps_s, output_tokens=output)
-
-
-def _whole(value: Any) -> int | None:
-    number = number_of(value)
-    return None if number is None else int(number)

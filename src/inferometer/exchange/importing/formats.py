@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
@@ -100,17 +100,8 @@ def detect(sources: Sequence[Source]) -> tuple[Format, list[Part], list[Source]]
     Raises:
         UsageError: nobody's, or those of several tools.
     """
-    found: dict[str, list[Part]] = {}
-    others: list[Source] = []
     known = formats()
-    for source in sources:
-        for fitting in known.values():
-            kind = _kind(fitting, source)
-            if kind is not None:
-                found.setdefault(fitting.name, []).append(Part(source, kind))
-                break
-        else:
-            others.append(source)
+    found, others = _sorted(known.values(), sources)
     if not found:
         raise UsageError(
             f"{names_of(sources)}: no known result file; it holds {_seen(sources[0])}",
@@ -138,14 +129,47 @@ def told_as(name: str, sources: Sequence[Source]) -> tuple[Format, list[Part], l
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
         raise UsageError(f"unknown format of results {name!r}", hint)
-    parts = [Part(source, kind) for source in sources if (kind := _kind(known[name], source)) is not None]
-    if not parts:
+    found, others = _sorted([known[name]], sources)
+    if not found:
         raise UsageError(
             f"{names_of(sources)}: no part of {known[name].title}; it holds {_seen(sources[0])}",
             "leave out --as to see whose it is",
         )
-    taken = {id(part.source) for part in parts}
-    return known[name], parts, [source for source in sources if id(source) not in taken]
+    return known[name], found[name], others
+
+
+def _sorted(
+    known: Collection[Format], sources: Sequence[Source]
+) -> tuple[dict[str, list[Part]], list[Source]]:
+    """The parts by format, the first that knows them, and the files that are none: pictures, empty logs.
+
+    Raises:
+        UsageError: nothing was found, and a file could not be looked into.
+    """
+    found: dict[str, list[Part]] = {}
+    others: list[Source] = []
+    refused: list[UsageError] = []
+    for source in sources:
+        try:
+            part = _part(known, source)
+        except UsageError as error:
+            part = None
+            refused.append(error)
+        if part is None:
+            others.append(source)
+        else:
+            found.setdefault(part[0], []).append(part[1])
+    if refused and not found:
+        raise refused[0]
+    return found, others
+
+
+def _part(known: Collection[Format], source: Source) -> tuple[str, Part] | None:
+    """The format that a file belongs to, and as what."""
+    if source.is_binary:
+        return None
+    kinds = ((fitting.name, _kind(fitting, source)) for fitting in known)
+    return next(((name, Part(source, kind)) for name, kind in kinds if kind is not None), None)
 
 
 def read_all(sources: Sequence[Source], name: str | None = None) -> tuple[Found, list[Source]]:
@@ -164,9 +188,9 @@ def read_all(sources: Sequence[Source], name: str | None = None) -> tuple[Found,
         found.points = [checked(point) for point in found.points]
     except _STRANGE as error:
         # A file may hold anything in any place; the readers check what they know to vary.
+        what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise UsageError(
-            f"{names_of([part.source for part in parts])}: not as {chosen.title} is written: "
-            f"{type(error).__name__} {error}",
+            f"{names_of([part.source for part in parts])}: not as {chosen.title} is written: {what}",
             "was it changed by hand, or cut? Else the version is not known yet",
         ) from error
     if not found.points:
@@ -196,11 +220,19 @@ def _about(parts: Sequence[Part], others: Sequence[Source]) -> Iterator[str]:
 
 
 def _seen(source: Source) -> str:
-    """What a file holds, in a few words."""
+    """What a file holds, in a few words.
+
+    Raises:
+        UsageError: JSON that is broken.
+    """
+    if source.is_binary:
+        return "binary data, not text"
     if source.objects:
         return f"a JSON object with {', '.join(list(source.objects[0])[:6])}"
     if isinstance(source.content, list):
         return f"a JSON list of {len(source.content)}"
     if source.table:
-        return f"a table with the columns {', '.join(source.table[0][:6])}"
+        return f"a table with the columns {', '.join(dict.fromkeys(source.table[0][:12]))}"
+    if source.head.lstrip()[:1] in ("{", "["):
+        source.json()
     return f"text that begins with {source.head.strip()[:40]!r}"

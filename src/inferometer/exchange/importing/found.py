@@ -190,6 +190,12 @@ def number_of(value: Any) -> float | None:
     return quantity_of(value)[0] if isinstance(value, str) and quantity_of(value)[1] == "" else None
 
 
+def int_of(value: Any) -> int | None:
+    """A number without what stands behind its point; None for what is no number."""
+    number = number_of(value)
+    return None if number is None else int(number)
+
+
 def quantity_of(text: str) -> tuple[float | None, str]:
     """Number and unit of one cell: ``"81778.9 ms"`` -> (81778.9, "ms"); (None, text) when it begins with no number."""
     found = _NUMBER.match(text)
@@ -250,17 +256,35 @@ def checked(point: FoundPoint) -> FoundPoint:
         _check(f"request {number}", {**times, **gaps}, _LONGEST_S)
     starts = [request.start_s for request in requests if request.start_s is not None]
     _check("send times", {"span": max(starts) - min(starts) if starts else None}, _LONGEST_S)
-    reported = msgspec.convert(msgspec.to_builtins(point.reported), ImportedPoint)
+    reported = _without_zeros(msgspec.convert(msgspec.to_builtins(point.reported), ImportedPoint))
     _check("load", {n: v for n, v in point.load.items() if isinstance(v, (int, float))}, _MOST)
     _check("load point", {"completed": reported.completed, "failed": reported.failed}, _MOST)
     _check("load point", {"duration_s": reported.duration_s}, _LONGEST_S)
     return FoundPoint(point.load, reported, requests, point.series)
 
 
+def _without_zeros(reported: ImportedPoint) -> ImportedPoint:
+    """With latencies of 0 among what is only stated: tools write them where they measured none.
+
+    Such as the TPOT of one token, and the gaps of an answer that was not streamed.
+    """
+    zeros = {key: stat for key, stat in reported.stats.items() if key.endswith("_ms") and _is_zero(stat)}
+    if not zeros:
+        return reported
+    stats = {key: stat for key, stat in reported.stats.items() if key not in zeros}
+    stated = {**reported.stated, "0, as nothing was measured": msgspec.to_builtins(zeros)}
+    return msgspec.structs.replace(reported, stats=stats, stated=stated)
+
+
+def _is_zero(stat: ImportedStat) -> bool:
+    figures = (stat.mean, stat.min, stat.max, *stat.percentiles.values())
+    return not any(figures) and any(figure == 0 for figure in figures)
+
+
 def _check(what: str, values: Mapping[str, float | None], most: float) -> None:
     for name, value in values.items():
         if value is not None and not 0 <= value <= most:
-            raise ValueError(f"{what}: {name} is {value}, which is not between 0 and {most:g}")
+            raise ValueError(f"{what}: {name} is {value:g}, which is not between 0 and {most:g}")
 
 
 def load_of(**known: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""GuideLLM: ``benchmarks.json``, version 2 and the one before it."""
+"""GuideLLM: ``benchmarks.json``, version 2 and the one before it, the same as YAML, and its CSV."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ from inferometer.exchange.importing.found import (
     number_of,
     utc_of,
 )
+from inferometer.exchange.importing.guidellm_csv import (
+    ITL,
+    is_table,
+    model_of,
+    point_of,
+    start_of,
+    table_rows,
+)
 from inferometer.exchange.importing.source import Source
 from inferometer.exchange.importing.vllm import whole_or_none
 from inferometer.record.imported import ImportedPoint
@@ -27,7 +35,7 @@ _STATS = (
         "tpot_ms",
         "inter_token_latency_ms",
         1.0,
-        "what it calls ITL: (last - first) / (n - 1), weighted by n - 1",
+        ITL,
     ),
     ("e2el_ms", "request_latency", 1e3, "to the end of the connection"),
     ("input_tokens", "prompt_token_count", 1.0, ""),
@@ -40,12 +48,15 @@ _MEANS = (
     ("total_throughput_per_s", "tokens_per_second"),
     ("concurrency_mean", "request_concurrency"),
 )
+_TPOT = "its TPOT includes the TTFT and is kept as stated; its ITL is what is called TPOT here"
 _STATUSES = ("successful", "errored", "incomplete")
 
 
 def sniff(source: Source) -> str | None:
     """An object with benchmarks that hold metrics by status."""
-    content = source.content
+    if is_table(source):
+        return "table"
+    content = _content(source)
     benchmarks = content.get("benchmarks") if isinstance(content, dict) else None
     if not isinstance(benchmarks, list) or not benchmarks or not isinstance(benchmarks[0], dict):
         return None
@@ -53,13 +64,22 @@ def sniff(source: Source) -> str | None:
     return "json" if isinstance(metrics, dict) and "requests_per_second" in metrics else None
 
 
+def _content(source: Source) -> Any:
+    """Of JSON or of YAML."""
+    return source.yaml if source.content is None and source.head.startswith("benchmarks:") else source.content
+
+
 def read(parts: Sequence[Part]) -> Found:
-    """One load point a benchmark."""
+    """One load point a benchmark; a table repeats the JSON of its name, and is read where it stands alone."""
+    tables = [part for part in parts if part.kind == "table"]
+    parts = [part for part in parts if part.kind != "table"]
+    if not parts:
+        return _of_tables([part.source for part in tables])
     points: list[FoundPoint] = []
     stated: dict[str, Any] = {}
     model, version = "unknown", None
     for part in parts:
-        content = part.source.json()
+        content = _content(part.source)
         metadata = content.get("metadata") or {}
         version = version or metadata.get("guidellm_version")
         for benchmark in content["benchmarks"]:
@@ -76,24 +96,26 @@ def read(parts: Sequence[Part]) -> Found:
         version=None if version is None else str(version),
         model=str(model),
         created_utc=utc_of(started),
-        simulated=any(bool((part.source.json().get("metadata") or {}).get("simulated")) for part in parts),
+        simulated=any(bool((_content(part.source).get("metadata") or {}).get("simulated")) for part in parts),
         stated=stated,
-        notes=["its TPOT includes the TTFT and is kept as stated; its ITL is what is called TPOT here"],
+        notes=[_TPOT, *(["the CSV repeats the JSON and was not read a second time"] if tables else [])],
+    )
+
+
+def _of_tables(sources: Sequence[Source]) -> Found:
+    rows = [row for source in sources for row in table_rows(source)]
+    return Found(
+        tool="guidellm",
+        format="GuideLLM benchmarks.csv",
+        points=[point_of(row) for row in rows],
+        model=next(filter(None, map(model_of, rows)), "unknown"),
+        created_utc=start_of(rows[0]),
+        notes=[_TPOT],
     )
 
 
 def _first_time(parts: Sequence[Part]) -> Any:
-    return parts[0].source.json()["benchmarks"][0].get("start_time")
-
-
-def _utc(seconds: float | None) -> str | None:
-    from datetime import datetime, timezone
-
-    return (
-        None
-        if seconds is None
-        else datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
-    )
+    return _content(parts[0].source)["benchmarks"][0].get("start_time")
 
 
 def _point(benchmark: dict[str, Any]) -> FoundPoint:
@@ -153,17 +175,23 @@ def _request(each: Mapping[str, Any], status: str) -> FoundRequest:
     info = each.get("info") or {}
     timings = info.get("timings") or {}
     start_s = number_of(each.get("request_start_time"))
-    last_s = number_of(timings.get("last_token_iteration"))
+    last_s, over_s = (number_of(timings.get(name)) for name in ("last_token_iteration", "resolve_end"))
     ttft_ms = number_of(each.get("time_to_first_token_ms"))
     answer_ms = number_of(each.get("time_to_first_output_token_ms"))
     latency_s = number_of(each.get("request_latency"))
+    if latency_s is None and start_s is not None and over_s is not None:
+        latency_s = max(over_s - start_s, 0.0)  # of a failed one
     tokens = {name: number_of(each.get(name)) for name in ("prompt_tokens", "output_tokens", "cached_tokens")}
     whole = {name: None if value is None else int(value) for name, value in tokens.items()}
     return FoundRequest(
         start_s=start_s,
         ttft_s=None if ttft_ms is None else ttft_ms / 1e3,
         ttfat_s=None if answer_ms is None else answer_ms / 1e3,
-        e2el_s=latency_s if last_s is None or start_s is None else last_s - start_s,
+        e2el_s=None
+        if status != "successful"
+        else latency_s
+        if last_s is None or start_s is None
+        else last_s - start_s,
         end_s=latency_s,
         input_tokens=whole["prompt_tokens"],
         output_tokens=whole["output_tokens"],

@@ -7,7 +7,15 @@ from typing import Any
 
 from inferometer.exchange.importing.flat import take_statistics
 from inferometer.exchange.importing.formats import Format, Part
-from inferometer.exchange.importing.found import Found, FoundPoint, FoundRequest, Taken, load_of, number_of
+from inferometer.exchange.importing.found import (
+    Found,
+    FoundPoint,
+    FoundRequest,
+    Taken,
+    int_of,
+    load_of,
+    number_of,
+)
 from inferometer.exchange.importing.source import Source
 from inferometer.exchange.importing.vllm import rate_of, whole_or_none
 from inferometer.record.imported import ImportedPoint
@@ -48,6 +56,13 @@ def read(parts: Sequence[Part]) -> Found:
         for row in part.source.rows or []
     ]
     notes = []
+    endless = [point for point in points if point.load["request_rate"] == "inf"]
+    if len(endless) > 1:
+        for number, point in enumerate(endless, start=1):
+            point.load["case"] = f"row {number}"  # equal loads would count as repeats
+        notes.append(
+            "the table does not say how many requests were under way: rows are not taken for repeats"
+        )
     if listed and not points:
         points = [
             _of_requests(key, [r for r in listed if _case(r) == key])
@@ -142,7 +157,7 @@ def _of_requests(case: tuple[str, ...], rows: Sequence[Mapping[str, str]]) -> Fo
 
 
 def _request(row: Mapping[str, str]) -> FoundRequest:
-    whole = {name: _whole(row.get(name)) for name in ("prompt_tokens", "completion_tokens", "cached_tokens")}
+    whole = {name: int_of(row.get(name)) for name in ("prompt_tokens", "completion_tokens", "cached_tokens")}
     ok = str(row.get("success", "")).strip().lower() in ("1", "true", "1.0")
     return FoundRequest(
         ttft_s=number_of(row.get("ttft_s")) if ok else None,
@@ -151,16 +166,11 @@ def _request(row: Mapping[str, str]) -> FoundRequest:
         output_tokens=whole["completion_tokens"],
         cached_tokens=whole["cached_tokens"],
         status="ok" if ok else "http_error",
-        http_status=_whole(row.get("http_status")),
+        http_status=int_of(row.get("http_status")),
         error=None if ok else (row.get("error") or "failed")[:500],
         finish_reason=row.get("finish_reason") or None,
         response_id=row.get("request_id") or None,
     )
-
-
-def _whole(text: str | None) -> int | None:
-    number = number_of(text)
-    return None if number is None else int(number)
 
 
 def _reported(

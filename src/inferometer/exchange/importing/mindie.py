@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from inferometer.exchange.importing.cells import cells_to_stat
+from inferometer.exchange.importing.cells import cells_to_stat, plain_cell
 from inferometer.exchange.importing.formats import Format, Part
 from inferometer.exchange.importing.found import Found, FoundPoint, load_of, quantity_of
 from inferometer.exchange.importing.source import Source
@@ -118,14 +118,14 @@ def _point(perf: Part | None, common: Mapping[str, str]) -> FoundPoint:
             if rest:
                 stated[metric] = rest
         else:
-            stated[metric] = {name: _number_or_text(cell) for name, cell in cells.items()}
+            stated[metric] = {name: plain_cell(cell) for name, cell in cells.items()}
     values = {}
     for name, cell in common.items():
         number, _ = quantity_of(cell)
         if name in _VALUES and number is not None:
             values[_VALUES[name]] = number
         elif name != "TimeElapsed":
-            stated[name] = _number_or_text(cell)
+            stated[name] = plain_cell(cell)
     elapsed, _ = quantity_of(common.get("TimeElapsed", ""))
     counts = {name: _COUNT.match(common.get(name, "")) for name in ("Returned", "Failed", "Total")}
     whole = {name: None if found is None else int(found[1]) for name, found in counts.items()}
@@ -142,11 +142,6 @@ def _point(perf: Part | None, common: Mapping[str, str]) -> FoundPoint:
         stated=stated,
     )
     return FoundPoint(load, reported)
-
-
-def _number_or_text(cell: str) -> Any:
-    number, unit = quantity_of(cell)
-    return cell if number is None else number if not unit else {"value": number, "unit": unit}
 
 
 FORMAT = Format("mindie", "a MindIE Benchmark result", sniff, read)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ MOST_FILES = 4096  # of a folder
 MOST_DEPTH = 8
 _HEAD_BYTES = 65_536
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_MOST_NESTED = 64  # results are a dozen deep; everything that walks one calls itself
+_BINARY = re.compile(r"[\x00-\x08]")  # that no text has
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Source:
@@ -95,13 +99,18 @@ class Source:
         return self.head.startswith("SQLite format 3")
 
     @cached_property
+    def is_binary(self) -> bool:
+        """Whether it is no text, nor a database: a picture, a workbook, an archive."""
+        return _BINARY.search(self.head) is not None and not self.is_sqlite
+
+    @cached_property
     def content(self) -> Any:
         """The JSON in it; None where it holds something else. The same object each time: not to be changed."""
         if self.head.lstrip()[:1] not in ("{", "["):
             return None
         try:
-            return _json(self.text)
-        except (ValueError, RecursionError):
+            return json_of(self.text)
+        except ValueError:
             return None
 
     def json(self) -> Any:
@@ -113,11 +122,9 @@ class Source:
         if self.content is not None:
             return self.content
         try:
-            return _json(self.text)
+            return json_of(self.text)
         except ValueError as error:
             raise self.broken(f"no whole JSON ({error})", "was the file copied in part?") from None
-        except RecursionError:
-            raise self.broken("nested too deeply", "name a result file") from None
 
     @cached_property
     def objects(self) -> list[dict[str, Any]] | None:
@@ -133,8 +140,8 @@ class Source:
         lines = [line for line in self.text.splitlines() if line.strip()]
         for number, line in enumerate(lines):
             try:
-                value = _json(line)
-            except (ValueError, RecursionError):
+                value = json_of(line)
+            except ValueError:
                 if number == len(lines) - 1 and found:
                     break
                 return None
@@ -218,7 +225,7 @@ def sources_of(path: Path) -> list[Source]:
 
 
 def _below(folder: Path, root: Path, depth: int) -> Iterator[Source]:
-    for number, path in enumerate(sorted(folder.iterdir())):
+    for number, path in enumerate(sorted(folder.iterdir(), key=_as_counted)):
         if number >= MOST_FILES or depth > MOST_DEPTH:
             raise UsageError(
                 f"{str(folder)!r}: more than {MOST_FILES} files, or folders {MOST_DEPTH} deep",
@@ -232,12 +239,45 @@ def _below(folder: Path, root: Path, depth: int) -> Iterator[Source]:
             yield Source(path, path.relative_to(root).as_posix())
 
 
+def _as_counted(path: Path) -> list[tuple[int, str]]:
+    """For names in the order of the numbers in them: ``concurrency4`` before ``concurrency16``."""
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]{1,18})", path.name)
+    ]
+
+
 def names_of(sources: Sequence[Source], most: int = 5) -> str:
     """``a.json, b.csv and 3 more``."""
     names = ", ".join(source.name for source in sources[:most])
     return names + (f" and {len(sources) - most} more" if len(sources) > most else "")
 
 
-def _json(text: str) -> Any:
-    """As ``json.loads``, which also takes the NaN and Infinity that Python's tools write."""
-    return json.loads(text)
+def json_of(text: str) -> Any:
+    """As ``json.loads``, which also takes the NaN and Infinity that Python's tools write.
+
+    Raises:
+        ValueError: it is no JSON, or nested too deeply.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    level, depth = [value], 0
+    while level := [inner for each in level for inner in _inside(each) if isinstance(inner, (dict, list))]:
+        depth += 1
+        if depth > _MOST_NESTED:
+            raise ValueError(f"nested more than {_MOST_NESTED} deep")
+    return _whole_characters(value) if _HALF.search(text) else value
+
+
+def _inside(value: Any) -> Collection[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _whole_characters(value: Any) -> Any:
+    """With a sign in place of every half of a surrogate pair, which cut answers end in and UTF-8 cannot hold."""
+    if isinstance(value, dict):
+        return {_whole_characters(name): _whole_characters(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_whole_characters(each) for each in value]
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value

@@ -87,9 +87,9 @@ def _when(created_utc: str | None) -> datetime | None:
         return None
     try:
         when = datetime.fromisoformat(created_utc.replace("Z", "+00:00"))
-    except ValueError:
+        return when.replace(tzinfo=timezone.utc) if when.tzinfo is None else when.astimezone(timezone.utc)
+    except (ValueError, OverflowError):
         return None
-    return when.replace(tzinfo=timezone.utc) if when.tzinfo is None else when.astimezone(timezone.utc)
 
 
 def _kept(files: Sequence[Source], place: Path) -> dict[str, str]:

@@ -12,13 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import TracebackType
 
 from inferometer.errors import UsageError
-from inferometer.exchange.prometheus.exposition import (
-    OPENMETRICS,
-    PROMETHEUS,
-    Family,
-    exposition,
-    wants_openmetrics,
-)
+from inferometer.exchange.prometheus.exposition import Family, answer
 
 PATH = "/metrics"
 HOST = "127.0.0.1"
@@ -112,10 +106,9 @@ class _Page(BaseHTTPRequestHandler):
         if self.path.partition("?")[0] != PATH:
             self.send_error(404, explain=f"the metrics are at {PATH}")
             return
-        openmetrics = wants_openmetrics(self.headers.get("Accept", ""))
-        content = exposition(self.server.families(), openmetrics=openmetrics).encode()
+        content, kind = answer(self.server.families(), self.headers.get("Accept", ""))
         self.send_response(200)
-        self.send_header("Content-Type", OPENMETRICS if openmetrics else PROMETHEUS)
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if body:

@@ -42,9 +42,10 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     unit: str = ""
 
 
-def wants_openmetrics(accept: str) -> bool:
-    """Whether an ``Accept`` header asks for OpenMetrics; Prometheus' own does."""
-    return "application/openmetrics-text" in accept
+def answer(families: Iterable[Family], accept: str) -> tuple[bytes, str]:
+    """The page and its content type: OpenMetrics where an ``Accept`` header asks for it, as Prometheus' own does."""
+    openmetrics = "application/openmetrics-text" in accept
+    return exposition(families, openmetrics=openmetrics).encode(), OPENMETRICS if openmetrics else PROMETHEUS
 
 
 def exposition(families: Iterable[Family], *, openmetrics: bool) -> str:

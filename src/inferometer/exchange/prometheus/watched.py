@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from inferometer.exchange.prometheus.exposition import Family, Kind, Sample
+from inferometer.exchange.prometheus.declared import families
+from inferometer.exchange.prometheus.exposition import Family
 from inferometer.loadgen.progress import Observer, Progress
 from inferometer.record.types import PointRecord
 
-PREFIX = "inferometer_"
 _LOADS = ("warmup", "measure")
+_Value = tuple[float | None, Mapping[str, str]]
 
 
 class _Counts(NamedTuple):
@@ -64,9 +65,9 @@ class WatchedRun:
         """What is known at this moment."""
         ended, now = self._state
         totals = ended if now is None else _added(ended, now)
-        samples = (Sample(1, self._info),)
-        info = Family(name=f"{PREFIX}run", kind="info", help="The run that is measured.", samples=samples)
-        return [info, *_counters(totals), *([] if now is None else _gauges(now))]
+        return families(
+            {"run": [(1.0, self._info)], **_counted(totals), **({} if now is None else _under_way(now))}
+        )
 
 
 def _place(progress: Progress) -> tuple[int, str]:
@@ -79,61 +80,30 @@ def _added(ended: Mapping[str, _Counts], last: Progress) -> Mapping[str, _Counts
     return {**ended, last.kind: ended.get(last.kind, _Counts()).plus(last)}
 
 
-def _counters(totals: Mapping[str, _Counts]) -> list[Family]:
-    def family(name: str, text: str, values: Mapping[str, int]) -> Family:
-        samples = tuple(Sample(value, {"kind": kind}) for kind, value in values.items())
-        return Family(name=PREFIX + name, kind="counter", help=text, samples=samples)
-
-    about = "since the run began, by kind of load point"
-    return [
-        family("requests_done", f"Requests that ended, failed ones included, {about}.",
-               {kind: counts.done for kind, counts in totals.items()}),
-        family("requests_failed", f"Requests that failed, {about}.",
-               {kind: counts.failed for kind, counts in totals.items()}),
-        family("output_tokens", f"Output tokens of requests that ended, {about}.",
-               {kind: counts.output_tokens for kind, counts in totals.items()}),
-    ]  # fmt: skip
+def _counted(totals: Mapping[str, _Counts]) -> dict[str, list[_Value]]:
+    return {
+        name: [(getattr(counts, field), {"kind": kind}) for kind, counts in totals.items()]
+        for name, field in (("requests_done", "done"), ("requests_failed", "failed"), ("output_tokens",) * 2)
+    }
 
 
-def _gauges(now: Progress) -> list[Family]:
-    """The load point under way; what is not known has no sample."""
+def _under_way(now: Progress) -> dict[str, list[_Value]]:
+    """Gauges of the load point under way; what is not known has no sample."""
     labels = {"point": str(now.point), "points": str(now.points_total), "kind": now.kind, "load": now.title}
     per_s = 1.0 / now.elapsed_s if now.elapsed_s > 0 and now.kind in _LOADS else None
-    point = Family(
-        name=f"{PREFIX}load_point",
-        kind="info",
-        help="The load point under way.",
-        samples=(Sample(1, labels),),
-    )
-    found: list[tuple[str, str, float | None, str]] = [
-        ("requests_in_flight", "Requests sent and not ended.", now.in_flight, ""),
-        ("load_point_requests_planned", "Requests of the load point; absent when time alone bounds it.",
-         now.planned, ""),
-        ("load_point_elapsed_seconds", "Time since the load point began.", now.elapsed_s, "seconds"),
-        ("load_point_limit_seconds", "Time limit of the load point.", now.limit_s, "seconds"),
-        ("run_left_seconds", "Estimated time until the whole run ends.", now.run_left_s, "seconds"),
-        ("asked_concurrency", "Requests in flight that were asked for, or the limit on them.",
-         now.asked_concurrency, ""),
-        ("asked_request_rate_per_second", "Requests per second that were asked for; +Inf = all at once.",
-         now.asked_rate_per_s, ""),
-        ("request_rate_per_second", "Requests that ended per second since the load point began.",
-         None if per_s is None else now.done * per_s, ""),
-        ("output_token_rate_per_second", "Output tokens per second since the load point began.",
-         None if per_s is None else now.output_tokens * per_s, ""),
-        ("send_lag_max_seconds", "Longest time from due to sent, in the latest second, of all workers.",
-         now.send_lag_max_s, "seconds"),
-        ("receive_lag_max_seconds", "Longest time from received by the kernel to read, in the latest second.",
-         now.receive_lag_max_s, "seconds"),
-        ("worker_cpu_share", "CPU of the busiest worker in the latest second, as a share of one core.",
-         now.cpu_share, ""),
-        ("stopping", "1 when the load point sends nothing more.", float(now.stopping), ""),
-    ]  # fmt: skip
-    kind: Kind = "gauge"
-    return [
-        point,
-        *(
-            Family(name=PREFIX + name, kind=kind, help=text, samples=(Sample(value),), unit=unit)
-            for name, text, value, unit in found
-            if value is not None
-        ),
-    ]
+    gauges = {
+        "requests_in_flight": now.in_flight,
+        "load_point_requests_planned": now.planned,
+        "load_point_elapsed_seconds": now.elapsed_s,
+        "load_point_limit_seconds": now.limit_s,
+        "run_left_seconds": now.run_left_s,
+        "asked_concurrency": now.asked_concurrency,
+        "asked_request_rate_per_second": now.asked_rate_per_s,
+        "request_rate_per_second": None if per_s is None else now.done * per_s,
+        "output_token_rate_per_second": None if per_s is None else now.output_tokens * per_s,
+        "send_lag_max_seconds": now.send_lag_max_s,
+        "receive_lag_max_seconds": now.receive_lag_max_s,
+        "worker_cpu_share": now.cpu_share,
+        "stopping": float(now.stopping),
+    }
+    return {"load_point": [(1.0, labels)], **{name: [(value, {})] for name, value in gauges.items()}}

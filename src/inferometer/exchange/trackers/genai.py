@@ -2,7 +2,8 @@
 
 Source: docs/gen-ai/gen-ai-metrics.md of https://github.com/open-telemetry/semantic-conventions-genai (status:
 development); names, units and bucket boundaries are its own. Its times begin when the client issues the request, which
-is our ``sent``, not the planned time that our own headline counts from.
+is our ``sent``, not the planned time that our own headline counts from; its first chunk is, here as in our TTFT, the
+first that carries output.
 """
 
 from __future__ import annotations
@@ -16,9 +17,7 @@ import numpy as np
 from inferometer.metrics.latency import Floats, PointData, steps
 from inferometer.record.tables import PointTable, RunRecord
 
-_DURATION_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
-_FIRST_CHUNK_S = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-_PER_CHUNK_S = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
+_TIMES_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _TOKENS = tuple(float(4**power) for power in range(14))
 _CHATS = ("anthropic", "openai-responses")
 
@@ -81,14 +80,14 @@ def _operation(backend: str) -> str:
     return "chat" if "chat" in backend or backend in _CHATS else "text_completion"
 
 
-_DURATION = ("gen_ai.client.operation.duration", "s", "GenAI operation duration.", _DURATION_S)
+_DURATION = ("gen_ai.client.operation.duration", "s", "GenAI operation duration.", _TIMES_S)
 _FIRST = (
     "gen_ai.client.operation.time_to_first_chunk",
     "s",
     "Time to receive the first chunk.",
-    _FIRST_CHUNK_S,
+    _TIMES_S,
 )
-_PER_CHUNK = ("gen_ai.client.operation.time_per_output_chunk", "s", "Time per output chunk.", _PER_CHUNK_S)
+_PER_CHUNK = ("gen_ai.client.operation.time_per_output_chunk", "s", "Time per output chunk.", _TIMES_S)
 _USAGE = ("gen_ai.client.token.usage", "{token}", "Number of input and output tokens used.", _TOKENS)
 
 

@@ -9,11 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from inferometer.client.redact import error_text
 from inferometer.exchange.trackers.genai import Histogram, attributes_of, histograms
 from inferometer.exchange.trackers.logged import Logged, LoggedPoint
 from inferometer.exchange.trackers.tracker import TrackerError, library, told
 from inferometer.record.tables import PointTable, RunRecord
+from inferometer.spec.url import shown_url
 from inferometer.version import __version__
 
 _DEFAULT = "http://localhost:4318/v1/metrics"  # the exporter's own
@@ -25,7 +28,7 @@ class OtlpTracker:
 
     about = "OpenTelemetry metrics by the GenAI conventions over OTLP/HTTP (OTEL_EXPORTER_OTLP_ENDPOINT)"
     options: Mapping[str, str] = {
-        "endpoint": "URL of the collector, with /v1/metrics",
+        "endpoint": "URL of the collector; without a path it is /v1/metrics",
         "service": "service.name",
     }
 
@@ -35,22 +38,29 @@ class OtlpTracker:
 
     def send(self, run: RunRecord, logged: Logged, files: Sequence[Path], options: Mapping[str, str]) -> str:
         """See ``Tracker``; files have no place in it."""
+        given = _with_path(options.get("endpoint"))
         module = library("opentelemetry.exporter.otlp.proto.http.metric_exporter", "otel")
         with told("otlp", "check OTEL_EXPORTER_OTLP_ENDPOINT"), _overheard() as said:
-            exporter = module.OTLPMetricExporter(endpoint=options.get("endpoint"), timeout=_timeout_s())
+            exporter = module.OTLPMetricExporter(endpoint=given, timeout=_timeout_s())
             try:
                 data = _metrics(run, logged, options.get("service"))
                 result = exporter.export(data)
             finally:
                 exporter.shutdown()
-        where = options.get("endpoint") or _asked_endpoint()
+        where = shown_url(given or _asked_endpoint())
         if result.name != "SUCCESS":
-            why = " ".join(said.getvalue().split())[:200] or "no reason was given"
+            why = error_text(said.getvalue()) or "no reason was given"
             raise TrackerError(
                 f"the collector at {where} did not take the metrics: {why}",
                 "set OTEL_EXPORTER_OTLP_ENDPOINT to a collector that speaks OTLP over HTTP",
             )
         return f"otlp  {where}  service {_service(options.get('service'))}  run {logged.name}"
+
+
+def _with_path(endpoint: str | None) -> str | None:
+    """As ``OTEL_EXPORTER_OTLP_ENDPOINT`` takes it: the address of a collector alone will do."""
+    alone = bool(endpoint) and urlsplit(endpoint).path in ("", "/")
+    return f"{str(endpoint).rstrip('/')}/v1/metrics" if alone else endpoint
 
 
 def _timeout_s() -> float | None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from inferometer.client.redact import error_text
 from inferometer.errors import InferometerError, UsageError
 from inferometer.exchange.trackers.logged import Logged
 from inferometer.record.tables import RunRecord
@@ -71,5 +72,5 @@ def told(name: str, next_step: str) -> Iterator[None]:
     except InferometerError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise TrackerError(f"{name} did not take the run: {text[:200]}", next_step) from error
+        text = error_text(str(error)) or type(error).__name__
+        raise TrackerError(f"{name} did not take the run: {text}", next_step) from error

@@ -16,7 +16,15 @@ from inferometer.metrics.comparing.gate import Gate, gate, load_differences, mix
 from inferometer.metrics.comparing.names import OUTPUT, Kind, kind_named, kind_of
 from inferometer.metrics.comparing.noise import NoiseBook, threshold_from
 from inferometer.metrics.comparing.ranks import fewest_for
-from inferometer.metrics.comparing.sides import TYPED, Side, SideInfo, common_loads, load_of, parts_of
+from inferometer.metrics.comparing.sides import (
+    TYPED,
+    Side,
+    SideInfo,
+    common_loads,
+    load_of,
+    parts_of,
+    runs_differ,
+)
 from inferometer.metrics.slo import PointLimit
 
 SCHEMA = "inferometer.compare/1"
@@ -67,7 +75,7 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
         gate: what is equal, what should be, what was changed.
         loads: at equal load.
         only_a, only_b: how many loads only one side has.
-        curves: at equal SLO and over all loads.
+        curves: at equal SLO and over all loads; for exploring, but for those that the user named.
         means: geometric mean over the common loads, where there are several.
         notes: what a reader has to know.
     """
@@ -171,9 +179,8 @@ def _pair(a: Side, b: Side, settings: Settings, book: NoiseBook) -> Pair:
         notes.append(
             "other seeds, so other lengths and arrivals: the same --seed on both sides leaves that noise out"
         )
-    for side in (a, b):
-        if mixed := mixture(side.facts):
-            notes.append(f"side {side.info.letter} mixes runs of different {', '.join(mixed)}")
+    notes += _side_notes(a, [first for first, _ in keys], loads)
+    notes += _side_notes(b, [second for _, second in keys], loads)
     return Pair(
         a=a.info.letter,
         b=b.info.letter,
@@ -185,6 +192,23 @@ def _pair(a: Side, b: Side, settings: Settings, book: NoiseBook) -> Pair:
         means=means,
         notes=notes,
     )
+
+
+def _side_notes(side: Side, keys: Sequence[str], loads: Sequence[LoadComparison]) -> Iterator[str]:
+    """What the runs of one side are not alike in."""
+    if mixed := mixture(side.facts):
+        yield f"side {side.info.letter} mixes runs of different {', '.join(mixed)}"
+    apart = dict.fromkeys(
+        each.figure.title
+        for key, load in zip(keys, loads, strict=True)
+        for each in load.effects
+        if each.primary and runs_differ(side.loads[key].units, each.figure.key)
+    )
+    if apart:
+        yield (
+            f"runs of side {side.info.letter} differ in {', '.join(apart)} by more than their repeats do, so there "
+            f"a run counts once: measure {fewest_for(0.05)} runs a side or more"
+        )
 
 
 def _noise(settings: Settings, book: NoiseBook, side: Side, key: str) -> Mapping[str, Noise]:
@@ -249,6 +273,7 @@ def _curves(
     exploring = msgspec.structs.replace(
         settings, primary=(), also_primary=(), threshold=settings.threshold or THRESHOLD
     )
+    named = {kind_named(name).key for name in (*settings.primary, *settings.also_primary)}
     proven = _proven((a, b), keys)
     notes = [
         f"equal SLO: {name} is of fewer requests than it takes at some of the loads"
@@ -270,7 +295,8 @@ def _curves(
         for curve in curves:
             for key, part in fronts.geometric_means(curve, proven).items():
                 means[-1].setdefault(key, []).append(part)
-    return _plain(_effects(_both(over), exploring, {})), _plain(_effects(_both(means), exploring, {})), notes
+    at_slo, geometric = (_effects(_both(figures), exploring, {}) for figures in (over, means))
+    return _marked(at_slo, named), _marked(geometric, set()), notes
 
 
 def _proven(sides: Sequence[Side], keys: Sequence[str]) -> list[str]:
@@ -284,12 +310,16 @@ def _both(figures: Sequence[Mapping[str, list[Part]]]) -> dict[str, tuple[list[P
     return {name: (figures[0].get(name, []), figures[1].get(name, [])) for name in names}
 
 
-def _plain(effects: Sequence[Effect]) -> list[Effect]:
-    return [msgspec.structs.replace(each, primary=False) for each in effects]
+def _marked(effects: Sequence[Effect], primary: set[str]) -> list[Effect]:
+    """Those of these keys decide, and no others."""
+    return [
+        msgspec.structs.replace(each, primary=each.figure.key in primary and each.delta is not None)
+        for each in effects
+    ]
 
 
 def _check_primary(settings: Settings, pairs: Sequence[Pair]) -> None:
-    there = {each.figure.key for pair in pairs for each in pair.effects if each.word != "absent"}
+    there = {each.figure.key for pair in pairs for each in _deciding(pair) if each.word != "absent"}
     for name in (*settings.primary, *settings.also_primary):
         kind = kind_named(name)
         if kind.key not in there:
@@ -300,8 +330,8 @@ def _check_primary(settings: Settings, pairs: Sequence[Pair]) -> None:
 
 
 def _decided(pairs: Sequence[Pair]) -> list[Pair]:
-    """All primary figures of all pairs and loads are one family."""
-    judged = iter(decided([e for pair in pairs for load in pair.loads for e in load.effects]))
+    """All primary figures of all pairs, loads and curves are one family."""
+    judged = iter(decided([e for pair in pairs for e in _deciding(pair)]))
     return [
         msgspec.structs.replace(
             pair,
@@ -309,9 +339,17 @@ def _decided(pairs: Sequence[Pair]) -> list[Pair]:
                 msgspec.structs.replace(load, effects=[next(judged) for _ in load.effects])
                 for load in pair.loads
             ],
+            curves=[next(judged) for _ in pair.curves],
         )
         for pair in pairs
     ]
+
+
+def _deciding(pair: Pair) -> Iterator[Effect]:
+    """All effects among which some decide: geometric means never do."""
+    for load in pair.loads:
+        yield from load.effects
+    yield from pair.curves
 
 
 def _notes(pairs: Sequence[Pair]) -> Iterator[str]:
@@ -338,12 +376,11 @@ def _notes(pairs: Sequence[Pair]) -> Iterator[str]:
 def failing(
     comparison: Comparison, words: Sequence[Word], figures: Sequence[str]
 ) -> list[tuple[Pair, Effect]]:
-    """The effects at equal load of these words, of these figures (none = the primary), for ``--fail-on``."""
+    """The effects of these words, of these figures (none = the primary), for ``--fail-on``."""
     keys = {kind_named(name).key for name in figures}
     return [
         (pair, each)
         for pair in comparison.pairs
-        for load in pair.loads
-        for each in load.effects
+        for each in _deciding(pair)
         if each.word in words and (each.figure.key in keys if keys else each.primary)
     ]

@@ -137,7 +137,7 @@ def geometric_means(curve: Curve, keys: Sequence[str]) -> dict[str, Part]:
             continue
         n = len(parts)
         mean = math.exp(sum(math.log(p.value) for p in parts) / n)
-        relative = sum(p.variance / p.value**2 for p in parts) / n**2
+        relative = sum((math.sqrt(p.variance) / p.value) ** 2 for p in parts) / n**2
         found[key] = Part(mean, relative * mean**2, sum(p.freedom for p in parts))
     return found
 

@@ -9,11 +9,14 @@ import msgspec
 import numpy as np
 
 from inferometer.metrics.bootstrap import t_quantile
-from inferometer.metrics.comparing.effects import CONFIDENCE, Noise
+from inferometer.metrics.comparing.effects import CONFIDENCE, TOLD, Noise
 from inferometer.metrics.comparing.names import kind_of
+from inferometer.metrics.comparing.ranks import fewest_for
 from inferometer.metrics.comparing.sides import Side, parts_of
 
 SCHEMA = "inferometer.noise/1"
+NOISE_JSON = "noise.json"  # beside the run folders
+FEWEST = fewest_for(1.0 - CONFIDENCE)
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,14 +70,17 @@ def hardware_of(side: Side) -> str:
 
 
 def noise_of(side: Side) -> list[LoadNoise]:
-    """The noise of each load of a side that was measured at least twice."""
+    """The noise of each load of a side, of the figures that it has of 4 repeats or more.
+
+    Fewer tell next to nothing of it: of 2 a threshold would be 13 standard deviations wide.
+    """
     found = []
     for key, measured in side.loads.items():
         spreads = {}
         for name in dict.fromkeys(name for unit in measured.units for name in unit.parts):
             kind = kind_of(name)
             values = [part.value for part in parts_of(measured.units, name)]
-            if kind is None or kind.absolute or len(values) < 2 or min(values) <= 0.0:
+            if kind is None or kind.absolute or len(values) < FEWEST or min(values) <= 0.0:
                 continue
             spreads[name] = Spread(spread=float(np.std(np.log(values), ddof=1)), repeats=len(values))
         if spreads:
@@ -94,6 +100,6 @@ def noise_of(side: Side) -> list[LoadNoise]:
 
 def threshold_from(noise: Noise, a: int, b: int) -> float:
     """The change that two sides of the same thing, of ``a`` and ``b`` repeats, stay below in 19 of 20 comparisons."""
-    freedom = max(noise.repeats - 1.0, 1.0)
+    freedom = noise.repeats - 1.0 if noise.repeats > 1 else TOLD
     half = t_quantile(0.5 + CONFIDENCE / 2.0, freedom) * noise.spread * math.sqrt(1.0 / a + 1.0 / b)
     return math.expm1(half)

@@ -133,7 +133,7 @@ def _latency(key: str, values: Floats) -> dict[str, Part]:
 
 def _reported(point: ImportedPoint) -> dict[str, Part]:
     """What another tool states; how sure it is, it does not say."""
-    found = {key: value for key, value in point.values.items() if not math.isnan(value)}
+    found = dict(point.values)
     for key, stat in point.stats.items():
         if stat.mean is not None:
             found[f"{key}.mean"] = stat.mean
@@ -141,7 +141,7 @@ def _reported(point: ImportedPoint) -> dict[str, Part]:
             found[f"{key}.{percentile_name(float(p))}"] = value
     if point.completed is not None and point.failed is not None and point.completed + point.failed > 0:
         found[FAILED] = point.failed / (point.completed + point.failed)
-    return {key: Part(float(value), 0.0, 0.0) for key, value in found.items()}
+    return {key: Part(float(value), 0.0, 0.0) for key, value in found.items() if math.isfinite(value)}
 
 
 def typed_unit(values: Mapping[str, float], repeat: int) -> Unit:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from inferometer.metrics.capacity import Capacity
 from inferometer.metrics.latency import PointData
 from inferometer.metrics.summary import RunSummary, stored_spec
 from inferometer.record.tables import RunRecord
@@ -52,12 +53,13 @@ class Pictures(msgspec.Struct, frozen=True, kw_only=True):
     points: tuple[PointPictures, ...]
 
 
-def pictures_of(run: RunRecord, summary: RunSummary) -> Pictures:
+def pictures_of(run: RunRecord, summary: RunSummary, capacity: Capacity | None = None) -> Pictures:
     """The pictures that a run has data for; warm-up is in none of them.
 
     Args:
         run: as it is stored.
         summary: of it.
+        capacity: what a search for the largest load within limits found.
 
     Raises:
         RunFolderError: the stored spec cannot be read.
@@ -83,7 +85,7 @@ def pictures_of(run: RunRecord, summary: RunSummary) -> Pictures:
     ordered = [of_points[point.index] for point in summary.points if point.index in of_points]
     overview: tuple[Plot, ...] = (
         *throughput_latency([("", summary)]),
-        *over_load(summary),
+        *over_load(summary, capacity),
         *distributions(lines, limits_of([summary])),
         *lengths_of_loads(loads),
         *scatters(clouds),

@@ -47,7 +47,7 @@ _OF_LOADS = (
     _Colour("e2el", "e2el_ms.p50", Axis(percentile_of(METRIC_NAMES["e2el"], "p50"), "ms"), True),
     _Colour("throughput", "output_throughput_per_s", Axis(OUTPUT_RATE, "tok/s"), False),
 )
-_SPEED = Axis(Words("output tokens per second of a request, median", "单请求每秒输出 token 中位数"), "tok/s")
+_SPEED = Axis(Words("median output speed of a request", "单请求输出速度中位数"), "tok/s")
 
 
 def lengths_of_loads(loads: Sequence[Load]) -> tuple[Heat, ...]:

@@ -43,7 +43,11 @@ _OF_THE_LOAD = (
     "output_len",
     "closed",
 )
-_FEWEST_FOR_KNEE = 3
+FEWEST_FOR_KNEE = 3
+_REACHED = (
+    "concurrency",
+    "achieved rate",
+)  # conditions that are not known where requests were too few to tell
 
 
 class Figure(NamedTuple):
@@ -134,6 +138,12 @@ class Load:
         return Figure(value, value - half, value + half, "steady")
 
     @property
+    def reached(self) -> bool:
+        """Whether there were requests enough to tell if the load was there at all: one does not make 64 at once."""
+        judged = (c for point in self.points for c in point.verdict.conditions if c.name in _REACHED)
+        return all(condition.ok is not None for condition in judged)
+
+    @property
     def slo_met(self) -> bool | None:
         """Whether every limit on the whole load point is met by all repeats; None = not known, or no such limit."""
         results = [result.met for point in self.points for result in point.slo]
@@ -209,10 +219,11 @@ def _family_name(load: Load, all_of_them: Sequence[Load]) -> Words:
 def knee_of(loads: Sequence[Load]) -> Load | None:
     """The load of highest power among loads of one family; None where the curve does not bend where it was measured.
 
-    Power is output throughput (request throughput where tokens are not known) / mean E2EL, see ``metrics.power``.
+    Power is output throughput (request throughput where tokens are not known) / mean E2EL, see ``metrics.power``. On
+    both sides there has to be a load with less of it by more than repeats may differ.
     """
-    known = [load for load in loads if load.value > 0]
-    if len(known) < _FEWEST_FOR_KNEE:
+    known = [load for load in loads if load.value > 0 and load.reached]
+    if len(known) < FEWEST_FOR_KNEE:
         return None
     tokens = all(load.figure("output_throughput_per_s") for load in known)
     objective = "output-throughput" if tokens else "request-throughput"
@@ -222,9 +233,13 @@ def knee_of(loads: Sequence[Load]) -> Load | None:
         for place, point in enumerate(load.points, start=1)
     ]
     power = power_curve(probes)
-    if power.best is None or top_of(power) is None:
+    best = power.best
+    if best is None or top_of(power) is None:
         return None
-    return next(load for load in known if load.value == power.best)
+    less = [load for load in power.loads if (gain := power.gain(best, load)).share + gain.half < 0.0]
+    if not less or not min(less) < best < max(less):
+        return None
+    return next(load for load in known if load.value == best)
 
 
 def shared_percentile(loads: Iterable[Load], metric: str, wanted: Iterable[str] = ()) -> str | None:

@@ -65,7 +65,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     high: Floats | None = None
     x_low: Floats | None = None
     x_high: Floats | None = None
-    labels: tuple[str, ...] = ()
+    labels: tuple[Words, ...] = ()
     draw: Draw = "line"
     role: Role = "main"
     right: bool = False

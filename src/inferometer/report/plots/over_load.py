@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from inferometer.metrics.capacity import Capacity
 from inferometer.metrics.latency import Floats
 from inferometer.metrics.summary import RunSummary
 from inferometer.report.plots.loads import (
@@ -42,6 +43,7 @@ from inferometer.report.plots.throughput import (
     latency_scale,
     limit_marks,
 )
+from inferometer.report.search import capacity_words
 from inferometer.report.words import Words, same
 
 _LOG_SPAN = 8.0
@@ -60,8 +62,12 @@ class _Wanted(NamedTuple):
     right: bool = False
 
 
-def over_load(summary: RunSummary) -> tuple[Chart, ...]:
+def over_load(summary: RunSummary, capacity: Capacity | None = None) -> tuple[Chart, ...]:
     """TTFT, TPOT (E2EL without a stream) and throughput against concurrency, and against rate.
+
+    Args:
+        summary: of a run.
+        capacity: what a search for the largest load within limits found; it knows more than single loads.
 
     Returns:
         Those that have data; two loads at least.
@@ -75,8 +81,9 @@ def over_load(summary: RunSummary) -> tuple[Chart, ...]:
         if len({load.value for load in own}) < 2:
             continue
         metrics = [name for name in ("ttft", "tpot") if shared_percentile(own, name)] or ["e2el"]
-        charts += [_latency(own, metric, limits) for metric in metrics]
-        charts.append(_throughput(own))
+        marks = tuple(_load_marks(families(own), capacity))
+        charts += [_latency(own, metric, limits, marks) for metric in metrics]
+        charts.append(_throughput(own, marks))
     return tuple(chart for chart in charts if chart is not None)
 
 
@@ -91,7 +98,7 @@ def load_axis(loads: Sequence[Load]) -> Axis:
     return Axis(name, "1/s" if sessions else "req/s", "log" if wide else "linear")
 
 
-def _latency(loads: Sequence[Load], metric: str, limits: Limits) -> Chart | None:
+def _latency(loads: Sequence[Load], metric: str, limits: Limits, marks: tuple[Mark, ...]) -> Chart | None:
     groups = families(loads)
     shown = _percentiles(loads, metric, limits, several=len(groups) > 1)
     wanted = [
@@ -109,14 +116,14 @@ def _latency(loads: Sequence[Load], metric: str, limits: Limits) -> Chart | None
         x=load_axis(loads),
         y=Axis(name, "ms", latency_scale(series)),
         series=series,
-        marks=(*limit_marks(limits, metric, "y", zone=False), *_load_marks(groups)),
+        marks=(*limit_marks(limits, metric, "y", zone=False), *marks),
         n=sum(load.requests for load in loads),
         of=REQUESTS,
         note=joined(intervals_note(figure for each in wanted for figure in _figures(each))),
     )
 
 
-def _throughput(loads: Sequence[Load]) -> Chart | None:
+def _throughput(loads: Sequence[Load], marks: tuple[Mark, ...]) -> Chart | None:
     groups = families(loads)
     tokens = any(load.figure(TOKENS) for load in loads)
     wanted = []
@@ -140,7 +147,7 @@ def _throughput(loads: Sequence[Load]) -> Chart | None:
         y=Axis(OUTPUT_RATE, "tok/s") if tokens else requests,
         right=requests if tokens and len(groups) == 1 else None,
         series=(*series, *(asked if len(groups) == 1 else ())),
-        marks=tuple(_load_marks(groups)),
+        marks=marks,
         n=sum(load.requests for load in loads),
         of=REQUESTS,
         note=joined(intervals_note(figure for each in wanted for figure in _figures(each))),
@@ -187,7 +194,7 @@ def _drawn(wanted: Sequence[_Wanted]) -> Iterator[Series]:
             y=column(row.value for row in rows),
             low=_known(column(row.low for row in rows)),
             high=_known(column(row.high for row in rows)),
-            labels=tuple(load.title.en for load in each.loads),
+            labels=tuple(load.title for load in each.loads),
             draw="line-points",
             role=each.role,
             shade=each.shade,
@@ -200,7 +207,7 @@ def _known(values: Floats) -> Floats | None:
     return None if np.isnan(values).all() else values
 
 
-def _load_marks(groups: Sequence[tuple[Words, list[Load]]]) -> Iterator[Mark]:
+def _load_marks(groups: Sequence[tuple[Words, list[Load]]], capacity: Capacity | None) -> Iterator[Mark]:
     """Knee, and up to which load the limits are met; of one family of loads."""
     if len(groups) > 1:
         return
@@ -208,6 +215,10 @@ def _load_marks(groups: Sequence[tuple[Words, list[Load]]]) -> Iterator[Mark]:
     knee, met = knee_of(loads), met_up_to(loads)
     if knee is not None:
         yield knee_mark(knee, knee.value)
-    if met is not None:
-        name = Words(f"SLO met up to {met.title.en}", f"满足 SLO，直到{met.title.zh}")
-        yield Mark(name=name, kind="good", axis="x", start=None, end=met.value, zone=True)
+    end = None if met is None else met.value
+    upto = None if met is None else met.title
+    if capacity is not None:
+        end, upto = capacity.load, capacity_words(capacity)
+    if end is not None and upto is not None:
+        name = Words(f"SLO met up to {upto.en}", f"满足 SLO，直到{upto.zh}")
+        yield Mark(name=name, kind="good", axis="x", start=None, end=end, zone=True)

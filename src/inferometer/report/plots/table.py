@@ -38,27 +38,40 @@ def _chart(chart: Chart) -> Columns:
     x, y = column_name(chart.x), column_name(chart.y)
     x = x if x != y else f"x_{x}"
     right = None if chart.right is None else column_name(chart.right)
-    optional = [
-        name for name in ("x_low", "x_high", "low", "high") if any(_has(each, name) for each in chart.series)
-    ]
+    ends = _ends(chart, (x, y, right or ""))
     labelled = any(each.labels for each in chart.series)
     header = ["series", *(["label"] if labelled else []), x, y, *([right] if right else [])]
-    header += [f"{x if name.startswith('x') else y}_{name.removeprefix('x_')}" for name in optional]
+    header += [name for name, _, _ in ends]
     rows: list[list[Cell]] = []
     for series in chart.series:
         for place in range(len(series.x)):
             height = _cell(series.y[place])
             row: list[Cell] = [series.name.en]
-            row += [series.labels[place] if series.labels else ""] if labelled else []
+            row += [series.labels[place].en if series.labels else ""] if labelled else []
             row.append(_cell(series.x[place]))
             row += ["", height] if right and series.right else [height, ""] if right else [height]
-            row += [_of(series, name, place) for name in optional]
+            row += [
+                _of(series, column, place) if side in (None, series.right) else "" for _, column, side in ends
+            ]
             rows.append(row)
     return header, rows
 
 
-def _has(series: Series, name: str) -> bool:
-    return getattr(series, name) is not None
+def _ends(chart: Chart, names: tuple[str, str, str]) -> list[tuple[str, str, bool | None]]:
+    """Ends of intervals that any series has: name of the column, attribute, whether of the right axis (None = of x)."""
+    sides: tuple[tuple[str, str, bool | None], ...] = (
+        (names[0], "x_", None),
+        (names[1], "", False),
+        (names[2], "", True),
+    )
+    return [
+        (f"{name}_{end}", f"{stem}{end}", side)
+        for name, stem, side in sides
+        for end in ("low", "high")
+        if any(
+            getattr(each, f"{stem}{end}") is not None and side in (None, each.right) for each in chart.series
+        )
+    ]
 
 
 def _of(series: Series, name: str, place: int) -> Cell:

@@ -131,7 +131,7 @@ def _against(lines: Sequence[Line], key: str, metric: str, limits: Limits) -> Ch
         n=sum(spot.load.requests for group in spots for spot in group),
         of=REQUESTS,
         note=joined(
-            _statistic_note(statistic, metric),
+            _statistic_note(statistic, metric, limited=statistic in limits.statistics(metric)),
             intervals_note(
                 [spot.y for group in spots for spot in group] + [s.x for group in spots for s in group]
             ),
@@ -193,7 +193,7 @@ def _series(lines: Sequence[Line], spots: Sequence[Sequence[Spot]]) -> Iterable[
             high=_bounds(spot.y.high for spot in group),
             x_low=_bounds(spot.x.low for spot in group),
             x_high=_bounds(spot.x.high for spot in group),
-            labels=tuple(spot.load.title.en for spot in group),
+            labels=tuple(spot.load.title for spot in group),
             draw="line-points",
             role=line.role,
             shade=line.shade,
@@ -241,7 +241,7 @@ def _front_series(front: Sequence[Spot], spots: Sequence[Sequence[Spot]]) -> Ite
         name=_FRONT,
         x=column(spot.x.value for spot in front),
         y=column(spot.y.value for spot in front),
-        labels=tuple(spot.load.title.en for spot in front),
+        labels=tuple(spot.load.title for spot in front),
         draw="line",
         role="good",
         n=sum(spot.load.requests for spot in front),
@@ -286,15 +286,18 @@ def _floors(limits: Limits, key: str) -> list[Mark]:
     ]
 
 
-def _statistic_note(statistic: str, metric: str) -> Words | None:
+def _statistic_note(statistic: str, metric: str, *, limited: bool) -> Words | None:
+    """Why it is this one, where it is not the usual one."""
     if statistic == "p99":
         return None
+    if limited:
+        return Words(f"{statistic}, as the limit is on it.", f"SLO 针对 {statistic}。")
     if statistic == "mean":
         return Words("Mean: no percentile is known of all loads.", "平均值：不是所有负载都有百分位。")
     name = METRIC_NAMES[metric].en
     return Words(
-        f"{name} {statistic}: the limit is on it, or not all loads have the requests that a higher percentile takes.",
-        f"{name} {statistic}：SLO 针对它，或并非所有负载都有足够请求计算更高的百分位。",
+        f"{name} {statistic}: not all loads have the requests that a higher percentile takes.",
+        f"{name} {statistic}：并非所有负载都有足够请求计算更高的百分位。",
     )
 
 

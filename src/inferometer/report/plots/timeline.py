@@ -30,8 +30,7 @@ def gantt(place: Place, most: int = MOST_BARS) -> Gantt | None:
         return None
     start, end = spans(table)
     planned = table.number("planned_ns")[sent]
-    waited = ~np.isnan(table.number("queued_ns")[sent])
-    lane = lanes(np.where(waited, np.minimum(planned, start), start), end)
+    lane = lanes(np.fmin(planned, start), end)
     kept, note = _thinned(lane, start, most)
     rows = sent[kept]
     ok = np.asarray(table.text("status")[rows] == "ok", dtype=bool)

@@ -6,16 +6,31 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import Final
 
+from inferometer.metrics.capacity import Capacity
 from inferometer.metrics.summary import PointSummary, RunSummary
 from inferometer.metrics.verdict import Condition
 from inferometer.record.prediction import Prediction
+from inferometer.report.condition_words import (
+    condition_asked,
+    condition_figures,
+    condition_name,
+    condition_step,
+)
 from inferometer.report.page.model import Block, Card, Cards, Note, Tone, Verdict
-from inferometer.report.plots.loads import Figure, Load, families, knee_of, loads_of, met_up_to
+from inferometer.report.plots.loads import (
+    FEWEST_FOR_KNEE,
+    Figure,
+    Load,
+    families,
+    knee_of,
+    loads_of,
+    met_up_to,
+)
 from inferometer.report.plots.terms import METRIC_NAMES, load_words
-from inferometer.report.sections.names import condition_name
+from inferometer.report.search import capacity_interval, capacity_words
 from inferometer.report.simulation import told
 from inferometer.report.sweep import titled
-from inferometer.report.text import count, figure, percent, quantity
+from inferometer.report.text import count, figure, percent
 from inferometer.report.words import Words, same
 
 TONES: Final[dict[str, Tone]] = {"VALID": "good", "WARN": "warn", "INVALID": "bad"}
@@ -25,20 +40,21 @@ _TRUST: Final = {
     "INVALID": Words("not a measurement of this service", "不能视为对该服务的有效测量"),
 }
 _OUTPUT, _REQUESTS = "output_throughput_per_s", "request_throughput_per_s"
-_INTERVALS: Final = {
+INTERVAL_NAMES: Final = {
     "repeats": Words("95 % interval over repeats", "重复测量的 95 % 区间"),
     "predicted": Words("90 % prediction interval", "90 % 预测区间"),
     "steady": Words("95 % interval of the steady window", "稳态区间的 95 % 区间"),
     "none": Words("", ""),
 }
+_UP_TO: Final = Words("SLO met up to", "满足 SLO 的最高负载")
 _REASONS_SHOWN = 3
 _HIGHEST_FIRST: Final = ("p99.9", "p99", "p95", "p90", "p75", "p50")
 _GOOD_SHARE: Final = 0.99
 
 
-def headline(summary: RunSummary) -> tuple[Block, ...]:
-    """Verdict and cards, and what a simulated or imported run is."""
-    cards = tuple(_cards(summary))
+def headline(summary: RunSummary, capacity: Capacity | None = None) -> tuple[Block, ...]:
+    """Verdict and cards, and what a simulated or imported run is; ``capacity`` is what a search for it found."""
+    cards = tuple(_cards(summary, capacity))
     blocks: list[Block] = [verdict_of(summary)]
     if cards:
         blocks.append(Cards(cards=cards))
@@ -62,7 +78,7 @@ def _simulated(prediction: Prediction) -> Words:
         chinese += "未经标定：时间由模型规模与设备参数推算。"
     elif file is not None:
         chinese += f"标定方法 {method}：{file}。"
-    return Words(". ".join(told(prediction)) + ".", chinese)
+    return Words(" ".join(f"{part[:1].upper()}{part[1:]}." for part in told(prediction)), chinese)
 
 
 def verdict_of(summary: RunSummary) -> Verdict:
@@ -97,23 +113,26 @@ def reason(condition: Condition, where: str = "", more: int = 0) -> Words:
         where: title of the load point; empty for the run, or its only load point.
         more: at how many more load points it does not hold.
     """
-    name = condition_name(condition.name)
-    text = "" if condition.measured is None else f" {quantity(condition.measured, condition.unit)}"
-    limit = "" if condition.limit is None else quantity(condition.limit, condition.unit)
-    asked = f" ({condition.asked})" if condition.asked not in ("", "share") else ""
-    place = load_words(where)
-    english = f"{f'{place.en}: ' if where else ''}{name.en}{text}{f', limit {limit}' if limit else ''}{asked}"
-    chinese = f"{f'{place.zh}：' if where else ''}{name.zh}{text}{f'，限值 {limit}' if limit else ''}{asked}"
+    measured, limit = condition_figures(condition)
+    name, asked, place = condition_name(condition.name), condition_asked(condition), load_words(where)
+    english = f"{f'{place.en}: ' if where else ''}{name.en}"
+    chinese = f"{f'{place.zh}：' if where else ''}{name.zh}"
+    if measured is not None:
+        english, chinese = f"{english} {measured.en}", f"{chinese} {measured.zh}"
+    if limit is not None:
+        english, chinese = f"{english}, limit {limit.en}", f"{chinese}，限值 {limit.zh}"
+    if asked.en not in ("", "share"):
+        english, chinese = f"{english} ({asked.en})", f"{chinese}（{asked.zh}）"
     if more:
         english += f"; at {more} more load point{'s' if more > 1 else ''} too"
         chinese += f"；另有 {more} 个负载点同样如此"
-    next_step = condition.next_step
-    if next_step:
-        return Words(f"{english}. Next: {next_step}.", f"{chinese}。下一步：{next_step}。")
+    step = condition_step(condition)
+    if step is not None:
+        return Words(f"{english}. Next: {step.en}.", f"{chinese}。下一步：{step.zh}。")
     return Words(f"{english}.", f"{chinese}。")
 
 
-def _cards(summary: RunSummary) -> Iterator[Card]:
+def _cards(summary: RunSummary, capacity: Capacity | None) -> Iterator[Card]:
     loads = loads_of(summary)
     groups = [group for _, group in families(loads)] if loads else []
     key = _OUTPUT if any(load.figure(_OUTPUT) for load in loads) else _REQUESTS
@@ -121,21 +140,33 @@ def _cards(summary: RunSummary) -> Iterator[Card]:
     if known:
         best, most = max(known, key=lambda pair: pair[1].value)
         yield _throughput(best, most, key)
-        kept = met_up_to(groups[0]) if len(groups) == 1 else None
-        knee = knee_of(groups[0]) if len(groups) == 1 else None
+        only = groups[0] if len(groups) == 1 else []
+        kept, knee = met_up_to(only), knee_of(only)
         named = kept or knee or best
         yield from _latencies(named, _why(named, kept, knee, several=len(known) > 1))
-        yield from _limits(groups, kept)
-        if knee is not None:
-            under = Words("highest throughput / mean E2EL", "吞吐 / 平均 E2EL 最大处")
-            yield Card(name=Words("Knee", "拐点"), value=knee.title, under=under)
-        elif len(known) > 1:
-            yield Card(
-                name=Words("Knee", "拐点"),
-                value=Words("not in this range", "不在此范围内"),
-                under=Words("measure higher and lower loads", "请测量更高和更低的负载"),
-            )
+        yield from _limits(groups) if capacity is None else _capacity(capacity)
+        yield from _knees(groups)
     yield _requests(summary)
+
+
+def _knees(groups: Sequence[Sequence[Load]]) -> Iterator[Card]:
+    """The knee of each family of loads that has one; what is lacking where none has."""
+    name = Words("Knee", "拐点")
+    found = [knee for group in groups if (knee := knee_of(group)) is not None]
+    if found:
+        under = Words("highest throughput / mean E2EL", "吞吐 / 平均 E2EL 最大处")
+        yield Card(name=name, value=_each(found), under=under)
+    elif any(len(group) >= FEWEST_FOR_KNEE for group in groups):
+        under = Words("measure higher and lower loads", "请测量更高和更低的负载")
+        yield Card(name=name, value=Words("not in this range", "不在此范围内"), under=under)
+    elif any(len(group) > 1 for group in groups):
+        under = Words(f"{FEWEST_FOR_KNEE} loads or more are needed", f"至少需要 {FEWEST_FOR_KNEE} 个不同负载")
+        yield Card(name=name, value=Words("not known", "未知"), under=under)
+
+
+def _each(found: Sequence[Load]) -> Words:
+    """Their titles, which tell lengths and kind where loads of several families differ in them."""
+    return Words("; ".join(load.title.en for load in found), "；".join(load.title.zh for load in found))
 
 
 def _throughput(load: Load, found: Figure, key: str) -> Card:
@@ -154,7 +185,7 @@ def _throughput(load: Load, found: Figure, key: str) -> Card:
 
 def _under(load: Load, found: Figure, why: Words | None) -> Words:
     """The load, why it is this one, the interval, and n."""
-    interval = _INTERVALS[found.interval]
+    interval = INTERVAL_NAMES[found.interval]
     between = f" {figure(found.low)} – {figure(found.high)}" if found.interval != "none" else ""
     english = [f"at {load.title.en}" + (f" ({why.en})" if why else "")]
     chinese = [load.title.zh + (f"（{why.zh}）" if why else "")]
@@ -202,26 +233,49 @@ def _percentiles(load: Load, metric: str) -> list[tuple[str, Figure]]:
     return [] if mean is None else [("mean", mean)]
 
 
-def _limits(groups: Sequence[Sequence[Load]], kept: Load | None) -> Iterator[Card]:
+def _capacity(found: Capacity) -> Iterator[Card]:
+    """The largest load within the limits, as a search found it between and beyond the loads that were measured."""
+    tones: dict[str, Tone] = {"found": "good", "bracketed": "good", "at least": "good", "none": "bad"}
+    yield Card(
+        name=_UP_TO,
+        value=capacity_words(found),
+        under=capacity_interval(found),
+        tone=tones.get(found.status, "warn"),
+    )
+
+
+def _limits(groups: Sequence[Sequence[Load]]) -> Iterator[Card]:
     """Up to which load limits are kept: those on whole load points, and the share of requests within their own."""
-    name = Words("SLO met up to", "满足 SLO 的最高负载")
     judged = [load for group in groups for load in group if any(point.slo for point in load.points)]
-    if judged and len(groups) == 1:
-        limits = same(", ".join(dict.fromkeys(result.slo for result in judged[0].points[0].slo)))
-        if kept is not None:
-            top = kept is groups[0][-1]
-            more = Words(" (the highest measured)", "（已测的最高负载）") if top else Words("", "")
-            under = Words(limits.en + more.en, limits.zh + more.zh)
-            yield Card(name=name, value=kept.title, under=under, tone="good")
-        elif groups[0][0].slo_met is False:
-            yield Card(
-                name=name, value=Words("not at any load", "任何负载都不满足"), under=limits, tone="bad"
-            )
-        else:
-            unknown = Words("not known", "未知")
-            needs = next((r.reason for point in judged[0].points for r in point.slo if r.met is None), "")
-            yield Card(name=name, value=unknown, under=same(f"{limits.en}: {needs}"), tone="warn")
+    if judged:
+        limits = ", ".join(dict.fromkeys(result.slo for load in judged for result in load.points[0].slo))
+        kept = [load for group in groups if (load := met_up_to(group)) is not None]
+        missed = all(group[0].slo_met is False for group in groups)
+        yield _kept(same(limits), kept, groups) if kept else _none_kept(limits, judged, missed=missed)
     yield from _shares(groups)
+
+
+def _kept(limits: Words, kept: Sequence[Load], groups: Sequence[Sequence[Load]]) -> Card:
+    top = all(load is group[-1] for load, group in zip(kept, groups, strict=False))
+    whole = len(kept) == len(groups)
+    more = Words(" (the highest measured)", "（已测的最高负载）") if top and whole else Words("", "")
+    if not whole:
+        more = Words("; others at no load", "；其余任何负载均未确认满足")
+    return Card(
+        name=_UP_TO,
+        value=_each(kept),
+        under=Words(limits.en + more.en, limits.zh + more.zh),
+        tone="good" if whole else "warn",
+    )
+
+
+def _none_kept(limits: str, judged: Sequence[Load], *, missed: bool) -> Card:
+    if missed:
+        return Card(
+            name=_UP_TO, value=Words("not at any load", "任何负载都不满足"), under=same(limits), tone="bad"
+        )
+    needs = next((r.reason for load in judged for p in load.points for r in p.slo if r.met is None), "")
+    return Card(name=_UP_TO, value=Words("not known", "未知"), under=same(f"{limits}: {needs}"), tone="warn")
 
 
 def _shares(groups: Sequence[Sequence[Load]]) -> Iterator[Card]:
@@ -230,7 +284,7 @@ def _shares(groups: Sequence[Sequence[Load]]) -> Iterator[Card]:
         [(load, share) for load in group if (share := attainment(load.points)) is not None]
         for group in groups
     ]
-    flat = [pair for group in shares for pair in group]
+    flat = [pair for known in shares for pair in known]
     if not flat:
         return
     limits = " ".join(next(point.goodput.limits for point in flat[0][0].points if point.goodput))
@@ -239,15 +293,21 @@ def _shares(groups: Sequence[Sequence[Load]]) -> Iterator[Card]:
         f"{limits}; fewest at {worst.title.en}: {percent(least)}",
         f"{limits}；最低为{worst.title.zh}：{percent(least)}",
     )
-    good = list(takewhile(lambda pair: pair[1] >= _GOOD_SHARE, shares[0])) if len(groups) == 1 else []
-    tone: Tone = "good" if least >= _GOOD_SHARE else "warn"
-    if len(groups) == 1 and len(flat) > 1:
-        name = Words("99 % of requests within the SLO up to", "99 % 请求满足 SLO 的最高负载")
-        value = good[-1][0].title if good else Words("not at any load", "任何负载都不满足")
-        yield Card(name=name, value=value, under=under, tone=tone if good else "bad")
-    else:
+    if len(flat) == 1:
         name = Words("Requests within the SLO", "满足 SLO 的请求")
-        yield Card(name=name, value=same(percent(least)), under=under, tone=tone)
+        tone: Tone = "good" if least >= _GOOD_SHARE else "warn"
+        yield Card(name=name, value=same(percent(least)), under=same(limits), tone=tone)
+        return
+    good = [list(takewhile(lambda pair: pair[1] >= _GOOD_SHARE, known)) for known in shares]
+    kept = [found[-1][0] for found in good if found]
+    value = _each(kept) if kept else Words("not at any load", "任何负载都不满足")
+    name = Words("99 % of requests within the SLO up to", "99 % 请求满足 SLO 的最高负载")
+    yield Card(
+        name=name,
+        value=value,
+        under=under,
+        tone="good" if least >= _GOOD_SHARE else "warn" if kept else "bad",
+    )
 
 
 def attainment(points: Sequence[PointSummary]) -> float | None:

@@ -10,11 +10,18 @@ from inferometer.metrics.percentiles import Stat
 from inferometer.metrics.steady import Phase, Rate
 from inferometer.metrics.summary import PointSummary, RunSummary
 from inferometer.metrics.verdict import Condition, worst
+from inferometer.report.condition_words import (
+    condition_asked,
+    condition_figures,
+    condition_name,
+    condition_step,
+    no_window,
+)
+from inferometer.report.findings import reading_step, reading_words
 from inferometer.report.page.model import Block, Cell, Head, Note, Table, Tone
 from inferometer.report.plots.loads import Figure, Load, loads_of
 from inferometer.report.plots.terms import METRIC_NAMES, point_names
-from inferometer.report.sections.headline import TONES, attainment
-from inferometer.report.sections.names import condition_name
+from inferometer.report.sections.headline import INTERVAL_NAMES, TONES, attainment
 from inferometer.report.text import count, figure, percent, quantity
 from inferometer.report.words import Words, same
 
@@ -43,12 +50,6 @@ _RATES: Final = (
         Words("prompts and answers", "输入与输出合计"),
     ),
 )
-_INTERVALS: Final = {
-    "repeats": Words("95 % interval over repeats", "重复测量的 95 % 区间"),
-    "predicted": Words("90 of 100 measurements are expected in", "预计 90 % 的实测落在"),
-    "steady": Words("95 % interval of the steady window", "稳态区间的 95 % 区间"),
-    "none": Words("", ""),
-}
 
 
 def load_table(runs: Sequence[tuple[str, RunSummary]]) -> Table | None:
@@ -113,7 +114,7 @@ def _figure(found: Figure | None) -> Cell:
         return Cell(same("n/a"))
     if found.interval == "none":
         return Cell(same(figure(found.value)))
-    interval = _INTERVALS[found.interval]
+    interval = INTERVAL_NAMES[found.interval]
     between = f"{figure(found.low)} – {figure(found.high)}"
     title = Words(f"{interval.en} {between}", f"{interval.zh} {between}")
     if found.interval == "repeats":
@@ -187,14 +188,15 @@ def steady_blocks(summary: RunSummary) -> tuple[Block, ...]:
         if steady is None or (steady.window is None and not steady.reason):
             continue
         if steady.window is None:
-            text = Words(
-                f"{name.en}: no steady window: {steady.reason}", f"{name.zh}：无稳态区间：{steady.reason}"
+            why = no_window(steady.reason)
+            text = Words(f"{name.en}: no steady window: {why.en}", f"{name.zh}：无稳态区间：{why.zh}")
+            blocks.append(
+                Note(text=text, next_step=no_window(steady.next_step) if steady.next_step else None)
             )
-            blocks.append(Note(text=text, next_step=same(steady.next_step) if steady.next_step else None))
         elif steady.left_out:
             text = Words(
                 f"{name.en}: full load but another level of throughput: {steady.left_out}",
-                f"{name.zh}：满负载但吞吐水平不同：{steady.left_out}",
+                f"{name.zh}：满负载但吞吐水平不同：{steady.left_out.replace(' at ', '：')}",
             )
             blocks.append(Note(text=text, tone="warn"))
     return tuple(blocks)
@@ -273,7 +275,7 @@ def failures(summary: RunSummary) -> tuple[Block, ...]:
         for reading in point.failures:
             if (reading.status, reading.http_status) not in seen:
                 seen.add((reading.status, reading.http_status))
-                blocks.append(Note(text=same(reading.meaning), next_step=same(reading.next_step), tone="bad"))
+                blocks.append(Note(text=reading_words(reading), next_step=reading_step(reading), tone="bad"))
     return tuple(blocks)
 
 
@@ -307,16 +309,13 @@ def _condition(name: Words, condition: Condition) -> tuple[Cell, ...]:
         False: Cell(Words("✗ no", "✗ 否"), tone="bad" if hard else "warn"),
         None: Cell(Words("? not known", "? 未知")),
     }[condition.ok]
-    measured = "" if condition.measured is None else quantity(condition.measured, condition.unit)
-    limit = "" if condition.limit is None else quantity(condition.limit, condition.unit)
+    texts = (condition_asked(condition), *condition_figures(condition))
     return (
-        Cell(
-            condition_name(condition.name), title=same(condition.next_step) if condition.next_step else None
-        ),
+        Cell(condition_name(condition.name), title=condition_step(condition)),
         Cell(name),
         holds,
         Cell(Words("hard", "必须") if hard else Words("warning", "警告")),
-        *(Cell(same(text)) for text in (condition.asked, measured, limit)),
+        *(_EMPTY if text is None else Cell(text) for text in texts),
     )
 
 

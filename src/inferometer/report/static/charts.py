@@ -8,7 +8,7 @@ import numpy as np
 
 from inferometer.report.plots.model import Chart, Series
 from inferometer.report.static.axes import draw_marks, legend, reach, set_up
-from inferometer.report.static.look import SOFT, Look, Style, plain, styles
+from inferometer.report.static.look import SOFT, Look, Style, styles
 
 _MANY = 300  # points that are drawn small and pale
 _LABELLED = 12  # points of a series that are named in the picture
@@ -104,7 +104,7 @@ def _labels(chart: Chart, axes: Any, look: Look) -> None:
                 "va": "top" if rising and not at_edge else "bottom",
             }
             offset = (-6 if at_edge else 6, -4 if place["va"] == "top" else 4)
-            axes.annotate(plain(label), (x, y), xytext=offset, textcoords="offset points", size=7, color=SOFT,
+            axes.annotate(look.t(label), (x, y), xytext=offset, textcoords="offset points", size=7, color=SOFT,
                           zorder=3, **place)  # fmt: skip
 
 
@@ -114,10 +114,10 @@ def _covers(one: tuple[float, float], other: tuple[float, float]) -> bool:
 
 def _named(chart: Chart) -> list[Series]:
     """Short series whose labels say more than the x axis does."""
-    drawn, axis = ("points", "line-points"), (chart.x.name.en, chart.x.name.zh)
+    drawn = ("points", "line-points")
     return [
         each
         for each in chart.series
         if each.draw in drawn and not each.right and 0 < len(each.labels) == len(each.x) <= _LABELLED
-        if not all(label.startswith(axis) for label in each.labels)
+        if not all(label.en.partition(" ")[0] in chart.x.name.en.split() for label in each.labels)
     ]

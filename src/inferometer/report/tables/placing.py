@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from inferometer.errors import UsageError
+from inferometer.record.draft import draft_of
 
 _STEP = "give another name, or --overwrite to replace it"
 
@@ -51,21 +51,17 @@ def place(path: Path, content: bytes, *, overwrite: bool = False) -> None:
 
 
 def _write(path: Path, content: bytes, overwrite: bool) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
+    draft = draft_of(path, content)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-        temporary.chmod(0o644)
         if overwrite:
-            temporary.replace(path)
+            draft.replace(path)
             return
         # Of two programs only one can take the name; after that it is ours to fill.
         path.open("xb").close()
         try:
-            temporary.replace(path)
+            draft.replace(path)
         except OSError:
             path.unlink(missing_ok=True)
             raise
     finally:
-        temporary.unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)

@@ -4,8 +4,7 @@
   if (!figures) return;
   const pictures = document.getElementById("pictures"), connection = document.getElementById("connection");
   const page = window.inferometerPage;
-  const source = new EventSource(figures.dataset.events);
-  let drawn = "";
+  let drawn = "", source = null;
 
   function picture(look) {
     const keys = Object.keys(look.plots);
@@ -26,18 +25,31 @@
     }
   }
 
-  source.addEventListener("look", (event) => {
+  function show(event) {
     const look = JSON.parse(event.data), left = (figures.querySelector(".scroll") || {}).scrollLeft;
     figures.innerHTML = look.figures;
     if (left) figures.querySelector(".scroll").scrollLeft = left;
     picture(look);
     connection.textContent = "";
-  });
-  source.addEventListener("end", () => {
-    source.close();
-    location.replace(figures.dataset.report);
-  });
-  source.addEventListener("error", () => {
-    connection.textContent = connection.dataset[document.documentElement.lang === "zh" ? "lostZh" : "lostEn"];
-  });
+  }
+
+  function follow() {
+    if (source) source.close();
+    source = null;
+    if (document.hidden) return;  // a browser has six connections to a server, and streams hold theirs
+    source = new EventSource(figures.dataset.events);
+    source.addEventListener("look", show);
+    source.addEventListener("end", () => {
+      source.close();
+      location.replace(figures.dataset.report);
+    });
+    source.addEventListener("error", (event) => {
+      // A browser tries again by itself, but not after an answer such as 503.
+      if (event.target.readyState === EventSource.CLOSED) setTimeout(follow, 5000);
+      connection.textContent = connection.dataset[document.documentElement.lang === "zh" ? "lostZh" : "lostEn"];
+    });
+  }
+
+  document.addEventListener("visibilitychange", follow);
+  follow();
 })();

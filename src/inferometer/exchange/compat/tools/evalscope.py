@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from inferometer.exchange.compat.aliases import SPEED, Needless, Refused, Rename
 from inferometer.exchange.compat.tool import HANDLED, Call, Kind, Tool, rows, words
 from inferometer.exchange.compat.tools.habits import SAMPLING, as_json, float_of, headers, made_by_us
@@ -82,6 +84,7 @@ _FILES = {
     "longalpaca": "LongAlpaca-12k.json",
     "line_by_line": "a file of one prompt a line",
 }
+_BODY = {**SAMPLING, "--logprobs": "logprobs", "--n-choices": "n", "--stop-token-ids": "stop_token_ids"}
 _LOCAL = ("local", "local_vllm")
 _SLA = "--sla-"
 _MOST = 131072
@@ -95,9 +98,9 @@ def _settle(call: Call) -> None:
     call.drop("it is for engines that it starts itself", "--attn-implementation")
     call.default("--url", "http://127.0.0.1:8877/v1/chat/completions")
     headers(call, "--headers")
-    call.into_body(
-        {**SAMPLING, "--logprobs": "logprobs", "--n-choices": "n", "--stop-token-ids": "stop_token_ids"}
-    )
+    call.into_body(_BODY, "--extra-args")
+    if "--seed" in call:
+        call.differs("it is sent with each request there too: --extra-body '{\"seed\": N}'", "--seed")
     call.drop("answers are streamed", "--stream")
     if call.value("--duration") in ("0", "None"):
         call.take("--duration")
@@ -105,8 +108,10 @@ def _settle(call: Call) -> None:
     _load(call)
     _data(call, dataset)
     call.default("--temperature", "0")
-    if call.verb != "search":
-        call.differs("latencies count from the planned moment under a rate; in it they count from the send")
+    if call.verb != "search" and "--rate" in call:
+        call.differs(
+            "latencies count from the planned moment of a request; in it they count from the send", "--rate"
+        )
 
 
 def _settle_early(call: Call) -> None:
@@ -123,9 +128,7 @@ def _settle_early(call: Call) -> None:
 def _settle_rest(call: Call) -> None:
     call.take("--stream")
     call.drop("it is for engines that it starts itself", "--attn-implementation")
-    call.into_body(
-        {**SAMPLING, "--logprobs": "logprobs", "--n-choices": "n", "--stop-token-ids": "stop_token_ids"}
-    )
+    call.into_body(_BODY, "--extra-args")
     call.drop(
         "it belongs to EvalScope's own command",
         *(name for name, entry in _OWN.items() if entry is HANDLED and name in call),
@@ -197,8 +200,11 @@ def _load(call: Call) -> None:
 
 
 def _warmup(call: Call) -> None:
-    number = float_of(call.taken("--warmup-num") or "0")
-    if 0 < number < 1:
+    given = call.taken("--warmup-num") or "0"
+    number = float_of(given)
+    if not math.isfinite(number):
+        call.put("--warmup", given)  # our parser says what is wrong with it
+    elif 0 < number < 1:
         whole = float_of((call.values("-n", "--number", "--n") or ["1000"])[0])
         call.put("--warmup", str(max(1, int(number * whole))))
         call.differs("a share of the first --number is taken for all load points", "--warmup-num")
@@ -280,12 +286,6 @@ def _random(call: Call, dataset: str) -> None:
     prefixes = call.taken("--prefix-count")
     if prefixes and "--prefix-length" in call:
         call.put("--prefix-groups", prefixes)
-    if "--prefix-length" in call and low != high:
-        call.refuse(
-            "--prefix-length",
-            "it is added to lengths that are drawn",
-            "--prefix-len N is part of the prompt here",
-        )
     made_by_us(call, _PEER)
 
 

@@ -123,8 +123,10 @@ def _data(call: Call, task: str) -> None:
             "it cuts lines of a poem to length; here prompts are drawn, so that none shares its beginning"
         )
         _scenarios(call, scenarios, task)
-    ignored = as_json(call.value("--additional-request-params")).get("ignore_eos")
-    if ignored is None and call.value("--api-backend") in (None, "openai") and not path:
+    sampling = as_json(call.value("--additional-request-params"))
+    if "temperature" not in sampling and task != "text-to-embeddings":
+        call.default("--temperature", "0")
+    if sampling.get("ignore_eos") is None and call.value("--api-backend") in (None, "openai") and not path:
         call.default("--no-ignore-eos")
     length, ratio = call.taken("--prefix-len"), call.taken("--prefix-ratio")
     if length:

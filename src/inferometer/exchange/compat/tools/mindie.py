@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 
 from inferometer.exchange.compat.aliases import Needless, Refused
 from inferometer.exchange.compat.tool import HANDLED, Call, Tool, rows, words
@@ -57,15 +57,15 @@ def _settle(call: Call) -> None:
             f"{task} sends numbers of tokens",
             "--text token-ids, with a dialect that takes them",
         )
-    if (call.taken("--Tokenizer") or "True") != "True":
+    if (call.taken("--Tokenizer") or "True").lower() != "true":
         call.refuse(
             "--Tokenizer", "False sends numbers of tokens", "--text token-ids, with a dialect that takes them"
         )
     _arrivals(call)
     _data(call)
     sampling = as_json(call.taken("--SamplingParams"))
-    if (call.taken("--DoSampling") or "False") == "True" and sampling:
-        call.put("--extra-body", re.sub(r"\s+", " ", str(sampling)).replace("'", '"'))
+    if (call.taken("--DoSampling") or "False").lower() == "true" and sampling:
+        call.put("--extra-body", json.dumps(sampling))
     call.drop("prompts are as long as the data says", "--MaxInputLen")
     call.differs("its prompts repeat one letter, so a prefix cache answers for them; here words are drawn")
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from inferometer.exchange.compat.aliases import Fixed, Needless, Refused, Rename
 from inferometer.exchange.compat.tool import HANDLED, Call, Kind, Tool, rows, words
 from inferometer.exchange.compat.tools.habits import (
     SAMPLING,
     SHAREGPT,
     adapters,
+    as_json,
     headers,
     made_by_us,
     server,
     unlimited,
 )
 from inferometer.exchange.compat.translate import Group
+from inferometer.spec.lengths import Uniform, around
 
 _PEER = "vLLM"
 _NAMES = words(
@@ -93,6 +97,7 @@ _OWN = rows(
     ),
 )
 
+_LENGTH = {"input": "1024", "output": "128"}
 # Data sets, and the names of lengths that are obeyed for them alone.
 _LENGTHS = {
     "random": ("--random-input-len", "--random-output-len", "--random-range-ratio", "--random-prefix-len"),
@@ -118,10 +123,31 @@ _WITHOUT = {
 
 
 def _settle(call: Call) -> None:
+    completions = (call.value("--backend", "--endpoint-type") or "openai") in (
+        "openai",
+        "vllm",
+        "openai-completions",
+    )
+    if (
+        completions
+        and "--repetition-penalty" not in call
+        and "repetition_penalty" not in (call.value("--extra-body") or "")
+    ):
+        call.differs(
+            "vLLM sends repetition_penalty 1.0 with completions; where the model's generation_config.json has another, "
+            "add --extra-body '{\"repetition_penalty\": 1.0}'"
+        )
     _settle_as(call, "random")
 
 
 def _settle_script(call: Call) -> None:
+    call.default("--temperature", "0")
+    if "--random-range-ratio" in call:
+        call.differs(
+            "until vLLM 0.8 the script drew from ratio x length to the length: --range-ratio-as sglang; the later "
+            "meaning, around the length, is taken here",
+            "--random-range-ratio",
+        )
     _settle_as(call, "sharegpt")
 
 
@@ -182,16 +208,35 @@ def _data(call: Call, dataset: str) -> None:
 
 def _random(call: Call) -> None:
     call.default("--dataset", "random", unless=("--dataset-name",))
-    if "--input-len" not in call:
-        call.default("--input-len", "1024", unless=("--random-input-len",))
-    if "--output-len" not in call:
-        call.default("--output-len", "128", unless=("--random-output-len",))
     ratio = call.value("--random-range-ratio")
+    each = as_json(ratio) if ratio else {}
+    if each.keys() == {"input", "output"}:
+        _two_ratios(call, each)
+    for side, length in _LENGTH.items():
+        call.default(f"--{side}-len", length, unless=(f"--random-{side}-len", f"--{side}-dist"))
     if ratio in ("0", "0.0"):
         call.drop("0 makes every length exact, as without it here", "--random-range-ratio")
-    elif ratio is not None:
+    elif "--random-range-ratio" in call:
         call.default("--range-ratio-as", "vllm")
     made_by_us(call, _PEER)
+
+
+def _two_ratios(call: Call, ratios: Mapping[str, object]) -> None:
+    """A ratio for each side, which here are two distributions."""
+    asked = {
+        side: (call.value(f"--{side}-len") or call.value(f"--random-{side}-len") or length, ratios[side])
+        for side, length in _LENGTH.items()
+    }
+    drawn: dict[str, Uniform] = {}
+    for side, (length, ratio) in asked.items():
+        if not length.isdecimal() or not isinstance(ratio, int | float) or not 0 <= ratio < 1:
+            return  # our parser says what is wrong with it
+        drawn[side] = around(int(length), ratio, "vllm")
+    for side, found in drawn.items():
+        call.take(f"--{side}-len", f"--random-{side}-len")
+        call.put(f"--{side}-dist", f"uniform:min={found.low},max={found.high}")
+    call.take("--random-range-ratio")
+    call.say(Kind.RENAMED, "--random-range-ratio", "is --input-dist and --output-dist")
 
 
 def _file(call: Call, dataset: str, *, oversample: bool) -> None:

@@ -19,6 +19,7 @@ _OWN = rows(
     ("--enforce-eager", Rename("--enforce-eager", _PEER)),
     ("--trust-remote-code", Rename("--trust-remote-code", _PEER)),
     ("--output-json", Needless("speed.json is in the run folder", _PEER)),
+    ("--disable-detokenize", Needless("the time of a generation ends with its last token", _PEER)),
     ("--profile", Refused("no profiler is started", "leave it out", _PEER)),
     (
         "--tensor-parallel-size -tp",
@@ -49,6 +50,6 @@ TOOL = Tool(
     frozenset(),
     _OWN,
     _settle,
-    "vLLM, vllm/benchmarks/latency.py",
+    "vLLM 0.32, vllm/benchmarks/latency.py",
     verb="speed",
 )

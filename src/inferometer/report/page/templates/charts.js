@@ -257,7 +257,7 @@ const Charts = (() => {
       const items = (Array.isArray(given) ? given : [given]).filter((item) => item.value && "plotted" in option.series[item.seriesIndex]);
       if (!items.length) return "";
       const label = items.length === 1 && p.series[option.series[items[0].seriesIndex].plotted].labels[items[0].dataIndex];
-      return [...(label ? [label] : []), x(items[0]), ...items.slice(0, 12).map(of)].join("\n");
+      return [...(label ? [c.t(label)] : []), x(items[0]), ...items.slice(0, 12).map(of)].join("\n");
     };
   }
 
@@ -269,13 +269,15 @@ const Charts = (() => {
   }
 
   function gantt(p, c) {
-    const option = base(p, c), t = c.t, lanes = Math.max(0, ...p.lane) + 1;
+    const option = base(p, c), t = c.t, lanes = p.lane.reduce((most, lane) => Math.max(most, lane), 0) + 1;
+    const above = -Math.max(1, 0.07 * lanes);  // room for what the marks are called
     const parts = [[t(["waiting in the client", "客户端等待"]), c.early], [t(["until the first token", "首个 token 之前"]), c.midtone],
       [t(["decoding", "解码"]), c.late], [t(["failed", "失败"]), c.bad]];
     const xs = known(c.span[0]) ? c.span : reach([p.planned, p.sent, p.end], [], false);
     option.xAxis = { ...axis(p.x, xs, known(c.span[0]), c), nameGap: 26 };
-    option.yAxis = [{ type: "value", min: 0, max: lanes, inverse: true, name: t(["slot", "并发槽位"]), nameLocation: "middle", nameGap: 46,
-      nameTextStyle: { color: c.soft }, axisLabel: { color: c.soft }, splitLine: { show: false }, minInterval: 1 }];
+    option.yAxis = [{ type: "value", min: above, max: lanes, inverse: true, name: t(["slot", "并发槽位"]), nameLocation: "middle", nameGap: 46,
+      nameTextStyle: { color: c.soft }, splitLine: { show: false }, minInterval: 1,
+      axisLabel: { color: c.soft, showMinLabel: false, formatter: (v) => (v < 0 ? "" : figure(v)) } }];
     option.legend.data = parts.map(([name]) => name);
     const rows = p.lane.map((lane, i) => [p.planned[i], lane, p.sent[i], p.first[i], p.last[i], p.end[i], p.ok[i], i].map(gap));
     option.series = [{ type: "custom", name: parts[2][0], data: rows, clip: true, encode: { x: [0, 5], y: 1 }, plotted: 0,

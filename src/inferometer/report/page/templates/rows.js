@@ -2,10 +2,13 @@
 // The rows of a plot's CSV, in the long form of inferometer.report.plots.table, whose header the page holds.
 const Rows = (() => {
   function chart(p) {
-    const optional = ["x_low", "x_high", "low", "high"].filter((name) => p.series.some((s) => s[name]));
+    const has = (s, name, right) => s[name] && (right === null || !!s.right === right);
+    const ends = [["x_low", null], ["x_high", null], ["low", false], ["high", false], ["low", true], ["high", true]]
+      .filter(([name, right]) => p.series.some((s) => has(s, name, right)));
     const labelled = p.series.some((s) => s.labels.length);
-    return p.series.flatMap((s) => s.x.map((x, i) => [s.name[0], ...(labelled ? [s.labels[i] ?? ""] : []), x,
-      ...(p.right ? (s.right ? ["", s.y[i]] : [s.y[i], ""]) : [s.y[i]]), ...optional.map((name) => (s[name] ? s[name][i] : ""))]));
+    return p.series.flatMap((s) => s.x.map((x, i) => [s.name[0], ...(labelled ? [s.labels.length ? s.labels[i][0] : ""] : []), x,
+      ...(p.right ? (s.right ? ["", s.y[i]] : [s.y[i], ""]) : [s.y[i]]), 
+      ...ends.map(([name, right]) => (has(s, name, right) ? s[name][i] : ""))]));
   }
 
   function gantt(p) {
