@@ -3,7 +3,7 @@
 The tools' own parsers are asked (``--help``, or the parser object), never a list of ours:
 
     make a peer's environment as bench/peers does, then
-    PYTHONPATH=bench python -m exchange.compat_flags --peers build/peers
+    cd bench && python -m exchange.compat_flags [--environments DIR]
 
 A flag that is neither translated, nor left out with a reason, nor refused with what to use fails it (exit code 1).
 """
@@ -21,6 +21,8 @@ from pathlib import Path
 
 from inferometer.exchange.compat.tool import Tool
 from inferometer.exchange.compat.tools import TOOLS
+
+ROOT = Path(__file__).resolve().parents[2]
 
 _FLAG = r"-{1,2}[A-Za-z][\w-]*"
 _LIMIT_S = 300.0
@@ -86,9 +88,9 @@ def main(argv: Sequence[str]) -> int:
     """Ask every installed tool; 1 = something is not known, 2 = nothing is installed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--peers", type=Path, default=Path("build/peers"), help="directory of their environments"
+        "--environments", type=Path, default=ROOT / "build" / "peers", help="directory of those of the tools"
     )
-    root = parser.parse_args(argv).peers.resolve()
+    root = parser.parse_args(argv).environments.resolve()
     installed = [peer for peer in PEERS if (root / peer.name / "bin" / peer.command[0]).exists()]
     if not installed:
         print(f"no peer is installed in {root}")

@@ -3,9 +3,8 @@
     cd bench && python -m exchange.make_samples [--only NAME ...]
 
 Directories of this machine and texts of prompts are taken out, so that the files hold figures alone; everything else
-is as the tool wrote it,
-but for parts of GuideLLM's file, which would be three times as large. Other
-samples there are constructed from published layouts: their names begin with "made_".
+is as the tool wrote it, but for parts of GuideLLM's file, which would be three times as large. Other samples there are
+constructed from published layouts: their names begin with "made_".
 """
 
 from __future__ import annotations
