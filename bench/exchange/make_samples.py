@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from inferometer.simulator import SimSettings, start_simulated_server
+from inferometer.simulator.server.faults import Fault
 from peers.cases import Case
 from peers.environments import ensure_environment
 from peers.tokenizer import make_tokenizer
@@ -108,8 +109,12 @@ def _evalscope(tool: Tool, place: Place) -> None:
 
 def _guidellm(tool: Tool, place: Place) -> None:
     table = place.out / "benchmarks.csv"
-    _run(tool, place, replace(_CASE, requests=2), "--output", f"kind=csv,path={table}")
-    _keep_text(place, table, "guidellm_table/benchmarks.csv")
+    refusing = SimSettings(model=MODEL, seed=1, fault=Fault(kind="status", status=503, share=0.3))
+    with start_simulated_server(refusing) as server:
+        of_failures = replace(place, url=server.url)
+        _run(tool, of_failures, replace(_CASE, requests=10), "--output", f"kind=csv,path={table}")
+        _keep_text(of_failures, table, "guidellm_table/benchmarks.csv")
+    _run(tool, place, replace(_CASE, requests=2))
     path = place.out / "result.json"
     found = json.loads(path.read_text(encoding="utf-8"))
     for benchmark in found["benchmarks"]:

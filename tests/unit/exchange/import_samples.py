@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -64,6 +65,7 @@ _LISTS = {
     "aiperf": ("metrics", "metadata"),
     "llmperf": ("request_output_throughput_token_per_s", "number_total_tokens", "inter_token_latency_s"),
 }
+_IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-")
 _REQUEST_NAMES = (
     "ttft", "e2e_latency", "num_input_tokens", "num_output_tokens", "time_to_first_token_ms", "prompt_tokens",
     "output_tokens", "request_latency", "time_to_first_token", "inter_chunk_latency", "usage_prompt_tokens",
@@ -100,7 +102,9 @@ def numbers_in(path: Path, tool: str) -> Iterator[tuple[str, float]]:
             for row in csv.reader(file):
                 for cell in row:
                     number, rest = quantity_of(cell)
-                    if number is not None and not rest.startswith("-"):  # a date, or an identifier
+                    if (
+                        number is not None and not rest.startswith("-") and not _IDENTIFIER.match(cell)
+                    ):  # "-": a date
                         yield row[0], number
 
 
