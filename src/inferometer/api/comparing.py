@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,10 +18,10 @@ from inferometer.metrics.comparing.noise import FEWEST, NOISE_JSON, SCHEMA, Load
 from inferometer.metrics.comparing.sides import Side, SideInfo, side_of_runs, side_of_values
 from inferometer.metrics.comparing.units import Measured, measured_loads
 from inferometer.metrics.slo import RequestLimit, parse_slos
-from inferometer.metrics.summary import stored_spec, summarize
+from inferometer.metrics.summary import RunSummary, stored_spec, summarize
 from inferometer.record.folder import read_meta, write_atomic
 from inferometer.record.store import read_run
-from inferometer.record.tables import RunRecord
+from inferometer.record.tables import RunRecord, Telemetry
 from inferometer.report.comparison_page import comparison_page
 from inferometer.report.page.render import render_page
 from inferometer.report.words import Language
@@ -219,6 +220,19 @@ def _side(one: Given, letter: str, name: str, slos: tuple[str, ...]) -> Side:
     return side_of_runs(whole, loads, facts)
 
 
+def together(runs: Sequence[RunRecord]) -> RunSummary:
+    """The summary of runs as if their load points were repeats in one; of imported runs that of the first."""
+    first = runs[0]
+    if len(runs) == 1 or any(run.imported is not None for run in runs):
+        return summarize(first)
+    tables = [table for run in runs for table in run.measured]
+    numbered = tuple(
+        replace(table, point=msgspec.structs.replace(table.point, index=place))
+        for place, table in enumerate(tables, start=1)
+    )
+    return summarize(replace(first, tables=numbered, telemetry=Telemetry(), prediction=None))
+
+
 def _values(text: str) -> dict[str, tuple[float, ...]]:
     found = {}
     for word in text.split():
@@ -241,11 +255,14 @@ def _values(text: str) -> dict[str, tuple[float, ...]]:
 
 
 def comparison_html(comparison: Comparison, out: Path, language: Language = "en") -> str:
-    """The comparison as one HTML file; curves are those of the first run of each side.
+    """The comparison as one HTML file; curves are those of all runs of a side, their repeats put together.
 
     Raises:
-        RunFolderError: a run is not in ``out`` any more.
+        RunFolderError: a run in ``out`` cannot be read.
     """
-    first = [(side.letter, out / side.runs[0]) for side in comparison.sides if side.runs]
-    summaries = [(letter, summarize(read_run(folder))) for letter, folder in first if folder.is_dir()]
-    return render_page(comparison_page(comparison, summaries if comparison.comparable else (), language))
+    summaries = []
+    for side in comparison.sides if comparison.comparable else ():
+        folders = [out / run for run in side.runs]
+        if folders and all(folder.is_dir() for folder in folders):
+            summaries.append((side.letter, together(list(map(read_run, folders)))))
+    return render_page(comparison_page(comparison, summaries, language))

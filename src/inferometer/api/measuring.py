@@ -39,6 +39,7 @@ from inferometer.spec import (
 REAL_DEMO = "llamacpp tiny --max-num-seqs 8 --max-model-len 1024 --no-enable-prefix-caching"
 # Each has what a p99 needs, and on a slow machine an end.
 REAL_DEMO_LOAD = Load(max_concurrency=(1, 4, 8), num_prompts=(1000, 1000, 1000), duration_s=17.0)
+_DEMO = "inferometer demo"
 QUESTIONS = Path(__file__).parents[1] / "workload" / "data" / "questions.jsonl"
 EXIT_SLO_NOT_MET = 3
 EXIT_INVALID = 5
@@ -77,11 +78,15 @@ def run(spec: RunSpec, observer: Observer | None = None, stop: StopSignal | None
 
 
 def _run(
-    spec: RunSpec, observer: Observer, stop: StopSignal, on_ready: Callable[[str], None] = lambda url: None
+    spec: RunSpec,
+    observer: Observer,
+    stop: StopSignal,
+    on_ready: Callable[[str], None] = lambda url: None,
+    again: str = "",
 ) -> RunResult:
     spec = as_the_engine_speaks(spec)
     with Launched(spec, observer, stop) as launched:
-        plan = prepare(spec, stop, launched)
+        plan = replace(prepare(spec, stop, launched), again=again)
         if stop.level:
             raise InterruptedEarlyError("interrupted before the first request was sent")
         on_ready(plan.spec.endpoint.url)
@@ -152,15 +157,15 @@ def demo(
         EngineError: it does not start.
     """
     if engine == "llamacpp":
-        return _run(_real_demo_spec(out), observer, stop or StopSignal(), on_ready)
+        again = f"{_DEMO} --engine llamacpp"
+        return _run(_real_demo_spec(out), observer, stop or StopSignal(), on_ready, again)
     # Its questions are asked more than once, which a prefix cache would answer faster.
     # It takes 16 requests at once, so that the ladder has a knee, and loads beyond it.
     settings = SimSettings(
         answer_tokens_median=28, answer_tokens_sigma=0.5, prefix_cache=False, max_num_seqs=16
     )
     with start_simulated_server(settings) as server:
-        on_ready(server.url)
-        return run(_demo_spec(server.url, out), observer, stop)
+        return _run(_demo_spec(server.url, out), observer, stop or StopSignal(), on_ready, _DEMO)
 
 
 def _demo_spec(url: str, out: str) -> RunSpec:

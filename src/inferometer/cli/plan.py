@@ -69,6 +69,7 @@ def render_plan(
         f"{len(measured)} load point{'s' if len(measured) != 1 else ''}, {requests}; ignore_eos "
         f"{'on' if resolve_ignore_eos(spec) else 'off'}",
         *time_lines(estimate),
+        f"would write a run folder in {spec.output.out}, {'with' if spec.output.html else 'without'} report.html",
         "nothing was sent: --dry-run",
     ]
     return "\n".join(lines)

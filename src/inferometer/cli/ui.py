@@ -66,7 +66,7 @@ def _parser() -> Parser:
 
 def _ready(url: str, out: Path, wanted: bool) -> None:
     print(f"pages  {url}", flush=True)
-    print(f"runs of {out}; Ctrl-C ends it", file=sys.stderr, flush=True)
+    print(f"showing the runs in {out}; Ctrl-C ends it", file=sys.stderr, flush=True)
     if wanted:
         import webbrowser
 

@@ -149,6 +149,7 @@ def _meta(plan: RunPlan) -> RunMeta:
         label="-".join(words),
         labels={key: value for key, _, value in pairs},
         spec=public_dict(plan.spec),
+        again=plan.again,
         environment=environment(),
         server=msgspec.to_builtins(plan.server),
         engine=plan.engine,

@@ -35,6 +35,7 @@ class RunPlan:
     engine: EngineRecord | None = None  # the server, where it was started for the run
     housed: Callable[[Path], None] = lambda folder: None  # told the run folder once it is there
     virtual: Virtual | None = None  # what is simulated in place of a server
+    again: str = ""  # the command that measures it again, where that is not its spec as flags
 
     @property
     def servers(self) -> Target:

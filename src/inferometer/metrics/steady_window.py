@@ -62,7 +62,8 @@ def find_window(data: PointData, output: curves.Curve) -> Found:
         output: its output tokens by arrival, or its chunks where tokens are not known.
     """
     if int(data.ok.sum()) < FEWEST_ENDED:
-        return _too_short(f"{int(data.ok.sum())} answers")
+        ok = int(data.ok.sum())
+        return _too_short(f"{ok} answer{'s' if ok != 1 else ''}")
     held = _held(data)
     if isinstance(held, Found):
         return held

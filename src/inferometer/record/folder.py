@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import secrets
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import msgspec
 
 from inferometer.errors import RunFolderError
 from inferometer.record.types import SCHEMA, RunMeta
+from inferometer.spec import LoadPoint
 
 RUN_JSON = "run.json"
 JOURNAL = "journal"
@@ -21,6 +23,8 @@ REQUESTS = "requests.parquet"
 CHUNKS = "chunks.parquet"
 TELEMETRY = "telemetry.parquet"
 TABLES = (REQUESTS, CHUNKS, TELEMETRY)
+_NUMBERS = frozenset(each.name for each in fields(LoadPoint) if each.type.split(" ")[0] in ("int", "float"))
+_ENDLESS = ("request_rate", "burstiness")
 
 
 def slug(text: str, limit: int = 40) -> str:
@@ -105,7 +109,21 @@ def read_meta(folder: Path) -> RunMeta:
             f"{str(path)!r} has schema {meta.schema!r}, this version reads {SCHEMA!r}",
             "use a newer inferometer",
         )
+    _check_loads(path, meta)
     return meta
+
+
+def _check_loads(path: Path, meta: RunMeta) -> None:
+    """Numbers of loads are numbers: everything that is computed from a run takes them for such."""
+    for place, point in enumerate(meta.points):
+        for name in _NUMBERS & point.load.keys():
+            value = point.load[name]
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not (number or value is None or (value == "inf" and name in _ENDLESS)):
+                raise RunFolderError(
+                    f"{str(path)!r}: points[{place}].load.{name} is {value!r}, and has to be a number",
+                    "the file was changed by hand?",
+                )
 
 
 def point_latest(out: Path, folder: Path) -> None:

@@ -267,6 +267,7 @@ class RunMeta(msgspec.Struct, kw_only=True):
     label: str = ""
     labels: dict[str, str] = {}
     spec: dict[str, Any]
+    again: str = ""  # the command that measures it again, where flags for its spec would not
     environment: dict[str, Any] = {}
     server: dict[str, Any] = {}  # what the endpoint said of itself
     engine: EngineRecord | None = None  # the server, where the run started it itself

@@ -21,6 +21,8 @@ _USUALLY = (
     "p99_tpot", "p50_e2el", "p99_e2el",
 )  # fmt: skip
 _MOST_CHANGES = 8
+_MOST_REPEATS = 100  # beyond that the number is an excuse: the next steps tell it all the same
+_FIRST = ("worse", "better", "unsure", "same", "absent")
 
 
 def comparison_lines(comparison: Comparison, *, everything: bool = False, colour: bool = False) -> list[str]:
@@ -141,8 +143,23 @@ def verdict(effect: Effect) -> str:
     if effect.repeats_needed is not None and effect.repeats_needed > min(
         len(effect.a.values), len(effect.b.values)
     ):
-        inside.append(f"{effect.repeats_needed} repeats for {effect.threshold * 100:.3g} %")
+        needed = effect.repeats_needed
+        count = f"more than {_MOST_REPEATS}" if needed > _MOST_REPEATS else f"{needed}"
+        inside.append(f"{count} repeats for {effect.aim * 100:.3g} %")
     return effect.word + (f" ({', '.join(inside)})" if inside else "")
+
+
+def headline(comparison: Comparison) -> str:
+    """The one word over all figures that decide; "mixed" where some are better and some worse."""
+    words = {each.word for _, each in comparison.primary()}
+    if {"better", "worse"} <= words:
+        return "mixed"
+    return next((word for word in ("worse", "unsure", "better", "same") if word in words), "unsure")
+
+
+def decisive(comparison: Comparison) -> list[tuple[Pair, Effect]]:
+    """The figures that decide, the worse ones first."""
+    return sorted(comparison.primary(), key=lambda found: _FIRST.index(found[1].word))
 
 
 def next_steps(comparison: Comparison) -> Iterator[str]:
@@ -167,7 +184,7 @@ def _needs(effect: Effect) -> str:
         tell = f", {effect.repeats_to_tell:,} to tell {change(effect.delta, effect.figure)} from none"
     spread = 0.0 if effect.spread is None else effect.spread * 100
     return (
-        f"{effect.repeats_needed:,} repeats a side to know it to +-{effect.threshold * 100:.3g} %{tell} "
+        f"{effect.repeats_needed:,} repeats a side to know it to +-{effect.aim * 100:.3g} %{tell} "
         f"(spread {spread:.2g} % from run to run, {effect.spread_from})"
     )
 

@@ -11,6 +11,7 @@ from inferometer.report.comparison import (
     HEADER,
     cells,
     changes,
+    headline,
     loads_titled,
     next_steps,
     shown,
@@ -57,7 +58,8 @@ def _headline(comparison: Comparison) -> str:
     words = [each.word for _, each in comparison.primary()]
     told = [f"{words.count(word)} {word}" for word in ("worse", "better", "unsure", "same") if word in words]
     mark = " (simulated)" if comparison.simulated else ""
-    return f"Comparison{mark}: {', '.join(told) or 'no figure that decides'}"
+    mixed = "mixed, " if headline(comparison) == "mixed" else ""
+    return f"Comparison{mark}: {mixed}{', '.join(told) or 'no figure that decides'}"
 
 
 def _pair(pair: Pair, everything: bool) -> Iterator[str]:

@@ -16,7 +16,9 @@ from inferometer.report.comparison import (
     HEADER,
     cells,
     change,
+    decisive,
     figure_title,
+    headline,
     interval,
     loads_titled,
     next_steps,
@@ -50,6 +52,7 @@ _WORDS = {
     "unsure": Words("unsure", "不确定"),
     "absent": Words("not known of both", "仅一方有"),
 }
+_MIXED = Words("MIXED", "有好有坏")
 _TONES: dict[str, Tone] = {
     "better": "good",
     "worse": "bad",
@@ -80,16 +83,18 @@ def comparison_page(
 
     Args:
         comparison: what was found.
-        summaries: letter of a side, and the summary of a run of it, for the curves of throughput over latency.
+        summaries: letter of a side, and the summary of its runs (of imported ones the first), for the curves of
+            throughput over latency.
         language: shown first.
     """
     sections = [_answer(comparison)]
     for pair in comparison.pairs:
         sections += _of_pair(pair, comparison)
-    front = (
-        tuple(Picture(plot=chart) for chart in throughput_latency(summaries)) if len(summaries) > 1 else ()
-    )
+    front: tuple[Block, ...] = ()
+    if len(summaries) > 1:
+        front = tuple(Picture(plot=chart) for chart in throughput_latency(summaries))
     if front:
+        front += tuple(_first_alone(comparison, summaries))
         sections.append(
             Section(key="front", title=Words("Throughput against latency", "吞吐与延迟"), blocks=front)
         )
@@ -102,6 +107,20 @@ def comparison_page(
         language=language,
         footer=same(f"inferometer {__version__} · {comparison.schema}"),
     )
+
+
+def _first_alone(comparison: Comparison, summaries: Sequence[tuple[str, RunSummary]]) -> Iterator[Note]:
+    """Which run of a side the curves are of, where they are not of all its runs."""
+    runs = {side.letter: side.runs for side in comparison.sides}
+    for letter, summary in summaries:
+        if len(runs[letter]) > 1 and summary.imported is not None:
+            told, count = summary.run_id, len(runs[letter])
+            yield Note(
+                text=Words(
+                    f"Side {letter} is drawn by one of its {count} runs, {told}: imported runs are not put together.",
+                    f"{letter} 侧的曲线只取其 {count} 次运行之一：{told}（导入的运行不合并）。",
+                )
+            )
 
 
 def _answer(comparison: Comparison) -> Section:
@@ -126,7 +145,7 @@ def _needs_zh(pair: Pair, title: str, effect: Effect) -> str:
     spread = 0.0 if effect.spread is None else effect.spread * 100
     return (
         f"{pair.a} → {pair.b} {effect.figure.title}{f'（{title}）' if title else ''}：要精确到 "
-        f"±{effect.threshold * 100:.3g} %，每侧需重复 {effect.repeats_needed:,} 次{tell}"
+        f"±{effect.aim * 100:.3g} %，每侧需重复 {effect.repeats_needed:,} 次{tell}"
         f"（各次测量间的标准差约 {spread:.2g} %）"
     )
 
@@ -135,9 +154,10 @@ def _verdict(comparison: Comparison) -> Verdict:
     if not comparison.comparable:
         unequal = [f"{p.a} → {p.b}: {d}" for p in comparison.pairs for d in p.gate.unequal]
         return Verdict(word="NOT COMPARABLE", reasons=tuple(map(same, unequal)), tone="bad")
-    words = [each.word for _, each in comparison.primary()]
-    reasons = tuple(_sentence(pair, each) for pair, each in comparison.primary())
-    word = next((word for word in ("worse", "unsure", "better", "same") if word in words), "unsure")
+    reasons = tuple(_sentence(pair, each) for pair, each in decisive(comparison))
+    word = headline(comparison)
+    if word == "mixed":
+        return Verdict(word=_MIXED, reasons=reasons, tone="warn")
     return Verdict(word=word.upper(), reasons=reasons, tone=_TONES[word])
 
 

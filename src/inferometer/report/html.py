@@ -32,6 +32,7 @@ from inferometer.report.search import Told
 from inferometer.report.sections.headline import TONES, headline, verdict_of
 from inferometer.report.sections.measured import environment, measured
 from inferometer.report.sections.tables import client, conditions, failures, groups, load_table, steady_blocks
+from inferometer.report.text import counted
 from inferometer.report.words import Language, Words, same
 from inferometer.version import __version__
 
@@ -80,7 +81,7 @@ def _subtitle(summaries: Sequence[RunSummary]) -> Words:
     requests = sum(point.counts.records for summary in summaries for point in summary.points)
     points = sum(len(summary.points) for summary in summaries)
     return Words(
-        f"{when} · {points} load point{'s' if points != 1 else ''} · {requests:,} requests",
+        f"{when} · {counted(points, 'load points')} · {counted(requests, 'requests')}",
         f"{when} · {points} 个负载点 · {requests:,} 个请求",
     )
 

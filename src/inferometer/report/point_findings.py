@@ -17,6 +17,8 @@ from inferometer.report.text import count, number, percent
 from inferometer.report.words import Words
 
 _CACHED = 0.01
+_WAIT_FELT = 0.05  # of the TTFT
+_WAIT_FELT_MS = 1.0
 _UNEVEN = 1.2  # mean latency of the slowest server / of the fastest
 _SHORT = 0.01  # of the target
 _FITS = 5.0  # p99 / median of the gaps between tokens
@@ -70,12 +72,14 @@ def _waited(name: Words, point: PointSummary) -> Weighed:
     waits, limit = point.stats.get("queue_wait_ms"), point.load.get("max_concurrency")
     if planned is None or sent is None or waits is None or limit is None or not planned.mean > sent.mean:
         return
+    lost_ms = planned.mean - sent.mean
+    slight = lost_ms < _WAIT_FELT_MS and lost_ms < _WAIT_FELT * planned.mean
     waiting = f"{count(waits.count)} of {count(point.counts.records)}"
     yield (
         planned.mean / max(sent.mean, 1e-9),
         Finding(
             key="waited",
-            level="warn",
+            level="info" if slight else "warn",
             text=Words(
                 f"A part of the TTFT at {name.en} went by before the send: the limit of {limit} in flight held "
                 "requests back.",

@@ -6,6 +6,20 @@ from collections.abc import Sequence
 
 from inferometer.metrics.verdict import Word
 
+_COUNTED = frozenset(
+    {
+        "requests",
+        "generations",
+        "sessions",
+        "rows",
+        "repeats",
+        "workers",
+        "values",
+        "steps",
+        "points",
+        "conditions",
+    }
+)
 ABSENT = "n/a"
 _COLOURS: dict[Word, str] = {"VALID": "32", "WARN": "33", "INVALID": "31"}
 
@@ -38,12 +52,19 @@ def percent(share: float | None) -> str:
     return f"{share * 100:.{1 if share >= 0.001 else 3}f} %"
 
 
+def counted(value: float, nouns: str) -> str:
+    """``1 request``, ``1,234 requests``: a count with its noun, which is given in the plural."""
+    return f"{count(value)} {nouns.removesuffix('s') if value == 1 else nouns}"
+
+
 def quantity(value: float | None, unit: str) -> str:
     """A value with its unit; whole numbers without decimals, shares as percent."""
     if value is None:
         return ABSENT
     if unit == "share":
         return percent(value)
+    if value == 1 and unit in _COUNTED:
+        return counted(value, unit)
     written = count(value) if float(value).is_integer() else number(value)
     return f"{written} {unit}".rstrip()
 

@@ -22,7 +22,7 @@ def trend_lines(trends: Sequence[Trend], *, everything: bool = False, unicode: b
     for trend in trends:
         title = titles[loads.index(trend.load)]
         yield f"{figure_title(trend.figure)} at {title}: {_words(trend)}"
-        yield f"  {_bars(trend, unicode)}  {len(trend.visits)} runs"
+        yield f"  {_bars(trend, unicode)}  {len(trend.visits)} run{'' if len(trend.visits) == 1 else 's'}"
         rows = [_row(each, trend) for each in trend.visits if everything or _told(each, trend)]
         yield from (f"  {line}" for line in table(_HEADER, rows, "<<>>><"))
         yield ""
@@ -34,7 +34,8 @@ def _bars(trend: Trend, unicode: bool) -> str:
     low, high = min(values), max(values)
     floor = low - max(high - low, 0.01 * high) / 4.0
     bars = sparkline([each - floor for each in values], unicode=unicode)
-    return f"{bars}  {value(low, trend.figure)} to {value(high, trend.figure)}"
+    least, most = value(low, trend.figure), value(high, trend.figure)
+    return f"{bars}  {least}" if least == most else f"{bars}  {least} to {most}"
 
 
 def _told(visit: Visit, trend: Trend) -> bool:

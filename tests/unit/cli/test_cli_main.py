@@ -272,3 +272,13 @@ def test_the_package_is_light_and_its_names_are_real():
     assert all(getattr(inferometer, name) for name in inferometer.__all__)
     with pytest.raises(AttributeError, match="nothing_such"):
         _ = inferometer.nothing_such
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"), [((), "with report.html"), (("--no-html",), "without report.html")]
+)
+def test_a_plan_says_whether_a_page_will_be_written(
+    flags: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["run", "--url", "http://127.0.0.1:1", "--out", "there", "--dry-run", *flags])
+    assert f"would write a run folder in there, {told}\n" in capsys.readouterr().out

@@ -218,3 +218,14 @@ def test_every_condition_of_a_load_point_has_words_in_both_languages() -> None:
     names = set(re.findall(r'name="([^"]+)"', source)) | set(re.findall(r'_share\(\s*"([^"]+)"', source))
     assert len(names) > 20
     assert names <= set(CONDITIONS)
+
+
+def test_a_slight_wait_before_the_send_is_no_warning() -> None:
+    requests = [
+        request(i, planned=i * 40.0, sent=i * 40.0 + 0.2, first_token=i * 40.0 + 10.7, last_token=i * 40.0 + 30,
+                end=i * 40.0 + 30, output_tokens_server=2, input_tokens_server=3)
+        for i in range(40)
+    ]  # fmt: skip
+    record, summary = drawn(point(requests, load=load(4, request_rate=25.0, closed=False)))
+    told = found(record, summary).get("waited")
+    assert told is None or told.level == "info"

@@ -378,3 +378,17 @@ def test_half_a_million_chunks_cost_little_memory_and_thin_out() -> None:
     assert all(len(series.x) <= 401 for series in itl.series)
     scatter = chart(pictures.overview, "ttft_over_input")
     assert sum(len(series.x) for series in scatter.series[:-1]) <= 2000
+
+
+def test_runs_with_and_without_a_stream_meet_in_the_time_to_the_end() -> None:
+    whole = [
+        request(
+            i, planned=i * 50.0, sent=i * 50.0, end=i * 50.0 + 50.0, streamed=False, output_tokens_server=4
+        )
+        for i in range(50)
+    ]
+    _, at_once = drawn(point(whole, load=load(1)), label="whole")
+    _, streamed = drawn(closed_loop(2, 20.0, 10.0))
+    both = throughput_latency([("streamed", streamed), ("whole", at_once)])
+    assert keys(both) == ["throughput_ttft", "throughput_tpot", "throughput_e2el", "per_user"]
+    assert {"streamed", "whole"} <= {each.name.en for each in chart(both, "throughput_e2el").series}

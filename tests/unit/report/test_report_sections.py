@@ -20,11 +20,12 @@ from inferometer.record.tables import PointTable, RunRecord
 from inferometer.report.files import write_page
 from inferometer.report.html import report_page, run_names
 from inferometer.report.page.in_numbers import plots_of
-from inferometer.report.page.model import Block, Cards, Choice, Page, Picture, Table, Verdict
+from inferometer.report.page.model import Block, Cards, Choice, Code, Page, Picture, Table, Verdict
 from inferometer.report.page.render import render_page
 from inferometer.report.search import Told
 from inferometer.report.sections.command import command_of
 from inferometer.report.sections.headline import headline
+from inferometer.report.sections.measured import measured as measured_blocks
 from inferometer.report.sections.tables import load_table
 from inferometer.spec import RunSpec, public_dict
 
@@ -286,3 +287,17 @@ def test_several_runs_are_each_judged_with_their_first_reason() -> None:
     assert verdict.word == "INVALID"
     assert verdict.reasons[0].en.startswith("few: INVALID: concurrency 0.98 requests, limit 3.80 requests")
     assert verdict.reasons[1].en.startswith("failed: INVALID: errors 50.0 %")
+
+
+def test_what_measures_a_demo_again_is_the_demo() -> None:
+    spec = public_dict(RunSpec.model_validate({"endpoint": {"url": "http://127.0.0.1:41785"}}))
+    record = run(closed(1, 1, 30), spec=spec, again="inferometer demo")
+    (told,) = [block.text for block in measured_blocks(record, summarize(record)) if isinstance(block, Code)]
+    assert told == "inferometer demo"
+
+
+def test_a_launched_server_is_started_again_and_listens_where_it_will() -> None:
+    parts = {"endpoint": {"url": "http://127.0.0.1:41785"}, "launch": {"command": "llamacpp tiny"}}
+    text, _ = command_of(public_dict(RunSpec.model_validate(parts)))
+    assert "--launch 'llamacpp tiny'" in text
+    assert "--url" not in text

@@ -13,6 +13,7 @@ from inferometer.errors import RunFolderError
 from inferometer.metrics.speed_conditions import summarize_speed
 from inferometer.record.speed import EngineFacts, Generation, SpeedRecord, read_speed, write_speed
 from inferometer.report.speed import evalscope_rows, render, write_speed_files
+from inferometer.report.text import counted, quantity
 
 GIB = 1 << 30
 
@@ -106,3 +107,9 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, text: str, words: str) -
     (tmp_path / "speed.json").write_text(text)
     with pytest.raises(RunFolderError, match=words):
         read_speed(tmp_path)
+
+
+def test_one_of_a_thing_is_in_the_singular() -> None:
+    assert [quantity(n, "values") for n in (0, 1, 1000)] == ["0 values", "1 value", "1,000 values"]
+    assert counted(1, "load points") == "1 load point"
+    assert quantity(1, "s") == "1 s"

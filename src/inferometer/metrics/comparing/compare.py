@@ -11,10 +11,20 @@ import msgspec
 from inferometer.errors import UsageError
 from inferometer.metrics.bootstrap import Part
 from inferometer.metrics.comparing import fronts
-from inferometer.metrics.comparing.effects import ASSUMED_NOISE, Effect, Noise, Word, decided, effect
+from inferometer.metrics.comparing.effects import (
+    ASSUMED_NOISE,
+    LOUD,
+    Effect,
+    Noise,
+    Word,
+    decided,
+    effect,
+    judged,
+)
 from inferometer.metrics.comparing.gate import Gate, gate, load_differences, mixture
 from inferometer.metrics.comparing.names import OUTPUT, Kind, kind_named, kind_of
 from inferometer.metrics.comparing.noise import NoiseBook, threshold_from
+from inferometer.metrics.comparing.outlier import outlier_notes
 from inferometer.metrics.comparing.ranks import fewest_for
 from inferometer.metrics.comparing.sides import (
     TYPED,
@@ -140,7 +150,10 @@ def compare(sides: Sequence[Side], settings: Settings, book: NoiseBook | None = 
     comparable = settings.allow_different or not any(pair.gate.unequal for pair in pairs)
     if comparable:
         _check_primary(settings, pairs)
-        pairs = _decided(pairs)
+        pairs = [
+            msgspec.structs.replace(pair, notes=[*pair.notes, *_outliers(pair, a, b)])
+            for pair, (a, b) in zip(_decided(pairs), couples, strict=True)
+        ]
     else:
         pairs = [msgspec.structs.replace(pair, loads=[], curves=[], means=[]) for pair in pairs]
     return Comparison(
@@ -194,6 +207,12 @@ def _pair(a: Side, b: Side, settings: Settings, book: NoiseBook) -> Pair:
     )
 
 
+def _outliers(pair: Pair, a: Side, b: Side) -> Iterator[str]:
+    """Repeats that most of the uncertainty comes from."""
+    for keys, load in zip(common_loads(a, b), pair.loads, strict=True):
+        yield from outlier_notes((a, b), keys, load.effects)
+
+
 def _side_notes(side: Side, keys: Sequence[str], loads: Sequence[LoadComparison]) -> Iterator[str]:
     """What the runs of one side are not alike in."""
     if mixed := mixture(side.facts):
@@ -238,6 +257,8 @@ def _effects(
         own = noise.get(key, noise.get(""))
         threshold = _threshold(settings, own, len(a), len(b))
         made = effect(kind, a, b, threshold, own)
+        if settings.threshold is None and made.threshold > LOUD:
+            made = judged(msgspec.structs.replace(made, too_noisy=True))
         found.append(msgspec.structs.replace(made, primary=key in primary and made.delta is not None))
     return found
 
@@ -268,7 +289,7 @@ def _curves(
     """At equal SLO, area and geometric means, and why one is missing."""
     axis = fronts.axis_of((a, b), keys)
     if axis is None:
-        asked = ["--slo needs at least two loads in common, of rising concurrency or rate"]
+        asked = ["equal SLO: --slo needs at least two loads in common, of rising concurrency or rate"]
         return [], [], asked if settings.limits else []
     exploring = msgspec.structs.replace(
         settings, primary=(), also_primary=(), threshold=settings.threshold or THRESHOLD
@@ -289,7 +310,7 @@ def _curves(
         if settings.limits:
             reached, why = fronts.within_slo(curves, settings.limits)
             found |= reached
-            notes += [f"side {side.info.letter}: {text}" for text in why]
+            notes += [f"equal SLO: not known of side {side.info.letter}: {text}" for text in why]
         over.append(found)
         means.append({})
         for curve in curves:
@@ -366,10 +387,25 @@ def _notes(pairs: Sequence[Pair]) -> Iterator[str]:
         )
     elif repeats < fewest:
         yield f"need at least {fewest} repeats a side: with fewer the rank test cannot tell any change from chance"
+    yield from _loud(effects)
     if any(e.spread_from.startswith("assumed") for e in effects):
         yield (
             f"repeats needed are reckoned with an assumed spread of {ASSUMED_NOISE:.0%} from run to run (standard "
             "deviation / mean), as one number a side tells nothing of it; --noise 1% sets another, --aa RUN learns it"
+        )
+
+
+def _loud(effects: Sequence[Effect]) -> Iterator[str]:
+    """Where noise is all that a learned threshold stands for."""
+    loud: dict[str, float] = {}
+    for each in effects:
+        if each.too_noisy:
+            loud[each.figure.title] = max(each.threshold, loud.get(each.figure.title, 0.0))
+    if loud:
+        told = ", ".join(f"{title} {threshold:.0%}" for title, threshold in loud.items())
+        yield (
+            f"the threshold learned from noise is above {LOUD:.0%} ({told}), so these are never called same: measure "
+            "longer or with more repeats and learn again with --aa, or state one with --threshold 5%"
         )
 
 

@@ -43,6 +43,8 @@ range is 1.7 standard deviations on average).
 """
 TOLD = 1e6
 """Degrees of freedom of a spread that a person states."""
+LOUD = 0.1
+"""A threshold learned from noise above this calls nothing the same: it would hide changes that anybody would see."""
 _MOST_REPEATS = 100_000
 _MOST_LOG = 700.0  # the largest logarithm whose exponential is a number
 _RANKS_COST = math.pi / 3.0  # repeats that ranks take for one that the values take (Hodges & Lehmann 1956)
@@ -84,9 +86,10 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
         primary: whether it decides; all others are for exploring.
         word: what it means.
         threshold: changes up to here count as none.
+        too_noisy: whether the threshold was learned and is so large (``LOUD``) that nothing is called "same" by it.
         spread: standard deviation between repeats / mean, that ``repeats_needed`` is reckoned with; None = not known.
         spread_from: where that is from, in words.
-        repeats_needed: repeats a side for the interval to be as narrow as the threshold, if ``word`` is "unsure".
+        repeats_needed: repeats a side for the interval to be as narrow as ``aim``, if ``word`` is "unsure".
         repeats_to_tell: repeats a side to tell this very change from none, four times in five, by the tests that
             decide; same.
     """
@@ -104,10 +107,16 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     primary: bool = False
     word: Word = "absent"
     threshold: float = 0.0
+    too_noisy: bool = False
     spread: float | None = None
     spread_from: str = ""
     repeats_needed: int | None = None
     repeats_to_tell: int | None = None
+
+    @property
+    def aim(self) -> float:
+        """The half width of the interval that ``repeats_needed`` is for: the threshold, if that is of use."""
+        return min(self.threshold, LOUD) if self.too_noisy else self.threshold
 
     @property
     def significant(self) -> bool:
@@ -175,7 +184,8 @@ def effect(
 def judged(made: Effect, family: int = 1) -> Effect:
     """The effect with its word.
 
-    "better" and "worse": see the module. "same": the whole interval lies within the threshold. A side with one run is
+    "better" and "worse": see the module. "same": the whole interval lies within the threshold, which
+    is not noise alone (``too_noisy``). A side with one run is
     never more than "unsure", for its interval does not know how another run would differ.
 
     Args:
@@ -186,7 +196,7 @@ def judged(made: Effect, family: int = 1) -> Effect:
         return msgspec.structs.replace(made, word="absent")
     word: Word = "unsure"
     certain = made.basis == "repeats" and made.low is not None and made.high is not None
-    if certain and -made.threshold <= made.low and made.high <= made.threshold:  # type: ignore[operator]
+    if certain and not made.too_noisy and -made.threshold <= made.low and made.high <= made.threshold:  # type: ignore[operator]
         word = "same"
     elif made.significant and abs(made.delta) >= made.threshold:
         word = "better" if (made.delta > 0) == (made.figure.better == "higher") else "worse"
@@ -343,6 +353,6 @@ def _repeats(made: Effect, family: int) -> dict[str, int | None]:
         return {"repeats_needed": None, "repeats_to_tell": None}
     change = math.log1p(made.delta) if made.delta > -1.0 else 0.0
     return {
-        "repeats_needed": repeats_for(math.log1p(made.threshold), made.spread),
+        "repeats_needed": repeats_for(math.log1p(made.aim), made.spread),
         "repeats_to_tell": repeats_to_tell(change, made.spread, family) if change else None,
     }

@@ -72,7 +72,7 @@ def at_slo(curve: Curve, limits: Sequence[PointLimit]) -> AtSlo:
             return AtSlo(None, None, f"{limit.text}: not known at every load")
         over = values - limit.limit if limit.operator.startswith("<") else limit.limit - values
         if over[0] > 0.0:
-            return AtSlo(None, None, f"{limit.text}: not met at the smallest load")
+            return AtSlo(None, None, f"{limit.text}: not met at the smallest load: measure smaller ones")
         broken = np.flatnonzero(over > 0.0)
         if len(broken):
             after = int(broken[0])
@@ -80,7 +80,7 @@ def at_slo(curve: Curve, limits: Sequence[PointLimit]) -> AtSlo:
             span = curve.loads[after] - curve.loads[after - 1]
             reach = min(reach, curve.loads[after - 1] + share * span)
     if math.isinf(reach):
-        return AtSlo(None, None, "met at the largest load: measure larger ones")
+        return AtSlo(None, None, "all limits are met at the largest load: measure larger ones")
     outputs = [part.value for part in _column(curve, OUTPUT)]
     output = float(np.interp(reach, curve.loads, outputs)) if len(outputs) == len(curve.loads) else None
     return AtSlo(reach, output)
@@ -92,6 +92,11 @@ def within_slo(
     """The figures of ``at_slo`` by key, one part a repeat; none, and why, where one repeat does not tell."""
     reached = [at_slo(curve, limits) for curve in curves]
     why = list(dict.fromkeys(each.why for each in reached if each.why))
+    if not reached:
+        why = ["no run has all of the common loads, so none has a curve: measure them in one run"]
+    elif not why and any(each.output is None for each in reached):
+        why = ["output throughput at the limit: not known at every load"]
+        return {"load_at_slo": [Part(each.load, 0.0, 0.0) for each in reached if each.load is not None]}, why
     if why:
         return {}, why
     loads = [Part(each.load, 0.0, 0.0) for each in reached if each.load is not None]

@@ -66,7 +66,7 @@ class Cards(msgspec.Struct, frozen=True, kw_only=True, tag="cards"):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, tag="verdict"):
     """VALID, WARN or INVALID, with the reasons: each condition asked, measured, limit, next step in one line."""
 
-    word: str
+    word: str | Words
     reasons: tuple[Words, ...]
     tone: Tone
 

@@ -38,6 +38,7 @@ from inferometer.report.plots.throughput import (
     ROLES,
     TOKENS,
     column,
+    drawn_latencies,
     intervals_note,
     knee_mark,
     latency_scale,
@@ -80,7 +81,7 @@ def over_load(summary: RunSummary, capacity: Capacity | None = None) -> tuple[Ch
         own = [load for load in loads if load.kind == kind]
         if len({load.value for load in own}) < 2:
             continue
-        metrics = [name for name in ("ttft", "tpot") if shared_percentile(own, name)] or ["e2el"]
+        metrics = drawn_latencies(own)
         marks = tuple(_load_marks(families(own), capacity))
         charts += [_latency(own, metric, limits, marks) for metric in metrics]
         charts.append(_throughput(own, marks))

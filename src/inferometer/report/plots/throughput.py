@@ -102,10 +102,18 @@ def throughput_latency(runs: Sequence[tuple[str, RunSummary]]) -> tuple[Chart, .
     limits = limits_of(summary for _, summary in runs)
     loads = [load for line in lines for load in line.loads]
     key = TOKENS if any(load.figure(TOKENS) for load in loads) else ANSWERS
-    metrics = [name for name in ("ttft", "tpot") if shared_percentile(loads, name)] or ["e2el"]
+    metrics = drawn_latencies(loads)
     charts = [_against(lines, key, metric, limits) for metric in metrics]
     charts.append(_per_user(lines))
     return tuple(chart for chart in charts if chart is not None)
+
+
+def drawn_latencies(loads: Sequence[Load]) -> list[str]:
+    """TTFT and TPOT where they are known, and E2EL where any load has no TTFT: its answers were not streamed."""
+    found = [name for name in ("ttft", "tpot") if shared_percentile(loads, name)]
+    ended = [load for load in loads if load.figure("e2el_ms.mean")]
+    without = any(not load.figure("ttft_ms.mean") for load in ended)
+    return [*found, "e2el"] if without or not found else found
 
 
 def _against(lines: Sequence[Line], key: str, metric: str, limits: Limits) -> Chart | None:

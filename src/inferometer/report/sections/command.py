@@ -15,15 +15,19 @@ _ELSEWHERE = frozenset({"output.out", "output.ui", "output.table", "output.csv"}
 _WIDTH = 88
 
 
-def command_of(stored: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+def command_of(stored: Mapping[str, Any], listens: bool = False) -> tuple[str, tuple[str, ...]]:
     """A command line, broken over lines for reading, and the flags that were left out of it as secret.
 
     Args:
         stored: ``RunMeta.spec``; what this version has no flag for is left out.
+        listens: the launched server listens at its ``--url`` each time; else that is where it was that time.
     """
     words, secret = [], []
+    launched = dict(stored.get("launch") or {}).get("command") is not None
     for option in options().values():
         value = dict(stored.get(option.part) or {}).get(option.name, option.default)
+        if launched and not listens and option.dotted == "endpoint.url":
+            continue
         if option.dotted in _ELSEWHERE or value is None or _plain(value) == _plain(option.default):
             continue
         if SECRET_MARK in json.dumps(value, default=str):

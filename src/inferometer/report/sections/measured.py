@@ -23,7 +23,7 @@ def measured(run: RunRecord, summary: RunSummary) -> tuple[Block, ...]:
     """Facts, and the command to copy; of an imported run what its files state."""
     blocks: list[Block] = [Facts(facts=tuple(_facts(run, summary)))]
     if run.meta.spec and summary.imported is None:
-        text, secret = command_of(run.meta.spec)
+        text, secret = (run.meta.again, ()) if run.meta.again else command_of(run.meta.spec, _listens(run))
         about = Words("Measures it again", "再次测量的命令")
         if secret:
             flags = ", ".join(secret)
@@ -89,7 +89,7 @@ def _load(run: RunRecord, summary: RunSummary) -> Iterator[_Fact]:
     if data.get("name"):
         yield (
             Words("data", "数据集"),
-            same(" ".join(str(part) for part in (data["name"], data.get("path")) if part)),
+            same(" ".join(str(part) for part in (data["name"], _shown(data.get("path"))) if part)),
         )
     lengths = sorted(
         {(row.load.get("input_len"), row.load.get("output_len")) for row in summary.rows}, key=repr
@@ -132,6 +132,18 @@ def _simulated(limits: Mapping[str, Any]) -> Iterator[_Fact]:
     for name, value in limits.items():
         if isinstance(value, (str, int, float)) and value != "":
             yield Words(f"simulated: {name}", f"模拟：{name}"), same(_text(value))
+
+
+def _listens(run: RunRecord) -> bool:
+    """Whether a launched server listens where ``--url`` says: one of no known engine that is told no port."""
+    engine, command = run.meta.engine, str(_of(run.meta.spec, "launch", "command"))
+    return engine is not None and engine.name == "command" and "{port}" not in command
+
+
+def _shown(path: Any) -> Any:
+    """A data file that comes with the program by its name: where it is installed says nothing."""
+    _, ours, name = str(path).rpartition("inferometer/workload/data/")
+    return name if ours else path
 
 
 def _of(spec: Mapping[str, Any], part: str, name: str) -> Any:
