@@ -12,8 +12,7 @@ from typing import Any
 
 import msgspec
 
-from inferometer.errors import RunFolderError
-from inferometer.record.folder import write_atomic
+from inferometer.record.beside import read_beside, write_beside
 
 IMPORTED_JSON = "imported.json"
 IMPORTED_FILES = "imported"
@@ -94,8 +93,7 @@ def write_imported(folder: Path, imported: Imported) -> None:
     Raises:
         RunFolderError: it cannot be written.
     """
-    content = msgspec.json.format(msgspec.json.encode(imported), indent=2)
-    write_atomic(folder / IMPORTED_JSON, content + b"\n")
+    write_beside(folder / IMPORTED_JSON, imported)
 
 
 def read_imported(folder: Path) -> Imported | None:
@@ -104,16 +102,4 @@ def read_imported(folder: Path) -> Imported | None:
     Raises:
         RunFolderError: the file cannot be understood.
     """
-    path = folder / IMPORTED_JSON
-    try:
-        found = msgspec.json.decode(path.read_bytes(), type=Imported)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError) as error:
-        raise RunFolderError(f"{str(path)!r} cannot be read: {error}", "import the files again") from None
-    if found.schema != SCHEMA:
-        raise RunFolderError(
-            f"{str(path)!r} has schema {found.schema!r}, this version reads {SCHEMA!r}",
-            "use a newer inferometer",
-        )
-    return found
+    return read_beside(folder / IMPORTED_JSON, Imported, SCHEMA, "import the files again")

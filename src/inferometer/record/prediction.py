@@ -7,8 +7,7 @@ from typing import Any
 
 import msgspec
 
-from inferometer.errors import RunFolderError
-from inferometer.record.folder import write_atomic
+from inferometer.record.beside import read_beside, write_beside
 
 PREDICTION_JSON = "prediction.json"
 SCHEMA = "inferometer.prediction/1"
@@ -94,8 +93,7 @@ def write_prediction(folder: Path, prediction: Prediction) -> None:
     Raises:
         RunFolderError: it cannot be written.
     """
-    content = msgspec.json.format(msgspec.json.encode(prediction), indent=2)
-    write_atomic(folder / PREDICTION_JSON, content + b"\n")
+    write_beside(folder / PREDICTION_JSON, prediction)
 
 
 def read_prediction(folder: Path) -> Prediction | None:
@@ -104,16 +102,4 @@ def read_prediction(folder: Path) -> Prediction | None:
     Raises:
         RunFolderError: the file cannot be understood.
     """
-    path = folder / PREDICTION_JSON
-    try:
-        found = msgspec.json.decode(path.read_bytes(), type=Prediction)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError) as error:
-        raise RunFolderError(f"{str(path)!r} cannot be read: {error}", "simulate again") from None
-    if found.schema != SCHEMA:
-        raise RunFolderError(
-            f"{str(path)!r} has schema {found.schema!r}, this version reads {SCHEMA!r}",
-            "use a newer inferometer",
-        )
-    return found
+    return read_beside(folder / PREDICTION_JSON, Prediction, SCHEMA, "simulate again")
